@@ -7,24 +7,15 @@ from base64 import b64encode
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from itertools import chain, product
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import numpy as np
 
 from benchmark import plugins
-from benchmark.api.leaderboards import (
-    Filtered,
-    Selection,
-    card_status,
-    chosen_names,
-    notes_of,
-    require_observer,
-    suites_with_scores,
-)
+from benchmark.api import leaderboards
+from benchmark.api.leaderboards import Filtered, Selection, chosen_names, notes_of, require_observer
 from benchmark.api.options import AmongShown, By, Filters, Names, Option, SuiteName, Unseen, joined
 from benchmark.api.ranking import check_trials, rank, reported
 from benchmark.contracts import Suite, Trials
@@ -32,28 +23,17 @@ from benchmark.contracts.trials import Columns
 from benchmark.contracts.trials import as_coded as columns_of
 from benchmark.display import published
 from benchmark.failures import BenchError, UsageError, unknown_name
-from benchmark.leaderboard import field_formats
+from benchmark.leaderboard import field_formats, leaderboard_document
 from benchmark.leaderboard.board_model import REPORTED
 from benchmark.leaderboard.board_tables import board_table, score_table
 from benchmark.leaderboard.citations import bibliography, works_of
 from benchmark.leaderboard.consistency import AVERAGED, ExperimentTrials, shared
-from benchmark.leaderboard.field_formats import SuiteScores
-from benchmark.leaderboard.forms import rendered
-from benchmark.leaderboard.leaderboard_document import (
-    Document,
-    ExportedChunk,
-    ExportedObservation,
-    ExportedObserver,
-    ExportedRun,
-    ExportedScore,
-    ExportedScoreSet,
-    ExportedStimuli,
-)
-from benchmark.leaderboard.table import Table, records
+from benchmark.leaderboard.forms import rendered, written
+from benchmark.leaderboard.table import Table, finite, records
 from benchmark.observer_trials import counting_observations, observer_trials
 from benchmark.plugins import named_suite
 from benchmark.stimuli.trial_tables import SHOWN
-from benchmark.store import IMPORTED, ScoreRow, Store, StoredObservation
+from benchmark.store import IMPORTED, ScoreRow, Store
 from benchmark.store.codec import encode
 from benchmark.version import __version__
 from registry.files import write_whole
@@ -68,8 +48,7 @@ if TYPE_CHECKING:
 NAMED_SPACES = ("geirhos16", "world16")
 SEVERAL = "every-eval-ever"  # the form that is a folder of files
 #: Ending of a file -> form; every other file is written as CSV.
-ENDINGS = {".json": "json", ".md": "markdown", ".markdown": "markdown", ".tex": "latex", ".html": "html"}
-ENDINGS |= {".parquet": "parquet"}
+ENDINGS = {f".{form}": form for form in ("json", "markdown", "html", "parquet")} | {".md": "markdown", ".tex": "latex"}
 Part = TypeVar("Part", bound="BaseModel")
 
 
@@ -114,8 +93,7 @@ def trials(
 ) -> pd.DataFrame:
     """Return one row per trial with its labels and the columns that the suite kept; vectors have a column each."""
     with leaderboard.reading() as store:
-        chosen = named_suite(suite.strip(), plugins.find_suites(suite))
-        return _spread(_answers(store, chosen, observer))
+        return _spread(_answers(store, named_suite(suite.strip(), plugins.find_suites(suite)), observer))
 
 
 def _answers(store: Store, suite: Suite, observer: str) -> Trials:
@@ -198,8 +176,8 @@ def export(
         return _framed(_trials_of(leaderboard, trials_of, suite) if trials_of else tables, form, output)
     if every_score and form == "json":
         plain = document(leaderboard, suite).model_dump(mode="json")
-        return _written([json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"], output)
-    return _written(rendered(tables, form), output)
+        return written([json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"], output)
+    return written(rendered(tables, form), output)
 
 
 def _framed(rows: pd.DataFrame | Iterable[Table], form: str, output: str | Path | None) -> str:
@@ -210,7 +188,7 @@ def _framed(rows: pd.DataFrame | Iterable[Table], form: str, output: str | Path 
     if form == "csv":
         text = frame.to_csv(index=False)
         # "\r" is quoted only if it is part of the line's end.
-        return _written([frame.to_csv(index=False, lineterminator="\r\n") if "\r" in text else text], output)
+        return written([frame.to_csv(index=False, lineterminator="\r\n") if "\r" in text else text], output)
     try:
         frame.to_parquet(output, index=False)
     except ImportError as error:
@@ -228,7 +206,7 @@ def _in_field_format(leaderboard: Selection, suite: str | None, form: str, outpu
         if form == "eval-results" and len(names := {part.observer.name for part in parts}) > 1:
             raise UsageError(f"{form} is for one network's repository: choose one of {len(names)} with --model.")
         if form != SEVERAL:
-            return _written([field_formats.headlines(parts, form)], output)
+            return written([field_formats.headlines(parts, form)], output)
         for part in parts:
             answers = _named_trials(store, part.suite, part.observer.name)
             for path, text in field_formats.every_eval_ever(part, answers):
@@ -236,27 +214,14 @@ def _in_field_format(leaderboard: Selection, suite: str | None, form: str, outpu
     return ""
 
 
-def _written(pieces: Iterable[str], output: str | Path | None) -> str:
-    if output is None:
-        return "".join(pieces)
-    Path(output).parent.mkdir(parents=True, exist_ok=True)
-    with Path(output).open("w", encoding="utf-8", newline="") as file:
-        file.writelines(pieces)  # in pieces: a big leaderboard does not fit in memory
-    return ""
-
-
-def _suite_scores(store: Store, rows: Sequence[ScoreRow]) -> Iterator[SuiteScores]:
+def _suite_scores(store: Store, rows: Sequence[ScoreRow]) -> Iterator[field_formats.SuiteScores]:
     own: dict[tuple[str, str], list[ScoreRow]] = defaultdict(list)
     for row in rows:
         if row.kind in ("network", "published") and row.suite != REPORTED and row.value is not None:
             own[row.suite, row.observer].append(row)
     for (name, observer), scores in own.items():
-        yield SuiteScores(
-            observer=store.observers(names=(observer,))[0],
-            suite=named_suite(name, plugins.find_suites(name)),
-            rows=tuple(scores),
-            sets=notes_of(store),
-        )
+        (who,), suite = store.observers(names=(observer,)), named_suite(name, plugins.find_suites(name))
+        yield field_formats.SuiteScores(observer=who, suite=suite, rows=tuple(scores), sets=notes_of(store))
 
 
 def badge(
@@ -281,7 +246,7 @@ def badge(
     if not found:
         raise unknown_name("metric", name, {row.metric for row in part.rows})
     # of several stimulus sets, the one with most trials
-    return _written([field_formats.badge_svg(part, max(found, key=lambda row: row.n))], output)
+    return written([field_formats.badge_svg(part, max(found, key=lambda row: row.n))], output)
 
 
 def cite(leaderboard: Filtered, suite: SuiteName = None) -> str:
@@ -293,7 +258,7 @@ def cite(leaderboard: Filtered, suite: SuiteName = None) -> str:
     boards = [*rank(leaderboard, suite), *reported(leaderboard, suite)]
     with leaderboard.reading() as store:
         observers = {row.name: row for row in store.observers()}
-        return bibliography(works_of(boards, observers, suites_with_scores(store)))
+        return bibliography(works_of(boards, observers, leaderboards.suites_with_scores(store)))
 
 
 def _of_columns(tables: Sequence[Table], names: Sequence[str]) -> list[Table]:
@@ -318,51 +283,49 @@ def _trials_of(leaderboard: Selection, observer: str, suite: str | None) -> pd.D
             (suite,) = names
         chosen = named_suite(suite.strip(), plugins.find_suites(suite))
         answers = _answers(store, chosen, observer)
-        shown = _shown(store, chosen, observer, answers)
-        card = next(row.card for row in store.observers(names=(observer,)))
+        (who,) = store.observers(names=(observer,))
+        # Each trial's experiment (its name in tables of trials, or ""), stimulus set and label space.
+        shown = [dict.fromkeys(SHOWN, "") for _ in range(len(answers))]
+        experiments = {role: name for name, role in reversed([*chosen.experiments.items()])}
+        trials = list(zip(*(answers[name].tolist() for name in ("role", "condition", "stimulus")), strict=True))
+        for own, held in counting_observations(store, chosen, observer):
+            stimuli = store.stimuli(held.stimuli)
+            images = {*stimuli.ids}
+            for facts, (role, condition, image) in zip(shown, trials, strict=True):
+                if role == own and image in images:
+                    # an image under the suite's own transform has the name of the image without it
+                    named = experiments.get(role, "") if image.startswith(f"{condition}/" if condition else "") else ""
+                    facts |= zip(SHOWN, (named, stimuli.name, held.space), strict=True)
     frame = _spread(answers)
-    for i, (name, values) in enumerate({"observer": card.get("named", observer), **shown}.items()):
-        frame.insert(i, name, values)
+    frame.insert(0, "observer", who.card.get("named", observer))
+    for i, name in enumerate(SHOWN, 1):
+        frame.insert(i, name, [facts[name] for facts in shown])
     return frame
-
-
-def _shown(store: Store, suite: Suite, observer: str, answers: Trials) -> dict[str, list[str]]:
-    """Return each trial's experiment (its name in tables of trials, or ""), stimulus set and label space."""
-    known = [dict.fromkeys(SHOWN, "") for _ in range(len(answers))]
-    experiments = {role: name for name, role in reversed([*suite.experiments.items()])}
-    rows = list(zip(*(answers[name].tolist() for name in ("role", "condition", "stimulus")), strict=True))
-    for own, held in counting_observations(store, suite, observer):
-        stimuli = store.stimuli(held.stimuli)
-        images = {*stimuli.ids}
-        for facts, (role, condition, image) in zip(known, rows, strict=True):
-            if role == own and image in images:
-                # an image under the suite's own transform has the name of the image without it
-                named = experiments.get(role, "") if image.startswith(f"{condition}/" if condition else "") else ""
-                facts |= zip(SHOWN, (named, stimuli.name, held.space), strict=True)
-    return {name: [facts[name] for facts in known] for name in SHOWN}
 
 
 def score_tables(leaderboard: Selection, suite: str | None = None) -> Iterator[Table]:
     """Yield a table of each suite's current scores, single conditions included; scores of older weights are flagged."""
     texts = ("observer", "condition", "reason", "flags", "method")
     with leaderboard.reading() as store:
-        now, sets = card_status(store, leaderboard.settings), notes_of(store)
-        for rows in map(partial(map, now.marked), _current_scores(store, suite, leaderboard.filters)):
-            if safe := [row._replace(**{text: published(getattr(row, text)) for text in texts}) for row in rows]:
+        now, sets = leaderboards.card_status(store, leaderboard.settings), notes_of(store)
+        for rows in _current_scores(store, suite, leaderboard.filters):
+            marked = map(now.marked, rows)
+            if safe := [row._replace(**{text: published(getattr(row, text)) for text in texts}) for row in marked]:
                 yield score_table(safe, sets)
 
 
 def _current_scores(store: Store, suite: str | None, filters: Filters) -> Iterator[list[ScoreRow]]:
     """Yield the scores of each suite; published scores are included if all suites are asked for."""
-    names = [each.name for each in suites_with_scores(store, suite)]
+    names = [each.name for each in leaderboards.suites_with_scores(store, suite)]
     for name in [*names, REPORTED] if suite in (None, "all") else names:
         rows = store.latest_scores(suite=name)
         chosen = chosen_names(store, {row.observer for row in rows}, filters)
         yield [row for row in rows if row.observer in chosen]
 
 
-def document(leaderboard: Filtered, suite: str | None = None) -> Document:
+def document(leaderboard: Filtered, suite: str | None = None) -> leaderboard_document.Document:
     """Return every current score with its conditions, intervals, provenance and trials, as one document."""
+    form = leaderboard_document
     with leaderboard.reading() as store:
         rows = [row for part in _current_scores(store, suite, leaderboard.filters) for row in part]
         origins = {set_id: store.provenance(set_id) for set_id in dict.fromkeys(row.set_id for row in rows)}
@@ -375,46 +338,39 @@ def document(leaderboard: Filtered, suite: str | None = None) -> Document:
         # A document numbers its runs and score sets: their digests mean nothing elsewhere.
         order = sorted(runs, key=lambda run: (runs[run]["started"], run))
         run_numbers, set_numbers = ({key: i for i, key in enumerate(keys, 1)} for keys in (order, origins))
-        numbers = [published(row._asdict()) | {"score_set": set_numbers[row.set_id]} for row in rows]
-        # Scores that were not finite have no value.
-        scores = [_part(ExportedScore, plain, value=_finite(plain["value"])) for plain in numbers]
-        sets = []
+        scores, sets, answers, chunks = [], [], [], []
+        for row in rows:
+            plain = published(row._asdict()) | {"score_set": set_numbers[row.set_id]}
+            # Scores that were not finite have no value.
+            scores.append(_part(form.ExportedScore, plain, value=finite(plain["value"])))
         for set_id, facts in origins.items():
             own = {"id": set_numbers[set_id], "runs": tuple(sorted(run_numbers[run] for run in facts["runs"]))}
-            sets.append(_part(ExportedScoreSet, facts, **own, observations=tuple(facts["keys"])))
-        stimuli = [
-            ExportedStimuli.of(store.stimuli(digest)) if digest in asked else _part(ExportedStimuli, note._asdict())
-            for digest, note in notes_of(store).items()
-            if digest in used
-        ]
-        observers = store.observers(names=names)
-        return Document(
+            sets.append(_part(form.ExportedScoreSet, facts, **own, observations=tuple(facts["keys"])))
+        for held in observations:
+            own = {"observer": held.observer_name, "details": published(held.details)}
+            answers.append(_part(form.ExportedObservation, asdict(held), **own))
+            for chunk in store.stored_chunks(held.key):
+                n, payload = len(next(iter(chunk.columns.values()))), b64encode(encode(chunk.columns)).decode()
+                chunks.append(form.ExportedChunk(observation=held.key, index=chunk.index, n=n, payload=payload))
+        stated = form.ExportedStimuli
+        shown = {digest: note for digest, note in notes_of(store).items() if digest in used}
+        cards = ((row._asdict(), published(row.card)) for row in store.observers(names=names))
+        return form.Document(
             program=__version__,
-            observers=tuple(_part(ExportedObserver, row._asdict(), card=published(row.card)) for row in observers),
-            stimuli=tuple(stimuli),
-            runs=tuple(_part(ExportedRun, published(runs[run]), run=run_numbers[run]) for run in order),
+            observers=tuple(_part(form.ExportedObserver, row, card=card) for row, card in cards),
+            stimuli=tuple(
+                stated.of(store.stimuli(digest)) if digest in asked else _part(stated, note._asdict())
+                for digest, note in shown.items()
+            ),
+            runs=tuple(_part(form.ExportedRun, published(runs[run]), run=run_numbers[run]) for run in order),
             score_sets=tuple(sets),
             scores=tuple(scores),
-            observations=tuple(
-                _part(ExportedObservation, asdict(row), observer=row.observer_name, details=published(row.details))
-                for row in observations
-            ),
-            chunks=tuple(_chunks(store, observations)),
+            observations=tuple(answers),
+            chunks=tuple(chunks),
         )
-
-
-def _chunks(store: Store, observations: Iterable[StoredObservation]) -> Iterator[ExportedChunk]:
-    for row in observations:
-        for chunk in store.stored_chunks(row.key):
-            n, payload = len(next(iter(chunk.columns.values()))), b64encode(encode(chunk.columns)).decode()
-            yield ExportedChunk(observation=row.key, index=chunk.index, n=n, payload=payload)
 
 
 def _part(kind: type[Part], facts: Mapping[str, Any], **own: Any) -> Part:
     """Return a part of a document: the facts under its field names, and its own values."""
-    known = {name: facts[name] for name in kind.model_fields if _finite(facts.get(name)) is not None}
+    known = {name: facts[name] for name in kind.model_fields if finite(facts.get(name)) is not None}
     return kind(**{**known, **own})
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not isfinite(value) else value

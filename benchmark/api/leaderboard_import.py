@@ -20,15 +20,9 @@ from benchmark.engine.scoring import Scorer, same_score
 from benchmark.engine.trial_import import ScoresReport, put_reported_scores
 from benchmark.failures import ScoresError, StoreError
 from benchmark.identity import Codes
+from benchmark.leaderboard import leaderboard_document as documents
 from benchmark.leaderboard.board_model import REPORTED
-from benchmark.leaderboard.leaderboard_document import (
-    Document,
-    ExportedObserver,
-    ExportedScore,
-    ExportedScoreSet,
-    ExportedStimuli,
-    read_leaderboard_document,
-)
+from benchmark.leaderboard.leaderboard_document import Document, ExportedObserver, ExportedScore, ExportedScoreSet
 from benchmark.leaderboard.lineage import NETWORKS
 from benchmark.stimuli.published_sources import ObserverName, check_source
 from benchmark.stimuli.score_tables import ReportedScore
@@ -38,7 +32,6 @@ from benchmark.store.rows import fault
 from benchmark.variables import read_settings
 from registry.user_errors import foreign, some_of
 
-Subject = tuple[str, int, str, str, str, str]  # suite, version, space, metric, condition, role
 Sets = Mapping[int, ExportedScoreSet]
 SHOWN = 6  # scores in a line
 #: Fields of a foreign card that are shown; the whole card is kept beside them, for the words that register it.
@@ -76,7 +69,7 @@ def import_leaderboard(
     path = Path(path)
     known_as = check_source(path.stem if source is None else source)
     command = command_line(import_leaderboard, "bench import leaderboard", path=path.absolute(), source=source)
-    document = read_leaderboard_document(path)
+    document = documents.read_leaderboard_document(path)
     with open_store(read_settings(db).db) as store:
         return import_document(store, path, document, known_as, command)
 
@@ -85,9 +78,7 @@ def import_document(store: Store, path: Path, document: Document, known_as: str,
     """Import a document from `path` as `command`, under the source `known_as`. Raises ScoresError."""
     suites = plugins.known_suites(score.suite for score in document.scores)
     report = LeaderboardReport(source=known_as)
-    # Everything is looked at before anything is written.
-    _check_numbers(path, document, suites)
-    _check_stimuli(store, document)
+    _check(store, path, document, suites)  # before anything is written
     scores = _scores_for(document, suites, report)
     placed = {score.score_set for score in scores}
     answered = {key: scored for key, scored in with_trials(document).items() if key in placed}
@@ -116,22 +107,18 @@ def import_document(store: Store, path: Path, document: Document, known_as: str,
     return report
 
 
-def _check_numbers(path: Path, document: Document, suites: Mapping[str, Suite]) -> None:
-    """Raise ScoresError for a number that the score cannot have."""
+def _check(store: Store, path: Path, document: Document, suites: Mapping[str, Suite]) -> None:
+    """Raise ScoresError for a number that a score cannot have, or a stimulus set that differs from the stored one."""
     for score in document.scores:
         known = suites[score.suite].metrics if score.suite in suites else ()
         metric = next((metric for metric in known if metric.name == score.metric), None)
         outside = metric.outside(score.value) if metric is not None and score.value is not None else ""
         if why := fault(score) or outside:
             raise ScoresError(f"{path}: '{printable(score.metric)}' of '{printable(score.observer)}': {why}.")
-
-
-def _check_stimuli(store: Store, document: Document) -> None:
-    """Raise ScoresError if a stimulus set of the document differs from the stored one."""
     here = {note.digest: note for note in store.stimuli_names()}
     for theirs in (row for row in document.stimuli if row.digest in here):
         own = here[theirs.digest]
-        other = bool(theirs.ids) and not store.stimuli(own.digest).shows(stimuli_of(theirs))
+        other = bool(theirs.ids) and not store.stimuli(own.digest).shows(_without_images(theirs))
         if other or (own.n, own.space) != (theirs.n, theirs.space):
             said = [f"{row.n} images of {row.space} {where}" for row, where in ((own, "here"), (theirs, "there"))]
             what = f"{' and '.join(said)}{', with other names or labels' * other}"
@@ -140,9 +127,7 @@ def _check_stimuli(store: Store, document: Document) -> None:
 
 def _scores_for(document: Document, suites: Mapping[str, Suite], report: LeaderboardReport) -> list[ExportedScore]:
     """Return the scores that this leaderboard can hold; report the others."""
-    kept: list[ExportedScore] = []
-    dropped: Counter[str] = Counter()
-    of_maps = 0
+    kept, dropped, of_maps = list[ExportedScore](), Counter[str](), 0
     for score in document.scores:
         suite = suites.get(score.suite)
         if score.suite != REPORTED and suite is None:
@@ -198,15 +183,10 @@ def with_trials(document: Document) -> dict[int, ExportedScoreSet]:
     return {s.id: s for s in document.score_sets if s.observations and here.issuperset(s.observations)}
 
 
-def stimuli_of(stated: ExportedStimuli) -> Stimuli:
-    """Return a stimulus set without its images."""
+def _without_images(stated: documents.ExportedStimuli) -> Stimuli:
     plain = {name: getattr(stated, name) for name in ("name", "digest", "space", "ids", "whole", "origin")}
     labels = {name: np.array(values) for name, values in stated.labels.items()}
-    return Stimuli(items=("",) * stated.n, labels=labels, decode=_no_image, **plain)
-
-
-def _no_image(_: int) -> Any:
-    raise AssertionError("a document has no images")
+    return Stimuli(items=("",) * stated.n, labels=labels, decode=[].__getitem__, **plain)
 
 
 def write_trials(store: Store, run: str, document: Document, sets: Sets, source: str) -> dict[str, str]:
@@ -224,11 +204,10 @@ def write_trials(store: Store, run: str, document: Document, sets: Sets, source:
     asked = {row.stimuli for row in observations.values()} - {note.digest for note in store.stimuli_names()}
     for shown in document.stimuli:
         if shown.digest in asked:
-            store.put_stimuli(stimuli_of(shown))
-    chunks = defaultdict(list)
+            store.put_stimuli(_without_images(shown))
+    chunks, imports = defaultdict(list), defaultdict[str, set[str]](set)
     for chunk in document.chunks:
         chunks[chunk.observation].append(chunk)
-    imports: dict[str, set[str]] = defaultdict(set)
     for key, asked_of in observations.items():
         store.put_observation(run, Observation(**{**asked_of.model_dump(), "observer": ids[asked_of.observer]}))
         for chunk in chunks[key]:
@@ -254,12 +233,9 @@ def scored_together(document: Document, sets: Sets, ids: Mapping[str, str]) -> I
     kinds = {row.name: (row.kind, row.identity) for row in document.observers}
     observed = {row.key: row for row in document.observations}
     for number, name in {score.score_set: score.observer for score in document.scores}.items():
-        if number in sets and name in ids:
-            rows = [observed[key] for key in sets[number].observations]
-            own = [row for row in rows if row.suite != IMPORTED and kinds[row.observer] == kinds[name]]
-            if own:
-                named = {"observer": ids[name]}
-                yield sets[number].suite, [Observation(**row.model_dump() | named) for row in own]
+        rows = [observed[key] for key in sets[number].observations] if number in sets and name in ids else []
+        if own := [row for row in rows if row.suite != IMPORTED and kinds[row.observer] == kinds[name]]:
+            yield sets[number].suite, [Observation(**row.model_dump() | {"observer": ids[name]}) for row in own]
 
 
 def score_documented(store: Store, run: str, parts: Iterable[tuple[str, list[Observation]]]) -> int:
@@ -274,9 +250,8 @@ def score_documented(store: Store, run: str, parts: Iterable[tuple[str, list[Obs
         return own + sum(scorer.imported() for scorer in scorers.values())
 
 
-def subject_of(row: ScoreRow | ExportedScore) -> Subject:
-    """Return what a score is about."""
-    return row.suite, row.version, row.space + row.stimuli, row.metric, row.condition, row.role
+def _subject(row: ScoreRow | ExportedScore) -> tuple[object, ...]:
+    return row.observer, row.suite, row.version, row.space + row.stimuli, row.metric, row.condition, row.role
 
 
 def _compare(
@@ -289,13 +264,13 @@ def _compare(
     for suite, version in sorted(older):
         text = f"scored by version {version} there, made again from the trials by version {newest[suite]} here"
         report.notes.append(f"{suite}: {text}")
-    rows = {(row.observer, *subject_of(row)): row for row in store.latest_scores()}
+    rows = {_subject(row): row for row in store.latest_scores()}
     names = {scored.suite for scored in sets.values()}
     keys = {scored.id: {*scored.keys} for name in names for scored in store.score_sets(name)}
     known = {row.key for row in store.observations()}
-    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    found = defaultdict[tuple[str, str], list[str]](list)
     for stated in (score for score in made if (score.suite, score.version) not in older):
-        row, behind = rows.get((stated.observer, *subject_of(stated))), {*sets[stated.score_set].observations}
+        row, behind = rows.get(_subject(stated)), {*sets[stated.score_set].observations}
         is_comparable = behind <= known if row is None else keys.get(row.set_id) == behind
         if is_comparable and (row is None or not same_score(stated, row)):
             named = f"{stated.metric} ({stated.condition})" if stated.condition else stated.metric
@@ -312,7 +287,7 @@ def _bring_in(store: Store, theirs: Store, document: Document, run: str) -> tupl
     An observer that is known by its identity brings nothing: its answers are equal, or refused."""
     here = {row.name: row for row in store.observers()}
     known = {(row.kind, row.identity) for row in store.observers(latest=False)}
-    keys: dict[str, set[str]] = defaultdict(set)
+    keys = defaultdict[str, set[str]](set)
     for row in theirs.observations():
         keys[row.observer_name].add(row.key)
     coming, refused = dict[str, int](), []

@@ -110,7 +110,7 @@ def register(
         if own or training or (check, verify) != (None, None) or "output" in known:
             names = "--training, --templates, --threshold, --check, --verify or --output"
             raise CardError(f"--probe cannot be combined with {names}.")
-        return _fit_probe(name, arch, path, str(probe), head, limit=limit, device=device, replaces=replace, **known)
+        return _fit_probe(name, arch, path, str(probe), head, limit, device, replaces=replace, **known)
     if (head, limit, device) != ("linear", None, "auto"):
         raise CardError("--head, --limit and --device need --probe.")
     shown: dict[str, Any] = {"folder": None if check is None else expanded(str(check)), "settings": read_settings()}
@@ -200,27 +200,15 @@ def _named_after(what: str) -> str:
 
 
 def _fit_probe(
-    name: str,
-    backbone: str,
-    weights: str | None,
-    train: str,
-    kind: Kind,
-    *,
-    labels: str | Path | None = None,
-    limit: int | None,
-    device: str,
-    replaces: bool,
-    **given: Any,
+    name: str, backbone: str, weights: str | None, train: str, kind: Kind, limit: int | None, device: str, **given: Any
 ) -> tuple[ModelCard, list[Check]]:
     """Fit a head to features of a frozen backbone (a name or an architecture) and register it; or write nothing."""
-    from benchmark.engine.device_choice import choose_device
     from registry.families.family import labels_of_folders, require_classes
     from registry.heads import write_head
-    from registry.loading import load_network
     from registry.register import UNTRAINED, CardFolder, admit, backbone_card, require_free
 
-    settings = read_settings()
-    folder = CardFolder(cards=settings.cards, place=settings.place, replaces=replaces)
+    settings, labels = read_settings(), given.pop("labels", None)
+    folder = CardFolder(cards=settings.cards, place=settings.place, replaces=given.pop("replaces"))
     require_free(name, folder)
     if ":" in backbone or weights is not None:
         own, rows = backbone_card(name, backbone if ":" in backbone else "", weights, shelf=folder, **given)
@@ -231,8 +219,7 @@ def _fit_probe(
     stimuli = _training_set(train, limit, settings)
     if labels:
         require_classes({*stimuli.labels["category"].tolist()}, str(labels))
-    model = load_network(own, settings.place, device=choose_device(device), bare=True)
-    head, findings = _head(model, stimuli, kind, settings)
+    head, findings = _head(own, stimuli, kind, device, settings)
     # Classes outside the known label spaces get a mapping file, which belongs to the list, not to the model.
     space = str(labels) if labels else stimuli.space if train == WORLD else None
     known, order, _ = labels_of_folders(head.classes, space, expanded(train), settings.cards)
@@ -240,15 +227,10 @@ def _fit_probe(
     file = head_file(name, head.digest, settings.cards)
     write_head(head, file)
     tags = ["random-features" if tag == UNTRAINED else tag for tag in own.training]
-    new = {
-        "name": name,
-        "labels": known,
-        "description": f"{kind} head on the features of {backbone}, fitted to {head.images} images of {stimuli.name}",
-        "sha256": None,
-        "training": tuple(dict.fromkeys([*tags, f"probe({kind})"])),
-        "reported": (),
-        "options": {**own.options, "head": str(file), "trained_on": head.trained_on},
-    }
+    what = f"{kind} head on the features of {backbone}, fitted to {head.images} images of {stimuli.name}"
+    options = {**own.options, "head": str(file), "trained_on": head.trained_on}
+    new: dict[str, Any] = {"name": name, "labels": known, "description": what, "options": options}
+    new |= {"training": tuple(dict.fromkeys([*tags, f"probe({kind})"])), "sha256": None, "reported": ()}
     draft = own.model_copy(update=new)
     try:
         return admit(draft, [*rows, *findings], folder)
@@ -267,13 +249,16 @@ def _training_set(train: str, limit: int | None, settings: Settings) -> Stimuli:
     return open_folder(entry, folder.resolve(), settings, limit)
 
 
-def _head(model: LoadedModel, stimuli: Stimuli, kind: Kind, settings: Settings) -> tuple[Head, list[Check]]:
+def _head(card: ModelCard, stimuli: Stimuli, kind: Kind, device: str, settings: Settings) -> tuple[Head, list[Check]]:
     """Return a head for the categories of the stimuli, and lines on how it was fitted."""
     import torch
 
+    from benchmark.engine.device_choice import choose_device
     from registry.determinism_checks import Check
     from registry.heads import Head, fit
+    from registry.loading import load_network
 
+    model = load_network(card, settings.place, device=choose_device(device), bare=True)
     categories, targets = np.unique(stimuli.labels["category"], return_inverse=True)
     fitted = fit(kind, _features(model, stimuli, settings), torch.from_numpy(targets), len(categories))
     head = Head(

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
 from benchmark import plugins
 from benchmark.api.options import Db, Limit, Names, Option, Precision, Seed, SuiteNames, Target, joined
 from benchmark.contracts import Policy
+from benchmark.engine import tasks as planning
 from benchmark.engine.reporters import Reporter
 from benchmark.engine.score_shards import RunReport
-from benchmark.engine.tasks import (
-    Task,
-    cut_shards,
-    ended_parts,
-    lacking_parts,
-    parse_shard,
-    part_name,
-    plan_digest,
-    plan_tasks,
-)
+from benchmark.engine.tasks import Task
 from benchmark.failures import BenchError
 from benchmark.plugins import SuiteShelf, requested_suites
 from benchmark.settings import Settings
@@ -82,17 +76,15 @@ def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
     Networks that differ only in their seed appear once, with the first seed."""
     from registry.download import missing_weights
 
-    def is_bundled(card: ModelCard) -> bool:
-        weights = card.weights or ""
-        untrained = weights.startswith("random:") and card.arch.startswith("python:registry.")
-        return card.source in ("ideal", "package") or weights.startswith("builtin:") or untrained
-
     cards = read_cards(settings.cards)
     if pattern != DEFAULT_MODELS:
         return select_cards(pattern, cards)
     first: dict[tuple[Any, ...], ModelCard] = {}
     for card in cards.values():
-        if is_bundled(card) and not missing_weights(card, settings.place):
+        weights = card.weights or ""
+        untrained = weights.startswith("random:") and card.arch.startswith("python:registry.")
+        is_bundled = card.source in ("ideal", "package") or weights.startswith("builtin:") or untrained
+        if is_bundled and not missing_weights(card, settings.place):
             own_name = card.name if card.simulated or card.source == "ideal" else ""
             first.setdefault((card.arch, card.training, own_name), card)
     return list(first.values())
@@ -100,18 +92,18 @@ def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
 
 #: Estimated seconds that are worth a second process: for each suite it imports torch again, and estimates are high.
 LONG_ENOUGH = 60.0
-NO_SUITES = SuiteShelf({}, {})  # of a plan that is not made yet
+_NO_SUITES = SuiteShelf({}, {})
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunPlan:
     """A plan, to be shown (dry run) or carried out."""
 
-    tasks: list[Task]
     settings: Settings
     request: RunRequest
-    suites: SuiteShelf
     cards: tuple[ModelCard, ...]
+    tasks: Sequence[Task] = ()  # none, and no suites, before it is `planned`
+    suites: SuiteShelf = _NO_SUITES
     only: tuple[str, ...] = ()  # names of the planned suites to run; (): all
     part: str = ""  # name of the shard
     loaded: Mapping[str, LoadedModel] = field(default_factory=dict)  # networks in memory, by name
@@ -123,12 +115,12 @@ class RunPlan:
         suites = requested_suites(pattern, request.precision_target, shelf)
         suites = [suite for suite in suites if suite.name in self.only or not self.only]
         stimuli = [entry.name for entry in wanted_sets(joined(request.stimuli), self.settings)]
-        tasks = plan_tasks(self.cards, suites, self.settings, request.limit, stimuli)
+        tasks = planning.plan_tasks(self.cards, suites, self.settings, request.limit, stimuli)
         return replace(self, tasks=tasks, suites=shelf)
 
     def for_pickling(self, **request: Any) -> RunPlan:
         """Return the plan without its tasks, which cannot be pickled, and with changes of its request."""
-        return replace(self, tasks=[], suites=NO_SUITES, request=replace(self.request, **request))
+        return replace(self, tasks=(), suites=_NO_SUITES, request=replace(self.request, **request))
 
     def on_all_cores(self) -> RunPlan:
         """Return the plan for two processes if the device is "auto", the CPU has several cores and the work is long.
@@ -156,20 +148,17 @@ class RunPlan:
 
     def by_suite(self) -> list[RunPlan]:
         """Return the plan suite by suite, the cheapest first."""
-        costs = self._passes(lambda task: task.suite.name)
+        costs = self.passes("suite.name")
         return [
             replace(self, tasks=[task for task in self.tasks if task.suite.name == suite], only=(suite,))
             for suite in sorted(costs, key=lambda name: (costs[name], name))
         ]
 
-    def passes(self) -> dict[str, float]:
-        """Return model -> forward passes if nothing is stored; {} for a cluster, which reports its own progress."""
-        return self._passes(lambda task: task.card.name) if self.request.executor != "ray" else {}
-
-    def _passes(self, of: Callable[[Task], str]) -> dict[str, float]:
-        passes: dict[str, float] = {}
+    def passes(self, of: str) -> dict[str, float]:
+        """Return the forward passes of each "suite.name" or "card.name" if nothing is stored."""
+        passes = defaultdict[str, float](float)
         for task in self.tasks:
-            passes[of(task)] = passes.get(of(task), 0.0) + task.passes
+            passes[attrgetter(of)(task)] += task.passes
         return passes
 
 
@@ -184,7 +173,7 @@ def agreed_to(_plan: RunPlan) -> bool:
 def prepare(request: RunRequest, settings: Settings, loaded: Sequence[LoadedModel] = ()) -> RunPlan:
     """Turn names into cards and suites, and these into tasks; loaded: networks in memory, instead of registered ones.
     Raise UnknownName with close matches, BenchError."""
-    shard = parse_shard(request.shard) if request.shard is not None else None
+    shard = planning.parse_shard(request.shard) if request.shard is not None else None
     on_ray, device = request.executor == "ray", request.device
     if request.executor not in ("local", "ray"):
         raise BenchError(f"--executor must be local or ray, not '{request.executor}'.")
@@ -198,8 +187,7 @@ def prepare(request: RunRequest, settings: Settings, loaded: Sequence[LoadedMode
         raise BenchError("--address and --gpus-per-task need --executor ray.")
     held = {each.card.name: each for each in loaded}
     cards = tuple([each.card for each in loaded] or choose_cards(joined(request.models), settings))
-    asked = RunPlan(tasks=[], settings=settings, request=request, suites=NO_SUITES, cards=cards, loaded=held)
-    prepared = asked.planned()
+    prepared = RunPlan(settings=settings, request=request, cards=cards, loaded=held).planned()
     shown = {block.stimuli.name for task in prepared.tasks for block in task.plan.blocks}
     for entry in wanted_sets(joined(request.stimuli), settings):
         if entry.name not in shown:
@@ -222,16 +210,16 @@ def cut_plan(prepared: RunPlan, policy: Policy, n: int) -> list[RunPlan]:
     from benchmark.engine.costs import operations
 
     cost = operations(prepared.tasks)
-    plan = plan_digest(prepared.tasks, policy, cost)
+    plan = planning.plan_digest(prepared.tasks, policy, cost)
     return [
-        replace(prepared, tasks=tasks, part=part_name(index, n, plan))
-        for index, tasks in enumerate(cut_shards(prepared.tasks, n, cost), 1)
+        replace(prepared, tasks=tasks, part=planning.part_name(index, n, plan))
+        for index, tasks in enumerate(planning.cut_shards(prepared.tasks, n, cost), 1)
     ]
 
 
 def _lacks_parts(store: Store) -> bool:
-    ended = ended_parts(store.run_notes())
-    return bool(lacking_parts(ended, ended))
+    ended = planning.ended_parts(store.run_notes())
+    return bool(planning.lacking_parts(ended, ended))
 
 
 def run_here(plan: RunPlan, reporter: Reporter, command: str = "bench run", known: Collection[str] = ()) -> RunReport:
@@ -285,7 +273,7 @@ class ShardWork:
         torch.set_num_threads(self.threads)
         plan = self.plan.planned()
         tasks = [replace(task, only=self.shown[task.work]) for task in plan.tasks if task.work in self.shown]
-        if (digest := plan_digest(tasks, self.policy)) != self.digest:
+        if (digest := planning.plan_digest(tasks, self.policy)) != self.digest:
             raise BenchError(f"{plan.part} has another plan there ({digest}): machines differ in folders or programs")
         return run_here(replace(plan, tasks=tasks), reporter, self.command, known)
 

@@ -6,6 +6,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,10 +16,9 @@ from benchmark.api.execution import execute
 from benchmark.api.options import Arch, CheckpointOptions, Db, Limit, Option, Precision, Seed, SuiteNames, stated
 from benchmark.api.photograph_checks import registration_checks
 from benchmark.api.registration import register_card
-from benchmark.api.running import NO_SUITES, Agreed, RunPlan, RunRequest, agreed_to, prepare, require_possible
+from benchmark.api.running import Agreed, RunPlan, RunRequest, agreed_to, prepare, require_possible
 from benchmark.display import printable
 from benchmark.engine.reporters import Reporter, Silent
-from benchmark.engine.tasks import Task
 from benchmark.failures import FAILURES, BenchError
 from benchmark.settings import Settings
 from benchmark.variables import read_settings
@@ -28,8 +28,7 @@ from registry.labels import given_labels
 from registry.training_runs import Placed, Unit, checkpoint_files, placed
 from registry.user_errors import Remedy, some_of
 
-Stamp = tuple[int, int]  # size, time of the last change in nanoseconds
-Stamps = Mapping[Path, Stamp]
+Stamps = dict[Path, tuple[int, int]]  # file -> size, time of the last change in nanoseconds
 
 
 def sweep(
@@ -61,7 +60,8 @@ def sweep(
     missing. --follow waits for a folder that does not exist yet. A file that is still being written is read when it is
     complete: write checkpoints under another name and rename them if you can. Exit code 3 means that a file could not
     be used."""
-    given = stated(**{**said, "training": tuple(said.get("training") or ())})
+    if not follow and until is not None:
+        raise BenchError("--until needs --follow.")
     swept = TrainingRun(
         folder=expanded(str(folder)),
         arch=arch,
@@ -69,22 +69,19 @@ def sweep(
         pattern=pattern,
         every=every,
         is_named=bool(name),
-        given=given,
+        given=stated(**{**said, "training": tuple(said.get("training") or ())}),
         request=RunRequest(suites=suites, limit=limit, device=device, precision=precision, seed=seed),
         settings=read_settings(db),
         reporter=reporter or Silent(),
         say=say,
         command=command,
     )
-    if not follow and until is not None:
-        raise BenchError("--until needs --follow.")
 
     def pause() -> bool:
-        try:
+        with suppress(KeyboardInterrupt):
             time.sleep(poll)
-        except KeyboardInterrupt:
-            return False
-        return True
+            return True
+        return False
 
     return swept.follow(pause, until) if follow else swept.once(agreed)
 
@@ -147,9 +144,8 @@ class TrainingRun:
         order = placed(files, folder=self.folder)
         if not order.steps:
             like = self.pattern and f" like '{self.pattern}'"
-            none = f"{self.folder} has no checkpoints{like} with a step"
             hint = "Choose files with --pattern '*.pt', and name them like step_1000.pt or epoch_3.pt."
-            raise BenchError(f"{none} among {len(files)} files. {hint}")
+            raise BenchError(f"{self.folder} has no checkpoints{like} with a step among {len(files)} files. {hint}")
         known = {card.weights for card in self._own(read_cards(self.settings.cards))}
         if not all(_whole(path, self.arch) != path or _files_of(path) & known for path in order.steps):
             self._require_arch()
@@ -166,17 +162,18 @@ class TrainingRun:
         A file is read once its size and time are equal at two looks, and again whenever it changes."""
         self._require(waits=True)
         self._require_arch()
-        self._foretell()
-        before: Stamps = {}
-        done: dict[Path, Stamp] = {}
-        waited: set[Path] = set()
-        steps: dict[Path, int] = {}
+        # Before the first checkpoint, what such a network would lack.
+        labels, how = str(self._given().get("labels") or "imagenet1k"), Preprocess(size=224, resize=224)
+        card = ModelCard(name=self.run, source="file", arch=self.arch, labels=labels, preprocess=how)
+        self._report_lacking(RunPlan(settings=self.settings, request=self.request, cards=(card,)).planned())
+        before, done, waited, steps = Stamps(), Stamps(), set[Path](), dict[Path, int]()
         while True:
-            is_there = self.folder.is_dir()
+            is_there, stamps = self.folder.is_dir(), Stamps()
             if not is_there and self.folder not in waited:
                 self.say(f"waiting for the folder {printable(str(self.folder))}, which does not exist yet")
-            files = checkpoint_files(self.folder, self.pattern) if is_there else []
-            stamps = {path: stamp for path in files if (stamp := _stamp(path)) is not None}
+            for path in checkpoint_files(self.folder, self.pattern) if is_there else ():
+                with suppress(OSError):  # gone, or renamed between two calls
+                    stamps[path] = path.stat().st_size, path.stat().st_mtime_ns
             settled = [path for path, stamp in stamps.items() if done.get(path) == stamp]
             fresh = [path for path, stamp in stamps.items() if path not in settled and before.get(path) == stamp]
             growing = {*stamps} - {*settled, *fresh}
@@ -191,9 +188,9 @@ class TrainingRun:
             if (until is not None and max(reached, default=-1) >= until) or not pause():
                 return self.report
 
-    def _run_fresh(self, fresh: Sequence[Path], stamps: Stamps, done: dict[Path, Stamp]) -> Mapping[Path, int]:
-        """Run the files that are complete since this look. Return the steps of all complete files (`stamps`). done:
-        file -> stamp when it was read."""
+    def _run_fresh(self, fresh: Sequence[Path], stamps: Stamps, done: Stamps) -> Mapping[Path, int]:
+        """Run the files that are complete since this look, and note them as `done`. Return the steps of all complete
+        files (`stamps`)."""
         unit: Unit | None = "epoch" if self.report.models and self.report.unit == "epoch" else None
         order = placed(list(stamps), unit, self.folder)
         self.report.unit = order.unit
@@ -210,7 +207,7 @@ class TrainingRun:
         if not cards:
             return True
         prepared = prepare(replace(self.request, models=",".join(card.name for card in cards)), self.settings)
-        self._report_lacking(prepared.tasks)
+        self._report_lacking(prepared)
         if not agreed(prepared):
             return False
         for part in prepared.by_suite():
@@ -219,20 +216,13 @@ class TrainingRun:
             self.report.failed |= report.failed
         return True
 
-    def _foretell(self) -> None:
-        labels = str(self._given().get("labels") or "imagenet1k")
-        how = Preprocess(size=224, resize=224)
-        card = ModelCard(name=self.run, source="file", arch=self.arch, labels=labels, preprocess=how)
-        plan = RunPlan(tasks=[], settings=self.settings, request=self.request, suites=NO_SUITES, cards=(card,))
-        self._report_lacking(plan.planned().tasks)
-
-    def _report_lacking(self, tasks: Sequence[Task]) -> None:
-        for task in tasks:
-            lacks = task.plan.missing
-            text = f"{task.suite.name} cannot run: {task.reason}"
-            if task.plan.blocks:
-                text = f"{task.suite.name} runs without {some_of(list(lacks), 3)}: {next(iter(lacks.values()), '')}"
-            if (lacks or not task.plan.blocks) and text not in self.lacking:
+    def _report_lacking(self, plan: RunPlan) -> None:
+        for task in plan.tasks:
+            lacks, name = task.plan.missing, task.suite.name
+            text = f"{name} runs without {some_of([*lacks], 3)}: {next(iter(lacks.values()))}" if lacks else ""
+            if not task.plan.blocks:
+                text = f"{name} cannot run: {task.reason}"
+            if text and text not in self.lacking:
                 self.lacking.add(text)
                 self.say(text)
 
@@ -313,8 +303,7 @@ class TrainingRun:
         return given
 
     def _leave_out(self, path: Path, why: str) -> None:
-        inside = self._inside(path)
-        if self.report.left_out.get(inside) != why:
+        if self.report.left_out.get(inside := self._inside(path)) != why:
             self.report.left_out[inside] = why
             self.say(f"left out: {inside}: {why}")
 
@@ -374,16 +363,6 @@ def _said(card: ModelCard) -> dict[str, Any]:
     said: dict[str, Any] = {"labels": card.labels, "training": card.training}
     if card.source != "file" or family_of(card.arch) is not None:
         return said
-    how = card.preprocess
-    fields = {} if how is None else {name: getattr(how, name) for name in type(how).model_fields}
     kwargs = tuple(f"{name}={value}" for name, value in card.options.get("kwargs", {}).items())
     kept = {name: card.options.get(name) for name in ("key", "ignore", "output")}
-    return said | kept | {"arch_option": kwargs} | fields
-
-
-def _stamp(path: Path) -> Stamp | None:
-    try:
-        state = path.stat()
-    except OSError:  # gone, or renamed between two calls
-        return None
-    return state.st_size, state.st_mtime_ns
+    return said | kept | {"arch_option": kwargs} | dict(card.preprocess or {})

@@ -5,7 +5,6 @@ import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -45,16 +44,6 @@ def echo_data(text: str) -> None:
     """Print a command's data (CSV, YAML, LaTeX, ...) on standard output."""
     if text:  # "" was written to a file
         click.echo(printable_lines(text), nl=not text.endswith("\n"))
-
-
-def write_data(pieces: Iterable[str], output: Path | None) -> None:
-    """Write a command's data to a file or standard output, piece by piece."""
-    if output is None:
-        for text in pieces:
-            echo_data(text)
-    else:
-        with output.open("w", encoding="utf-8", newline="") as file:
-            file.writelines(pieces)
 
 
 def as_typed() -> str:

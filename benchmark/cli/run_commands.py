@@ -140,7 +140,9 @@ def _carry_out(prepared: api.RunPlan, near: Collection[str] | None, *, quiet: bo
     for at, step in enumerate(steps, 1):
         if len(steps) > 1:
             echo_line(f"suite {at} of {len(steps)}: {step.only[0]}", err=True)
-        with reporting(quiet=quiet, planned=step.passes()) as reporter:
+        # A cluster reports its own progress.
+        planned_passes = step.passes("card.name") if step.request.executor == "local" else {}
+        with reporting(quiet=quiet, planned=planned_passes) as reporter:
             report.join(api.execute(step, reporter, as_typed()))
         if len(steps) > 1 and not quiet:
             print_boards(api.Selection(db), step.only[0], brief=True, near=near)

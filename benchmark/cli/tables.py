@@ -14,7 +14,7 @@ from benchmark import api
 from benchmark.api.leaderboards import COMMA, Selection
 from benchmark.api.options import Option
 from benchmark.cli.derive import Command, command
-from benchmark.cli.printing import echo_data, echo_line, echo_lines, print_tables, prose_width, write_data
+from benchmark.cli.printing import echo_data, echo_line, echo_lines, print_tables, prose_width
 from benchmark.failures import BenchError, UsageError
 from benchmark.leaderboard.board_tables import card_line, headline_table, observer_tables, reported_lines
 from benchmark.leaderboard.comparison import (
@@ -26,7 +26,7 @@ from benchmark.leaderboard.comparison import (
 )
 from benchmark.leaderboard.consistency import HUMAN_METRICS, comparison_of, kappa_table, likeness_table
 from benchmark.leaderboard.cue_measures import measure_tables
-from benchmark.leaderboard.forms import rendered
+from benchmark.leaderboard.forms import rendered, written
 from benchmark.leaderboard.lineage import STANDARD
 from benchmark.leaderboard.links import correlation_table, link_tables
 from benchmark.leaderboard.provenance import provenance_record, provenance_text
@@ -51,7 +51,7 @@ def verdict(
     form: Annotated[VerdictForm, Option("Print in this format.", "--format")] = "text",
     output: Output = None,
 ) -> None:
-    write_data([api.verdict(leaderboard, observer).to(form, prose_width())], output)
+    echo_data(written([api.verdict(leaderboard, observer).to(form, prose_width())], output))
 
 
 @command(api.provenance)
@@ -137,7 +137,7 @@ def _give(tables: Iterable[Table], form: str | None = None, output: Path | None 
     if empty and not any(table.rows for table in shown):
         raise BenchError(empty)
     if form or output:
-        write_data(rendered(shown, form or "csv"), output)
+        echo_data(written(rendered(shown, form or "csv"), output))
     else:
         print_tables(shown)
 

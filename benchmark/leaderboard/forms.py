@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -48,6 +49,16 @@ def rendered(tables: Iterable[Table], form: str) -> Iterator[str]:
         return iter([json_text([table_document(table) for table in tables])])
     draw = {"markdown": markdown, "latex": latex, "html": html}[form]
     return (("\n" if at else "") + draw(table) for at, table in enumerate(tables))
+
+
+def written(pieces: Iterable[str], output: str | Path | None) -> str:
+    """Write text to a file, in pieces, and return ""; without a file, return the text."""
+    if output is None:
+        return "".join(pieces)
+    Path(output).parent.mkdir(parents=True, exist_ok=True)
+    with Path(output).open("w", encoding="utf-8", newline="") as file:
+        file.writelines(pieces)
+    return ""
 
 
 def csv_lines(rows: Iterable[Mapping[str, Any]], names: Sequence[str] = ()) -> Iterator[str]:
