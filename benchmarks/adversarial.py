@@ -21,7 +21,7 @@ from ratios import by_turns, cpu, need_packages, ratio
 from benchmark.engine.device_choice import Tuning
 from benchmark.engine.devices import feed
 from benchmark.stimuli.datasets import subset
-from benchmark.stimuli.generated import generated_set
+from benchmark.stimuli.world.sets import generated_set
 from registry.cards import builtin_cards
 from registry.files import WeightSources
 from registry.loading import load_network

@@ -26,7 +26,7 @@ from torch.nn import functional
 
 from benchmark.api import load_model
 from benchmark.stimuli.resolver import Resolver
-from benchmark.stimuli.world.sets import CATEGORIES, render, training_set
+from benchmark.stimuli.world.sets import CATEGORIES, training_set
 from benchmark.variables import read_settings
 from registry.cards import Preprocess, Triple
 from registry.input_diagnosis import (
@@ -231,8 +231,8 @@ def transformer() -> LoadedModel:
     """Return the transformer in place of a network of the world, trained on its images."""
     torch.manual_seed(0)
     net, images = Transformer(), training_set("natural", 6000, seed=0)
-    x = torch.from_numpy(np.stack([render(images, i) for i in range(images.size)])).permute(0, 3, 1, 2)
-    y = torch.tensor([CATEGORIES.index(name) for name in images.shape])
+    x = torch.from_numpy(np.stack([images.decode(i) for i in range(len(images))])).permute(0, 3, 1, 2)
+    y = torch.tensor([CATEGORIES.index(name) for name in images.labels["shape"]])
     optimiser = torch.optim.AdamW(net.parameters(), 1.5e-3, weight_decay=0.05)
     steps = 18 * len(x) // 64
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1.5e-3, total_steps=steps)

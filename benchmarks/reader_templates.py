@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from benchmark.stimuli.world.sets import CATEGORIES, mask, training_set
+from benchmark.stimuli.world.sets import CATEGORIES, training_set
 from registry.simulated import CELL, EXEMPLARS
 
 SEED = 7
@@ -24,8 +24,8 @@ SEED = 7
 def templates(seed: int = SEED) -> Tensor:
     """[EXEMPLARS, 16, 16] uint8 by category: the share of each cell that the silhouette covers, 255 all of it."""
     drawn = training_set("silhouettes", EXEMPLARS, seed)
-    order = sorted(range(drawn.size), key=lambda i: (CATEGORIES.index(drawn.shape[i]), i))
-    masks = torch.from_numpy(np.stack([mask(drawn, i) for i in order])).float()
+    order = sorted(range(len(drawn)), key=lambda i: (CATEGORIES.index(drawn.labels["shape"][i]), i))
+    masks = torch.from_numpy(np.stack([drawn.mask(i) for i in order])).float()
     covered: Tensor = functional.avg_pool2d(masks[:, None], CELL)[:, 0]
     return (covered * 255).round().to(torch.uint8)
 

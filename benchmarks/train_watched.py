@@ -27,7 +27,7 @@ def train(db: Path) -> float:
     torch.manual_seed(0)
     draw = torch.Generator().manual_seed(0)
     images = training_set("natural", IMAGES, seed=0)
-    loader = DataLoader(TensorDataset(pixels(images), labels(images.shape)), BATCH, shuffle=True)
+    loader = DataLoader(TensorDataset(pixels(images), labels(images.labels["shape"])), BATCH, shuffle=True)
     net, steps = tiny_resnet(len(CATEGORIES)), EPOCHS * IMAGES // BATCH
     optimiser = torch.optim.AdamW(net.parameters(), 2e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=steps)

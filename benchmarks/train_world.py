@@ -15,7 +15,7 @@ box's middle, boxes by generalised IoU (Rezatofighi et al. 2019) there.
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,7 +27,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
-from benchmark.stimuli.world.sets import CATEGORIES, WORLD_SETS, WorldSet, mask, render, training_set
+from benchmark.contracts import Stimuli
+from benchmark.stimuli.world.sets import CATEGORIES, WORLD_SETS, generated_set, training_set
 from registry.world_networks import GRID, STRIDE, boxes_of, tiny_detector, tiny_resnet
 
 Corrupt = Callable[[Tensor, torch.Generator], Tensor]
@@ -84,12 +85,12 @@ RECIPES = {
 }
 
 
-def pixels(world_set: WorldSet) -> Tensor:
-    images = np.stack([render(world_set, i) for i in range(world_set.size)])
+def pixels(world_set: Stimuli) -> Tensor:
+    images = np.stack([world_set.decode(i) for i in range(len(world_set))])
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 
 
-def labels(names: tuple[str, ...]) -> Tensor:
+def labels(names: Iterable[str]) -> Tensor:
     return torch.tensor([CATEGORIES.index(name) if name else -1 for name in names])
 
 
@@ -97,7 +98,7 @@ def training_data(recipe: Recipe) -> tuple[Tensor, Tensor]:
     """Return the images and the shape labels of a recipe, equal parts of its conditions."""
     count = IMAGES // len(recipe.conditions)
     parts = [pixels(training_set(condition, count, seed=0)) for condition in recipe.conditions]
-    names = training_set(recipe.conditions[0], count, seed=0).shape
+    names = training_set(recipe.conditions[0], count, seed=0).labels["shape"]
     return torch.cat(parts), labels(names).repeat(len(parts))
 
 
@@ -180,17 +181,18 @@ def predictions(model: nn.Module, x: Tensor) -> Tensor:
 @cache
 def evaluation_pixels(name: str) -> Tensor:
     """Draw one of the world's own sets, once."""
-    return pixels(WORLD_SETS[name])
+    return pixels(generated_set(name))
 
 
 def report(model: nn.Module) -> dict[str, float]:
     scores = {}
-    for name, world_set in WORLD_SETS.items():
+    for name in WORLD_SETS:
+        cues = generated_set(name).labels
         answer = predictions(model, evaluation_pixels(name))
-        right = (answer == labels(world_set.category)).float().mean().item()
+        right = (answer == labels(cues["category"])).float().mean().item()
         scores[name.removeprefix("world-")] = right
         if "conflict" in name:
-            texture = (answer == labels(world_set.texture)).float().mean().item()
+            texture = (answer == labels(cues["texture"])).float().mean().item()
             bias = right / max(right + texture, 1e-9)
             scores[name.removeprefix("world-") + " bias"] = bias
     return scores
@@ -259,9 +261,9 @@ def make_detector(out: Path) -> None:
     """Train the detector and write it."""
     start = time.process_time()
     world_set = training_set("natural", DETECTOR_IMAGES, seed=0)
-    pixels, masks = ([draw(world_set, i) for i in range(world_set.size)] for draw in (render, mask))
+    pixels, masks = ([draw(i) for i in range(len(world_set))] for draw in (world_set.decode, world_set.mask) if draw)
     images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous()
-    boxes, target = torch.tensor([box_of(shown) for shown in masks]).float(), labels(world_set.shape)
+    boxes, target = torch.tensor([box_of(shown) for shown in masks]).float(), labels(world_set.labels["shape"])
     torch.manual_seed(0)
     model = tiny_detector()
 

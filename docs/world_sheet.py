@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmark.stimuli.world.sets import SIZE, WORLD_SETS, render
+from benchmark.stimuli.world.sets import SIZE, generated_set
 
 ONCE = ("stylised", "cue-conflict-alpha0", "cue-conflict-alpha1", "silhouettes", "edges", "textures")  # fmt: skip
 ROWS = {"world-natural": 2, **{f"world-{name}": 1 for name in ONCE}}
@@ -19,14 +19,14 @@ GUTTER = 2
 
 def row(name: str, number: int) -> NDArray[np.uint8]:
     """Return one row of the sheet: the classes in order, on a white strip."""
-    world_set = WORLD_SETS[name]
+    world_set = generated_set(name)
     strip = np.full((SIZE + GUTTER, COLUMNS * (SIZE + GUTTER), 3), 255, np.uint8)
     for column in range(COLUMNS):
         index = number * COLUMNS + column
         if "conflict" in name:  # fifteen pairs to a shape: walk through the textures as well
             index = column * (COLUMNS - 1) + (4 * column + number) % (COLUMNS - 1)
         x = column * (SIZE + GUTTER)
-        strip[:SIZE, x : x + SIZE] = render(world_set, index)
+        strip[:SIZE, x : x + SIZE] = world_set.decode(index)
     return strip
 
 

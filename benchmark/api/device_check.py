@@ -22,7 +22,7 @@ from benchmark.failures import FAILURES, BenchError, failure_line
 from benchmark.identity import environment_record
 from benchmark.settings import Settings
 from benchmark.stimuli.datasets import subset
-from benchmark.stimuli.generated import generated_set
+from benchmark.stimuli.world.sets import generated_set
 from benchmark.store import open_store
 from benchmark.transforms.corruptions import CORRUPTIONS
 from benchmark.transforms.imagenet_c import corruption

@@ -22,7 +22,7 @@ from benchmark.identity import Codes, environment_record
 from benchmark.plugins import scored_suites
 from benchmark.stimuli.catalogue import find_entry, group_members, stimuli_folder
 from benchmark.stimuli.experiments import added_experiments, name_experiment, published_experiments
-from benchmark.stimuli.fetch import fetch
+from benchmark.stimuli.fetch import fetch_set
 from benchmark.stimuli.image_names import GEIRHOS16, NO_ANSWER
 from benchmark.stimuli.published_sources import check_source
 from benchmark.stimuli.regenerate import stated_recipes
@@ -169,7 +169,7 @@ def reference(
     folders: dict[str, Path] = {}
     for name in names:
         try:
-            fetch(name, settings, shown.note)
+            fetch_set(name, settings, shown.note)
             if (place := stimuli_folder(name, settings)) is not None:
                 folders[name] = place
         except BenchError as error:

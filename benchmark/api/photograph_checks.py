@@ -20,9 +20,9 @@ from benchmark.settings import Settings
 from benchmark.stats.intervals import wilson
 from benchmark.stimuli.datasets import open_folder
 from benchmark.stimuli.fetch import entry_of_folder
-from benchmark.stimuli.generated import training_stimuli
 from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.roles import ROLE, SECOND_SET
+from benchmark.stimuli.world.sets import training_set
 from registry.cards import Certificate
 from registry.code import code_digest
 from registry.files import expanded
@@ -173,7 +173,7 @@ def verified(model: LoadedModel, script: str, folder: Path | None, settings: Set
     from registry.model import count, logits_in, network_input, on_device
 
     network, transform, module = own_pipeline(script)
-    stimuli = photographs_for(model.labels, folder, settings) or training_stimuli(COUNT)
+    stimuli = photographs_for(model.labels, folder, settings) or training_set("natural", COUNT, seed=0)
     images = [stimuli.decode(i) for i in range(min(len(stimuli), COUNT))]
     device = next((value.device for value in getattr(network, "state_dict", dict)().values()), torch.device("cpu"))
     classes = len(model.labels.classes) - model.card.may_be_silent  # the last one is for no answer

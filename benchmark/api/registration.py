@@ -23,7 +23,7 @@ from benchmark.settings import Settings
 from benchmark.stats import wilson
 from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.datasets import open_folder
-from benchmark.stimuli.generated import training_stimuli
+from benchmark.stimuli.world.sets import training_set
 from benchmark.store import open_store
 from benchmark.variables import read_settings
 from registry.cards import ModelCard, change_card, head_file, read_cards, remove_unnamed, select_cards
@@ -241,7 +241,7 @@ def _fit_probe(
 
 def _training_set(train: str, limit: int | None, settings: Settings) -> Stimuli:
     if train == WORLD:
-        return training_stimuli(limit or WORLD_COUNT)
+        return training_set("natural", limit or WORLD_COUNT, seed=0)
     folder = expanded(train)
     if not folder.is_dir():
         raise StimuliError(f"--probe {train}: folder not found. Expected a folder per class inside it, or '{WORLD}'.")

@@ -39,8 +39,7 @@ from benchmark.leaderboard.leaderboard_document import Document, ExportedObserva
 from benchmark.leaderboard.verdict import OF_MACHINE
 from benchmark.stats.intervals import wilson
 from benchmark.stimuli.datasets import sample, subset
-from benchmark.stimuli.generated import generated_set
-from benchmark.stimuli.world.sets import WORLD_SETS
+from benchmark.stimuli.world.sets import WORLD_SETS, generated_set
 from benchmark.store import open_store
 from benchmark.templates import BOARD
 from benchmark.variables import read_settings

@@ -31,8 +31,8 @@ from benchmark.plugins import find_suites
 from benchmark.stimuli.catalogue import find_entry
 from benchmark.stimuli.datasets import open_set
 from benchmark.stimuli.experiments import MOST_TIMES, Presentation, added_experiments
-from benchmark.stimuli.generated import PREFIX, is_generated
 from benchmark.stimuli.image_names import GEIRHOS16
+from benchmark.stimuli.world.sets import PREFIX, is_generated
 from benchmark.variables import read_settings
 from registry.documents import read_document
 from registry.files import write_whole

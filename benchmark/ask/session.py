@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from benchmark.contracts import Array, Stimuli
 from benchmark.failures import StimuliError
 from benchmark.stimuli.datasets import restrict
-from benchmark.stimuli.generated import training_stimuli
 from benchmark.stimuli.image_names import GEIRHOS16
 from benchmark.stimuli.items import SIXTEEN, sample_order
 from benchmark.stimuli.trial_tables import AGAIN, ASKED, CHECK, DURATION, PRACTISED
+from benchmark.stimuli.world.sets import training_set
 from registry.files import digest_data
 
 #: Number of orders that people take in turn; number of draws among which the first balanced order is used.
@@ -195,7 +195,7 @@ def open_session(
     if categories:
         practice = restrict(stimuli, [stimuli.ids[i] for i in every[-1 : -PRACTICE - 1 : -1]])
     else:
-        practice = training_stimuli(len(GEIRHOS16))
+        practice = training_set("natural", len(GEIRHOS16), seed=0)
         practice = restrict(practice, practice.ids[:: len(GEIRHOS16) // PRACTICE])
     return Session(
         stimuli=restrict(stimuli, [stimuli.ids[i] for i in order]), experiment=experiment, procedure=procedure,

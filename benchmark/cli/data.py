@@ -24,16 +24,14 @@ from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import find_entry, group_members, missing_set, read_catalogue, remedy, stimuli_folder
 from benchmark.stimuli.croissant import croissant as describe
 from benchmark.stimuli.datasets import open_set
-from benchmark.stimuli.fetch import add as note
-from benchmark.stimuli.fetch import add_experiment, unpack
-from benchmark.stimuli.fetch import fetch as get
-from benchmark.stimuli.generated import is_generated
+from benchmark.stimuli.fetch import add_experiment, add_folder, fetch_set, unpack
 from benchmark.stimuli.items import SUFFIXES
 from benchmark.stimuli.manifests import stated_manifest
 from benchmark.stimuli.regenerate import make_set, parametric
 from benchmark.stimuli.shards import unpack_shards
 from benchmark.stimuli.stylise import Order, load_style_network, make_stylised
-from benchmark.stimuli.verify import verify as check
+from benchmark.stimuli.verify import verify_set
+from benchmark.stimuli.world.sets import is_generated
 from benchmark.store import open_store
 from benchmark.store.versions import is_there
 from benchmark.variables import read_settings
@@ -82,7 +80,7 @@ def fetch(
     for member in members:
         try:
             with fetching() as report:
-                place = get(member, read_settings(), report, only)
+                place = fetch_set(member, read_settings(), report, only)
             echo_line(place)
         except BenchError as error:
             if len(members) == 1:
@@ -123,7 +121,7 @@ def add(
     stated: Mapping[str, str] = stated_manifest(columns)
     if layout is None:
         place, stated = unpack_shards(name, place, space, settings, echo_line, stated)
-    entry = note(name, place, settings, role=role, space=space, layout=layout, columns=stated, report=echo_line)
+    entry = add_folder(name, place, settings, role=role, space=space, layout=layout, columns=stated, report=echo_line)
     echo_line(f"added '{entry.name}' from {folder or place}")
 
 
@@ -162,7 +160,7 @@ def verify(name: Name, *, full: Annotated[bool, Option("Read every image.")] = F
         def expect(total: int) -> Callable[[], None]:
             return partial(progress.advance, progress.add_task(name, total=total))
 
-        result = check(name, read_settings(), full, expect)
+        result = verify_set(name, read_settings(), full, expect)
     echo_lines(result.lines)
     echo_line("usable" if result.ok else "BROKEN: see above")
     return 0 if result.ok else 1

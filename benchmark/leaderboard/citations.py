@@ -10,8 +10,8 @@ from benchmark.leaderboard.board_model import Board
 from benchmark.leaderboard.forms import latex_text
 from benchmark.leaderboard.lineage import NETWORKS
 from benchmark.stimuli.catalogue import find_built_in
-from benchmark.stimuli.generated import SPACE
 from benchmark.stimuli.published_sources import known_source
+from benchmark.stimuli.world.sets import SPACE
 from benchmark.store import ObserverRow
 from benchmark.version import __version__
 

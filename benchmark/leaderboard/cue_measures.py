@@ -13,7 +13,7 @@ from benchmark.leaderboard.links import Cards, Link, correlation_table, links
 from benchmark.leaderboard.summary import Summary, summaries, summary_table
 from benchmark.leaderboard.table import Field, Table, Value, number
 from benchmark.stats.rankings import average_ranks
-from benchmark.stimuli.generated import SPACE
+from benchmark.stimuli.world.sets import SPACE
 
 TEXTURE = "texture"
 CUES = ("shape", TEXTURE)

@@ -70,7 +70,7 @@ class Pictures:
         """Return a set that may be shown, its images' indices, and its credit; None if it is not installed."""
         from benchmark.stimuli.catalogue import find_entry
         from benchmark.stimuli.datasets import open_set
-        from benchmark.stimuli.generated import is_generated
+        from benchmark.stimuli.world.sets import is_generated
 
         settings = self._site.settings
         try:

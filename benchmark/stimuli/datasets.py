@@ -18,18 +18,9 @@ from numpy.typing import NDArray
 from benchmark.contracts import Stimuli
 from benchmark.failures import StimuliError
 from benchmark.settings import Settings
+from benchmark.stimuli import image_files
 from benchmark.stimuli.catalogue import Entry, entry_and_folder, find_built_in, folder_of, read_catalogue, remedy
-from benchmark.stimuli.generated import generated_set, is_generated
-from benchmark.stimuli.image_files import (
-    FileImages,
-    file_digests,
-    read_plain,
-    seed_of,
-    set_digest,
-    silhouette_mask,
-    stimuli_of,
-    text_digest,
-)
+from benchmark.stimuli.image_files import FileImages, file_digests, text_digest
 from benchmark.stimuli.image_names import cues_of
 from benchmark.stimuli.items import (
     Annotation,
@@ -46,6 +37,7 @@ from benchmark.stimuli.items import (
     subfolders,
 )
 from benchmark.stimuli.masked import READERS
+from benchmark.stimuli.world.sets import generated_set, is_generated
 from registry.user_errors import foreign
 
 #: The manifest in the folder of a stylised set records the origin of its images.
@@ -118,7 +110,7 @@ def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, nam
     place = listing.folder / MANIFEST
     if place.is_file():
         with foreign("manifest", place, StimuliError, "Expected that of a stylised set: make the set again."):
-            text = read_plain(place).decode()
+            text = image_files.read_plain(place).decode()
             table = json.loads(text)
             by, strength, whole = table["generator"], float(table["strength"]), int(table["whole"])
             origin = f"stylised: {by['name']} {by['version']}, strength {strength:g}, seed {int(table['seed'])}"
@@ -133,7 +125,7 @@ def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, nam
     for kind in ("mask", "ignored", "importance"):
         if drawn and all(getattr(own, kind) is not None for own in drawn):  # shared by all images
             over[kind] = partial(_annotation, drawn, images, kind)
-    return stimuli_of(
+    return image_files.stimuli_of(
         name=name or entry.name, space=entry.space, ids=listing.ids, items=items, labels=labels, decode=images,
         whole=whole, origin=origin, sampled=listing.sampled, **over,
     )  # fmt: skip
@@ -152,7 +144,7 @@ def _masks(entry: Entry, images: FileImages, settings: Settings) -> Callable[[in
         if place not in silhouettes:
             return None
         fitting.append(silhouettes[place])
-    return partial(silhouette_mask, images, tuple(fitting))
+    return partial(image_files.silhouette_mask, images, tuple(fitting))
 
 
 def subset(stimuli: Stimuli, limit: int) -> Stimuli:
@@ -193,7 +185,7 @@ def restrict(stimuli: Stimuli, ids: Sequence[str]) -> Stimuli:
 
 def seeds_of(stimuli: Stimuli, index: NDArray[np.int64], policy_seed: int) -> NDArray[np.uint64]:
     """Return a seed for each stimulus at `index` [n], from the policy's seed and the item's content alone."""
-    return np.array([seed_of(f"{policy_seed}:{stimuli.items[int(i)]}") for i in index], dtype=np.uint64)
+    return np.array([image_files.seed_of(f"{policy_seed}:{stimuli.items[int(i)]}") for i in index], dtype=np.uint64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,7 +214,7 @@ def _pick(stimuli: Stimuli, index: Sequence[int]) -> Stimuli:
     items = tuple(stimuli.items[i] for i in chosen)
     labels = {name: column[list(chosen)] for name, column in stimuli.labels.items()}
     picked = {name: pick(getattr(stimuli, name)) for name in ("decode", "mask", "ignored", "importance")}
-    whole, digest = stimuli.whole or len(stimuli), set_digest(ids, items, labels)
+    whole, digest = stimuli.whole or len(stimuli), image_files.set_digest(ids, items, labels)
     return replace(stimuli, digest=digest, ids=ids, items=items, labels=labels, whole=whole, **picked)
 
 
@@ -362,7 +354,7 @@ def read_names(entry: Entry, folder: Path) -> tuple[str, ...]:
     if not paths:
         raise StimuliError(f"{folder}: no text file with the names of '{entry.name}'.")
     with foreign("list of names", paths[0], StimuliError):
-        lines = read_plain(paths[0]).decode().splitlines()
+        lines = image_files.read_plain(paths[0]).decode().splitlines()
     names = tuple(line.strip().rpartition("/")[2] for line in lines if line.strip())
     if not names or len(set(names)) < len(names):
         raise StimuliError(f"{paths[0]}: expected image names, one a line, each once.")

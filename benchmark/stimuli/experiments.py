@@ -181,7 +181,7 @@ class Experiment:
 
     def where(self, key: str) -> str:
         """Name the line of the YAML that a message means: "fragments.yaml, line 7 (`conditions:`)"."""
-        return line_of(self.file, key) if self.file else f"experiment '{self.name}'"
+        return yaml_line(self.file, key) if self.file else f"experiment '{self.name}'"
 
 
 @cache
@@ -197,7 +197,7 @@ def _pattern_of(names: str) -> re.Pattern[str]:
     return re.compile("".join(texts))
 
 
-def line_of(file: str | Path, key: str) -> str:
+def yaml_line(file: str | Path, key: str) -> str:
     """Name the line of a YAML file that has a key; "trials.columns": one below another."""
     lines, row = Path(file).read_text(encoding="utf-8").splitlines(), 0
     for part in key.split("."):
@@ -237,7 +237,7 @@ def experiment_from(name: str, row: Mapping[str, Any], file: str = "") -> Experi
 
     def wrong(what: str) -> StimuliError:
         key = re.match(r"field '([a-z_]+(?:\.[a-z_]+)?)", what)
-        return StimuliError(f"{line_of(file, key[1]) if key and file else file or 'experiments.yaml'}: {what}.")
+        return StimuliError(f"{yaml_line(file, key[1]) if key and file else file or 'experiments.yaml'}: {what}.")
 
     ready: dict[str, Any] = {"role": name, **row, "name": name, "file": file}
     ready["conditions"] = _levels(ready.get("conditions") or {})

@@ -15,41 +15,19 @@ from typing import IO
 from benchmark.display import counted
 from benchmark.failures import MissingStimuli, StimuliError, unknown_name
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import (
-    ANNOTATED,
-    LAYOUTS,
-    Entry,
-    Layout,
-    entry_from,
-    find_built_in,
-    find_entry,
-    folder_of,
-    member_folder,
-    remedy,
-    save_entry,
-)
+from benchmark.stimuli import catalogue, items
+from benchmark.stimuli.catalogue import Entry, Layout, entry_from, find_built_in, member_folder, save_entry
 from benchmark.stimuli.datasets import SEVERITY, find_cells, list_images, open_folder, read_names
 from benchmark.stimuli.experiments import published_experiments, read_experiment
-from benchmark.stimuli.generated import PREFIX as RESERVED
 from benchmark.stimuli.image_files import open_plain, text_digest
 from benchmark.stimuli.image_names import cues_of
-from benchmark.stimuli.items import (
-    check_spelling,
-    experiment_images,
-    find_manifest,
-    image_names,
-    images_below,
-    is_imagenet,
-    label_table,
-    list_classes,
-    subfolders,
-    validation_folder,
-)
+from benchmark.stimuli.items import images_below, subfolders
 from benchmark.stimuli.manifests import read_manifest
 from benchmark.stimuli.masked import annotated_layout, space_of
 from benchmark.stimuli.resolver import read_textures
 from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.trial_tables import trial_paths
+from benchmark.stimuli.world.sets import PREFIX as RESERVED
 from registry.download import Tick, fetch_whole, forget, mismatch, places_of, record, recorded_digest
 from registry.files import expanded
 from registry.user_errors import foreign
@@ -164,22 +142,25 @@ def entry_of_folder(
     folder = place if place.is_dir() else place.parent
     if known is None:
         check_name(name)
-    if layout is not None and layout not in LAYOUTS:
-        raise StimuliError(f"'{layout}' is not a layout; expected one of {', '.join(LAYOUTS)}.")
+    if layout is not None and layout not in catalogue.LAYOUTS:
+        raise StimuliError(f"'{layout}' is not a layout; expected one of {', '.join(catalogue.LAYOUTS)}.")
     wanted = known.layout if known else layout
     looks = known is None or (wanted == "class-folder" and next(images_below(folder), None) is not None)
     guessed, own_space = guess_layout(folder) if looks else (wanted, None)
     chosen, listed = wanted or guessed, None
-    is_unclear = chosen == "class-folder" and layout is None and (own_space is None or validation_folder(folder))
+    is_unclear = chosen == "class-folder" and layout is None and (own_space is None or items.validation_folder(folder))
     if is_unclear or columns or place != folder:
         line = shlex.join(["bench", "data", "add", name, str(folder)])
-        listed = find_manifest(folder, place if place != folder else None, columns, line)
+        listed = items.find_manifest(folder, place if place != folder else None, columns, line)
     more = {"folder": str(folder), **(asdict(listed) if listed else {})}
     if known:
         return replace(known, **more)
     if listed:
-        labels = {label for _, label, _ in read_manifest(listed, image_names(folder))[0]}
-        chosen, own_space = "class-folder", space_of(labels) or ("imagenet1k" if is_imagenet(folder, labels) else None)
+        labels = {label for _, label, _ in read_manifest(listed, items.image_names(folder))[0]}
+        chosen, own_space = (
+            "class-folder",
+            space_of(labels) or ("imagenet1k" if items.is_imagenet(folder, labels) else None),
+        )
     space = "any" if chosen == "textures" else space or own_space
     if space is None:
         raise StimuliError(
@@ -187,7 +168,7 @@ def entry_of_folder(
             f"space of '{name}': --space NAME."
         )
     if role is None:
-        role = str(chosen) if chosen == "clickme" else "natural-masked" if chosen in ANNOTATED else name
+        role = str(chosen) if chosen == "clickme" else "natural-masked" if chosen in catalogue.ANNOTATED else name
     kind = chosen if chosen in ("trials", "textures") else "images"
     row = {"role": role, "space": space, "layout": chosen, "kind": kind, "title": "added by the user"}
     return entry_from(name, row | more, place)
@@ -205,7 +186,7 @@ def guess_layout(folder: Path) -> tuple[Layout, str | None]:
         raise StimuliError(f"{folder}: not a folder. Expected the folder that holds the set.")
     if annotated := annotated_layout(folder):
         return annotated
-    if {"image", "category"} <= label_table(folder).keys() and (folder / "images").is_dir():
+    if {"image", "category"} <= items.label_table(folder).keys() and (folder / "images").is_dir():
         return "labels-csv", None
     images = list(islice(images_below(folder), LOOKED_AT))
     if not images:
@@ -216,7 +197,7 @@ def guess_layout(folder: Path) -> tuple[Layout, str | None]:
         return "session", "geirhos16"
     named = ({path.parent.name for path in images}, set(subfolders(folder)))
     space = next(filter(None, map(space_of, named)), None)
-    space = "imagenet1k" if space is None and is_imagenet(folder, *named) else space
+    space = "imagenet1k" if space is None and items.is_imagenet(folder, *named) else space
     places = [path.relative_to(folder).parts for path in images]
     if all(len(parts) > 3 and SEVERITY.fullmatch(parts[-3]) for parts in places):
         return "cells", space
@@ -224,16 +205,16 @@ def guess_layout(folder: Path) -> tuple[Layout, str | None]:
     return "cue-conflict" if conflict else "class-folder", space
 
 
-def fetch(name: str, settings: Settings, report: Report, only: Collection[str] = ()) -> Path:
+def fetch_set(name: str, settings: Settings, report: Report, only: Collection[str] = ()) -> Path:
     """Install a set if it is absent and return its folder. A mirror (folder or URL) is tried first.
 
     report: receives a line for each step; only: of a set in several archives those wanted ("noise"). Raises
     UnknownName, MissingStimuli if terms forbid a download, StimuliError with every source that failed."""
-    entry = find_entry(name, settings)
+    entry = catalogue.find_entry(name, settings)
     parts = {archive.partition(".")[0]: (archive, url) for archive, url in entry.archives.items()}
     if unknown := [part for part in only if part not in parts]:
         raise unknown_name(f"part of '{entry.name}'", unknown[0], parts)
-    here, target = folder_of(entry, settings), settings.stimuli / entry.name
+    here, target = catalogue.folder_of(entry, settings), settings.stimuli / entry.name
     if here is not None and (here != target or not parts):
         report(f"{entry.name}: already at {here}")
         return here
@@ -271,7 +252,7 @@ def _obtain(entry: Entry, place: Path, mirrored: Sequence[Path], settings: Setti
         shutil.copytree(mirrored[0], place) if mirrored[0].is_dir() else unpack(mirrored[0], None, place)
         _check(entry, place, settings, report, whole=False)
     elif entry.url is None:
-        raise MissingStimuli(f"'{entry.name}' cannot be downloaded. Get it with {remedy(entry)}.")
+        raise MissingStimuli(f"'{entry.name}' cannot be downloaded. Get it with {catalogue.remedy(entry)}.")
     elif entry.files:
         for file, digest in entry.files.items():
             get(entry, f"{entry.name}/{file}", f"{entry.url}/{file}", place / file, digest, settings, report)
@@ -302,7 +283,7 @@ def _unpacked(
         report(f"{archive.name}: SHA-256 {digest}, not pinned: recorded, later downloads must equal it")
 
 
-def add(
+def add_folder(
     name: str,
     folder: str | Path,
     settings: Settings,
@@ -318,7 +299,7 @@ def add(
     read. Raises StimuliError."""
     place = expanded(folder).resolve()
     entry = entry_of_folder(name, place, role, space, layout, columns)
-    check_spelling(place.parent, [str(place)])
+    items.check_spelling(place.parent, [str(place)])
     _check_readable(entry, member_folder(entry, Path(str(entry.folder))), settings, report)
     save_entry(entry, settings)
     return entry
@@ -330,7 +311,7 @@ def add_experiment(file: Path, settings: Settings, report: Report) -> Entry:
     check_name(own.name)
     if find_built_in(own.name) or find_built_in(own.role):
         raise StimuliError(f"{own.where('name')}: '{own.name}' is a built-in set; choose another name.")
-    images = list(experiment_images(own)) if own.stimuli else []
+    images = list(items.experiment_images(own)) if own.stimuli else []
     row = {"role": own.role, "space": own.space, "layout": "experiment", "title": own.title, "license": own.license}
     if images and own.stimuli:
         row["folder"] = str((Path(own.file).parent / own.stimuli.folder).resolve())
@@ -353,7 +334,7 @@ def _check_readable(entry: Entry, place: Path, settings: Settings, report: Repor
     if entry.kind in counts:
         report(f"{entry.name}: {counts[entry.kind]()}")
     elif entry.layout == "cells":
-        list_classes(entry, find_cells(entry, place)[0].folder)
+        items.list_classes(entry, find_cells(entry, place)[0].folder)
     else:
         for line in list_images(entry, place, settings).notes:
             report(line)

@@ -14,18 +14,12 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import Array
 from benchmark.failures import StimuliError
+from benchmark.stimuli import manifests
 from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.experiments import Experiment, published_experiments, read_experiment
 from benchmark.stimuli.image_files import text_digest
 from benchmark.stimuli.image_names import GEIRHOS16, WNID, stimulus_id, wnid_of
-from benchmark.stimuli.manifests import (
-    ImageNames,
-    Manifest,
-    manifest_rows,
-    manifest_tables,
-    match_manifest,
-    read_manifest,
-)
+from benchmark.stimuli.manifests import ImageNames, Manifest
 from benchmark.stimuli.text_tables import read_frame
 from registry.labels import label_space, match_name, subset_groups
 from registry.user_errors import foreign
@@ -336,14 +330,14 @@ def find_manifest(folder: Path, table: Path | None, columns: Mapping[str, str], 
     is_asked, tops = bool(table or columns), {path.partition("/")[0] for path in names.paths if "/" in path}
     if not is_asked and (len(tops) > 1 or (flat and _solution(folder, flat))):
         return None
-    for path in [table] if table else manifest_tables(folder):
+    for path in [table] if table else manifests.manifest_tables(folder):
         try:
-            rows = manifest_rows(path)
+            rows = manifests.manifest_rows(path)
         except StimuliError:  # another text, or the list
             if table:
                 raise
             continue
-        found += filter(None, [match_manifest(path, rows, names, columns, line)])
+        found += filter(None, [manifests.match_manifest(path, rows, names, columns, line)])
     if is_asked and not found:
         raise StimuliError(f"{table or folder}: no list of the images below {folder}: none of its columns names them.")
     if len(found) > 1:
@@ -355,7 +349,7 @@ def find_manifest(folder: Path, table: Path | None, columns: Mapping[str, str], 
 def _listed_images(entry: Entry, folder: Path) -> Listing:
     """List the images that the entry's table names, with its classes. Raises StimuliError with the row."""
     manifest = Manifest(table=entry.table, columns=entry.columns)
-    rows, notes = read_manifest(manifest, image_names(folder))
+    rows, notes = manifests.read_manifest(manifest, image_names(folder))
     spellings = _spellings(entry, {label for _, label, _ in rows})
     known: dict[str, str] = {}
     spelled: dict[str, str] = {}

@@ -14,14 +14,14 @@ from benchmark.failures import MissingStimuli, StimuliError, TrialsError, unknow
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, entry_and_folder, save_entry
 from benchmark.stimuli.datasets import restrict, sample
-from benchmark.stimuli.experiments import experiment_of
+from benchmark.stimuli.experiments import experiment_of, published_experiments
 from benchmark.stimuli.fetch import make_folder
-from benchmark.stimuli.generated import SPACE, generated_set
 from benchmark.stimuli.image_files import file_digests, read_rgb, seed_of, stimuli_of, text_digest, write_png
 from benchmark.stimuli.image_names import cues_of, stimulus_id
 from benchmark.stimuli.published_sources import PUBLISHED_SPACE
 from benchmark.stimuli.trial_tables import CUES, TrialFile, read_tables, trial_paths
-from benchmark.stimuli.world.sets import WORLD_SETS
+from benchmark.stimuli.world.sets import SPACE, WORLD_SETS, generated_set
+from benchmark.transforms.listing import own_list
 from registry.files import digest_data, expanded
 
 SIDE, SHORTER = 224, 256
@@ -38,11 +38,9 @@ MADE = ".made"  # the digest of what was made, in the set's folder
 # The trial tables name the photograph of each trial ("n02134084_5274", ILSVRC-2012 training set) and its condition; who
 # has ImageNet can degrade it with `benchmark.transforms.human`. The result is not the published files (cropping and
 # random draws differ), so it is a set of its own: another digest, and a label column "made" that flags every score.
-def parametric() -> Sequence[str]:
+def parametric() -> list[str]:
     """Return the names of the experiments that can be made again: the twelve that showed degraded photographs."""
-    from benchmark.transforms.human import GEIRHOS
-
-    return [name for name, experiment in GEIRHOS.items() if experiment.humans]
+    return [name for name in own_list("human") if published_experiments()[name].conditions]
 
 
 def degraded(image: NDArray[np.uint8], digest: str, step: Transform) -> NDArray[np.uint8]:

@@ -14,10 +14,9 @@ from benchmark.failures import CardError, LabelError, MissingStimuli, StimuliErr
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, folder_of, is_fetchable, missing_set, read_catalogue, remedy
 from benchmark.stimuli.datasets import open_cells, open_folder, sample
-from benchmark.stimuli.generated import PREFIX, SPACE, generated_set
 from benchmark.stimuli.image_files import decoded_rgb, read_plain, whole_image
 from benchmark.stimuli.items import images_below
-from benchmark.stimuli.world.sets import WORLD_SETS
+from benchmark.stimuli.world.sets import PREFIX, SPACE, WORLD_SETS, generated_set
 from registry.cards import read_cards
 from registry.labels import label_space
 

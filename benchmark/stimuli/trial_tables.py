@@ -12,27 +12,17 @@ import numpy as np
 
 from benchmark.contracts import Array
 from benchmark.failures import TrialsError
+from benchmark.stimuli import experiments, published_sources
 from benchmark.stimuli.experiments import (
     Experiment,
     PeopleTables,
-    canonical_condition,
     experiment_of,
     name_experiment,
     published_experiments,
-    split_eidolon,
 )
 from benchmark.stimuli.image_names import GEIRHOS16, NO_ANSWER, cues_of
 from benchmark.stimuli.items import experiment_images
-from benchmark.stimuli.published_sources import (
-    PUBLISHED_SPACE,
-    TIME_UNIT,
-    ObserverName,
-    known_source,
-    observer_of_path,
-    other_content,
-    resolve_observer,
-    sources_of,
-)
+from benchmark.stimuli.published_sources import PUBLISHED_SPACE, ObserverName, known_source
 from benchmark.stimuli.text_tables import read_frame
 from registry.user_errors import foreign
 
@@ -122,7 +112,9 @@ class TrialFile:
     @property
     def who(self) -> ObserverName:
         """Who answered: a source, and the observer's name in it."""
-        return resolve_observer(self.source, self.observer, self.experiment, human=self.kind == "human")
+        return published_sources.resolve_observer(
+            self.source, self.observer, self.experiment, human=self.kind == "human"
+        )
 
     def contents(self) -> dict[str, str]:
         """Map image names to image digests; "" if the table has none."""
@@ -157,17 +149,17 @@ def read_tables(path: Path, hints: TableHints = NO_HINTS) -> Read:
     """Read a file, or all valid files below a folder, as one TrialFile per file, experiment and observer. Raises
     TrialsError if no file is valid, or two files of one source disagree."""
     paths = trial_paths(path)
-    sources = dict.fromkeys(paths, hints.source) if hints.source else sources_of(paths, path)
+    sources = dict.fromkeys(paths, hints.source) if hints.source else published_sources.sources_of(paths, path)
     files: list[TrialFile] = []
     unfit: dict[Path, TrialsError] = {}
     others: dict[Path, str] = {}
     for table in paths:
         source = sources[table] or ""
-        if path != table and (what := other_content(source, table)):
+        if path != table and (what := published_sources.other_content(source, table)):
             others[table] = f"{what}, no trials"
             continue
         try:
-            observer, prompt = observer_of_path(source, table)
+            observer, prompt = published_sources.observer_of_path(source, table)
             rows = _parse(table, replace(hints, observer=hints.observer or observer))
             if {*SHOWN} <= {*rows} and not {*ASKED} <= {*rows}:  # of `bench export --trials`
                 if nameless := int((rows["experiment"] == "").sum()):
@@ -212,11 +204,11 @@ def _read_table(path: Path, rows: "DataFrame", hints: TableHints, source: str, p
     if asked:
         rows, remarks = timely(path, rows, hints.keep_late)
     first = rows["condition"].drop_duplicates()
-    own = {text: split_eidolon(experiment, text, f"{path}, row {i}") for i, text in first.items()}
+    own = {text: experiments.split_eidolon(experiment, text, f"{path}, row {i}") for i, text in first.items()}
     times: str | Series[str] = prompt
     if asked and DURATION in rows and rows[DURATION].nunique() > 1:
         _numbers(path, rows, DURATION, "milliseconds")
-        times = rows[DURATION] + TIME_UNIT
+        times = rows[DURATION] + published_sources.TIME_UNIT
     for keys, part in rows.assign(way=times).groupby([rows["condition"].map(own), "subj", "way"], sort=False):
         name, who, way = map(str, keys)
         yield TrialFile(
@@ -425,7 +417,7 @@ def _filled(path: Path, rows: "DataFrame", observer: str | None, added: Experime
 def _columns(path: Path, rows: "DataFrame", experiment: str, space: str, added: Experiment | None) -> dict[str, Array]:
     """Build the columns of a TrialFile. Raises TrialsError on an unfit name or a second answer to an image."""
     if added is None:
-        spelt = {text: canonical_condition(experiment, text) for text in rows["condition"].unique()}
+        spelt = {text: experiments.canonical_condition(experiment, text) for text in rows["condition"].unique()}
         named = published_experiments()[
             "contrast"
         ].labels_of  # people's names of images begin with a prefix of their own

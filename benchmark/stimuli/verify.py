@@ -35,7 +35,7 @@ class Verification:
     lines: tuple[str, ...]
 
 
-def verify(
+def verify_set(
     name: str, settings: Settings, full: bool = False, expect: Callable[[int], Tick] = lambda _: lambda: None
 ) -> Verification:  # fmt: skip
     """Check the files of a set: complete images and masks of the published size, their number, classes and known

@@ -42,7 +42,7 @@ from benchmark.store.sql import (
     fetched_of,
     parsed,
     row_digest,
-    text_digest,
+    seal_of,
     texts,
 )
 
@@ -282,7 +282,7 @@ def _digest_of_scores(rows: Iterable[tuple[Any, ...]], known: DigestTexts) -> st
     number, texts = known.number, []
     for row in rows:  # what surrounds the numbers is the same in all sets of a suite
         texts += [known[row[1:5]], number(row[5]), known[row[6:7]], number(row[7]), number(row[8]), known[row[9:]]]
-    return text_digest("".join(texts))
+    return seal_of("".join(texts))
 
 
 def suites(connection: sa.Connection) -> list[str]:
@@ -385,7 +385,7 @@ def _broken(connection: sa.Connection, table: sa.Table, ids: Collection[str]) ->
     sealed = [column for column in table.c if column.info.get("sealed", True)]
     rows, known = fetched_of(connection, sa.select(table.c.id, *sealed), table.c.id, ids), DigestTexts()
     name = known[(table.name,)]
-    return {row.id for row in rows if text_digest("".join([name, *(known[(text,)] for text in row[1:])])) != row.id}
+    return {row.id for row in rows if seal_of("".join([name, *(known[(text,)] for text in row[1:])])) != row.id}
 
 
 def _sealed_scores(connection: sa.Connection, ids: Collection[str]) -> tuple[dict[str, list[Any]], set[str]]:

@@ -76,7 +76,7 @@ class DigestTexts(dict[tuple[Any, ...], str]):
         return self[(value,)]
 
 
-def text_digest(text: str) -> str:
+def seal_of(text: str) -> str:
     """Return the digest of the values of a text of `DigestTexts`, or of several in a row."""
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
 

@@ -275,11 +275,6 @@ def rounded(images: torch.Tensor) -> torch.Tensor:
     return ((images.clamp(0, 1) * 255 + 0.5).floor() / 255).float()
 
 
-def truncated(images: torch.Tensor) -> torch.Tensor:
-    """Clip to [0,1] and drop the fraction of uint8, as float32 in [0,1]."""
-    return ((images.clamp(0, 1) * 255).floor() / 255).float()
-
-
 def luminance(images: torch.Tensor) -> torch.Tensor:
     """Return .2125 R + .7154 G + .0721 B, [n, 1, H, W], the grey of scikit-image's `rgb2gray`."""
     red, green, blue = images.unbind(1)

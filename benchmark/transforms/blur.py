@@ -14,11 +14,6 @@ from scipy.fft import next_fast_len
 from benchmark.transforms.basics import Streams, blur, in_threads
 
 
-def gaussian_blur(images: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Blur by a Gaussian of `sigma` px, with edges repeated."""
-    return blur(images, sigma, "nearest")
-
-
 def defocus_blur(images: torch.Tensor, radius: int, softness: float) -> torch.Tensor:
     """Correlate with a soft disc of `radius` px, borders mirrored without the edge."""
     kernel = disc_kernel(radius, softness)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from io import BytesIO
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmark.transforms import blur, weather
+from benchmark.transforms import basics, blur, weather
 from benchmark.transforms.basics import Seeds, Streams, grey_levels, in_parts, in_threads, stored_levels, widest
 from benchmark.transforms.listing import constants_of
 
@@ -169,7 +169,7 @@ class Corruption:
     together: int = 4
 
 
-_FUNCTIONS = {**vars(blur), **vars(weather), **globals()}
+_FUNCTIONS = {**vars(blur), **vars(weather), **globals(), "gaussian_blur": partial(basics.blur, border="nearest")}
 #: A corruption has the name of its function.
 CORRUPTIONS: Mapping[str, Corruption] = {
     name: Corruption(**{"function": _FUNCTIONS[name], **row, "dtype": getattr(torch, row.get("dtype", "float32"))})

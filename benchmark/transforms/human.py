@@ -2,10 +2,10 @@
 experiment and condition in the spelling of the published trial files."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -14,18 +14,8 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import Transform
 from benchmark.failures import StimuliError, unknown_name
-from benchmark.transforms.basics import (
-    Seeds,
-    Streams,
-    blur,
-    equalise,
-    in_parts,
-    luminance,
-    rounded,
-    scramble,
-    stored_levels,
-    working,
-)
+from benchmark.transforms import basics
+from benchmark.transforms.basics import Seeds, Streams, blur, luminance, rounded, scramble
 from benchmark.transforms.listing import own_list
 
 # The degradations of Geirhos et al. 2018, each a pure function of working-precision images in [0,1].
@@ -41,14 +31,14 @@ def lower_contrast(images: torch.Tensor, level: float) -> torch.Tensor:
     return (1 - level) / 2 + luminance(images) * level
 
 
-def uniform_noise(images: torch.Tensor, width: float, draws: Streams) -> torch.Tensor:
+def grey_noise(images: torch.Tensor, width: float, draws: Streams) -> torch.Tensor:
     """Add noise uniform in +-`width` per pixel to low-contrast grey images."""
     grey = lower_contrast(images, NOISE_CONTRAST)
     noise = draws.uniform(1, *grey.shape[-2:]).to(grey)
     return (grey + (2 * noise - 1) * width).clamp(0, 1)
 
 
-def salt_and_pepper(images: torch.Tensor, share: float, draws: Streams) -> torch.Tensor:
+def grey_salt_and_pepper(images: torch.Tensor, share: float, draws: Streams) -> torch.Tensor:
     """Replace a `share` of the pixels of low-contrast grey images, half by white and half by black."""
     grey = lower_contrast(images, NOISE_CONTRAST)
     place = draws.uniform(1, *grey.shape[-2:]).to(grey)
@@ -56,23 +46,18 @@ def salt_and_pepper(images: torch.Tensor, share: float, draws: Streams) -> torch
     return (grey + white.to(grey) - black.to(grey)).clamp(0, 1)
 
 
-def low_pass(images: torch.Tensor, sigma: float) -> torch.Tensor:
+def grey_blur(images: torch.Tensor, sigma: float) -> torch.Tensor:
     """Blur grey images by a Gaussian of `sigma` px, with mean grey beyond the border."""
     return blur(luminance(images) - BACKGROUND, sigma, "constant") + BACKGROUND
 
 
-def high_pass(images: torch.Tensor, sigma: float) -> torch.Tensor:
+def fine_detail(images: torch.Tensor, sigma: float) -> torch.Tensor:
     """Subtract the blur of `sigma` px from grey images and restore the mean grey; infinite sigma: plain grey."""
     grey = luminance(images)
     if math.isinf(sigma):
         return grey
-    fine = grey - low_pass(images, sigma)
+    fine = grey - grey_blur(images, sigma)
     return fine + (BACKGROUND - fine.mean(dim=(-2, -1), keepdim=True))
-
-
-def rotate(images: torch.Tensor, degrees: float) -> torch.Tensor:
-    """Turn grey square images counter-clockwise by a multiple of 90 degrees, pixel for pixel."""
-    return torch.rot90(luminance(images), int(degrees) // 90, dims=(-2, -1))
 
 
 # Eidolons: "partially coherent disarray" of Koenderink et al. 2017 as the human experiments used it.
@@ -205,16 +190,12 @@ Degrade = Callable[[torch.Tensor, Any, Streams], torch.Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DegradedExperiment:
-    """An experiment of `human.yaml`, which has its conditions and their unit."""
+class Degradation:
+    """How images of an experiment are degraded; `human.yaml` has its conditions and their unit."""
 
-    name: str
-    unit: str
-    #: Condition -> level in `unit`; the first is unimpaired.
-    conditions: Mapping[str, Any]
     degrade: Degrade = field(repr=False)
-    #: Whether people did it.
-    humans: bool = True
+    #: Condition -> level in a word, if it is not a number.
+    words: Mapping[str, str] = field(default_factory=dict)
     #: Whether it needs square images.
     square: bool = False
     #: Number of images at a time; 1 if an image needs many megabytes.
@@ -222,84 +203,83 @@ class DegradedExperiment:
     #: What a formula replaces, as the authors' own measurement is not published.
     formula: str = ""
 
+    def level(self, condition: str) -> Any:
+        """Return the level of a condition: "c50" is .5, "8-10-10" is 8."""
+        number = condition.lstrip("c").partition("-")[0]
+        return self.words.get(condition) or float(number) / (100 if condition.startswith("c") else 1)
+
 
 def degradation(experiment: str, condition: str) -> Transform:
     """Build the transform of one condition, rounded as the experiments' stimuli were saved; some need square images.
 
-    condition: the published string, or another spelling of its number ("0.1" for "0.10")."""
-    what = GEIRHOS[experiment]
-    name = spelled(experiment, condition)
-    level = what.conditions[name]
-    params = {"level": level, "unit": what.unit, "quantise": "round", "version": VERSION}
+    condition: the published string, or another spelling of its number ("0.1" for "0.10"). Raises UnknownName."""
+    what, entry = GEIRHOS[experiment], own_list("human")[experiment]
+    names = [str(level) for level in entry.levels]
+    fitting = [name for name in names if _plain(name) == _plain(condition)]
+    if not fitting:
+        raise unknown_name(f"condition of {experiment}", condition, names)
+    name, level = fitting[0], what.level(fitting[0])
+    params = {"level": level, "unit": entry.unit, "quantise": "round", "version": VERSION}
     if what.formula:
         params[what.formula] = "formula"
 
     def change(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
         draws = Streams(seeds, f"{experiment}/{name}", images.device)
-        levels = rounded(what.degrade(working(images), level, draws)).expand(-1, 3, -1, -1)
-        return stored_levels(levels) if images.dtype == torch.uint8 else levels
+        levels = rounded(what.degrade(basics.working(images), level, draws)).expand(-1, 3, -1, -1)
+        return basics.stored_levels(levels) if images.dtype == torch.uint8 else levels
 
     def apply(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
         height, width = images.shape[-2:]
         if what.square and height != width:
             raise StimuliError(f"{experiment} needs square images; these are {width} x {height} px")
-        return in_parts(images, seeds, what.together, change).contiguous()
+        return basics.in_parts(images, seeds, what.together, change).contiguous()
 
     return Transform(name=f"{experiment}/{name}", params=params, apply=apply, stored=True)
 
 
-def spelled(experiment: str, condition: str) -> str:
-    """Return the published spelling of a condition. Raises UnknownName."""
-
-    def plain(text: str) -> float | str:
-        with suppress(ValueError):
-            return float(text)
-        return text.lower()
-
-    for name in GEIRHOS[experiment].conditions:
-        if plain(name) == plain(condition):
-            return name
-    raise unknown_name(f"condition of {experiment}", condition, GEIRHOS[experiment].conditions)
+def _plain(condition: str) -> float | str:
+    with suppress(ValueError):
+        return float(condition)
+    return condition.lower()
 
 
 def _pure(function: Callable[[torch.Tensor, Any], torch.Tensor]) -> Degrade:
     return lambda images, level, _draws: function(images, level)
 
 
-def _experiment(name: str, degrade: Degrade, words: Sequence[str] = (), **more: Any) -> DegradedExperiment:
-    """Return an experiment. words: its levels where conditions are not numbers ("c50", "8-10-10", "0.35")."""
-    entry = own_list("human")[name]
-    names = [str(level) for level in entry.levels]
-    numbers = [float(text.lstrip("c").partition("-")[0]) for text in names] if not words else []
-    levels: Sequence[Any] = words or [
-        number / 100 if text[0] == "c" else number for text, number in zip(names, numbers, strict=True)
-    ]
-    conditions = dict(zip(names, levels, strict=True))
-    return DegradedExperiment(name=name, unit=entry.unit, conditions=conditions, degrade=degrade, **more)
+def _eidolon(images: torch.Tensor, reach: float, draws: Streams, *, coherence: float) -> torch.Tensor:
+    return disarray((images * 255).round(), reach, coherence, GRAIN, draws) / 255
 
 
-def _eidolons(name: str, coherence: float) -> DegradedExperiment:
-    def degrade(images: torch.Tensor, reach: float, draws: Streams) -> torch.Tensor:
-        return disarray((images * 255).round(), reach, coherence, GRAIN, draws) / 255
-
-    return _experiment(name, degrade, square=True, together=1)
-
-
-_COLOUR = _pure(lambda images, level: images if level == "colour" else luminance(images))
-_SPECTRUM = _pure(lambda images, level: luminance(images) if level == "original" else equalise(luminance(images)))
 # A power law replaces the monitor curve that the authors measured.
-_OPPONENT = _pure(lambda images, level: images if level == "true" else false_colour(images, POWER_LAW))
-_EXPERIMENTS = (
-    _experiment("colour", _COLOUR, ("colour", "grey")),
-    _experiment("contrast", _pure(lower_contrast)),
-    _experiment("uniform-noise", uniform_noise),
-    _experiment("salt-and-pepper", salt_and_pepper, humans=False),
-    _experiment("low-pass", _pure(low_pass)),
-    _experiment("high-pass", _pure(high_pass)),
-    _experiment("phase-scrambling", lambda x, width, draws: scramble(luminance(x), width, draws), square=True),
-    _experiment("power-equalisation", _SPECTRUM, ("original", "equalised"), square=True, formula="spectrum"),
-    _experiment("rotation", _pure(rotate), square=True),
-    _experiment("false-colour", _OPPONENT, ("true", "opponent"), formula="curve"),
-    *(_eidolons(f"eidolon{number}", coherence) for number, coherence in (("I", 1.0), ("II", 0.3), ("III", 0.0))),
-)
-GEIRHOS: Mapping[str, DegradedExperiment] = {experiment.name: experiment for experiment in _EXPERIMENTS}
+GEIRHOS: Mapping[str, Degradation] = {
+    "colour": Degradation(
+        degrade=_pure(lambda x, level: x if level == "colour" else luminance(x)), words={"cr": "colour", "bw": "grey"}
+    ),
+    "contrast": Degradation(degrade=_pure(lower_contrast)),
+    "uniform-noise": Degradation(degrade=grey_noise),
+    "salt-and-pepper": Degradation(degrade=grey_salt_and_pepper),
+    "low-pass": Degradation(degrade=_pure(grey_blur)),
+    "high-pass": Degradation(degrade=_pure(fine_detail)),
+    "phase-scrambling": Degradation(degrade=lambda x, width, draws: scramble(luminance(x), width, draws), square=True),
+    "power-equalisation": Degradation(
+        degrade=_pure(lambda x, level: luminance(x) if level == "original" else basics.equalise(luminance(x))),
+        words={"0": "original", "pow": "equalised"},
+        square=True,
+        formula="spectrum",
+    ),
+    # counter-clockwise, pixel for pixel
+    "rotation": Degradation(
+        degrade=_pure(lambda x, degrees: torch.rot90(luminance(x), int(degrees) // 90, dims=(-2, -1))), square=True
+    ),
+    "false-colour": Degradation(
+        # A power law replaces the monitor curve that the authors measured.
+        degrade=_pure(lambda x, level: x if level == "true" else false_colour(x, POWER_LAW)),
+        words={"true": "true", "false": "opponent"},
+        formula="curve",
+    ),
+    **{
+        name: Degradation(degrade=partial(_eidolon, coherence=coherence), square=True, together=1)
+        for name, coherence in (("eidolonI", 1.0), ("eidolonII", 0.3), ("eidolonIII", 0.0))
+    },
+}

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from benchmark.contracts import Stimuli, Transform
 from benchmark.failures import PluginError
-from benchmark.transforms.basics import Seeds, Streams, stored_levels, truncated
+from benchmark.transforms.basics import Seeds, Streams, stored_levels
 from registry.model import centre_crop, shorter_side
 
 Pixels = NDArray[np.uint8]
@@ -43,6 +43,20 @@ class TilePictures:
         decoded = (self.stimuli.decode(i) for i in range(len(self.stimuli))[:MOST_PICTURES])
         crops = (Image.fromarray(centre_crop(shorter_side(image, 256, "bilinear"), 224)) for image in decoded)
         return np.stack([np.asarray(crop.resize((side, side), Image.Resampling.BILINEAR)) for crop in crops])
+
+
+def mosaic(image: Pixels, _rng: np.random.Generator, *, level: int, pictures: TilePictures) -> Pixels:
+    """Replace each tile by the small picture with the nearest mean colour, on the next multiple of the tile."""
+    from scipy.spatial import KDTree
+
+    side, height, width = TILES[level - 1], *image.shape[:2]
+    rows, columns = -(-height // side), -(-width // side)
+    tiles = pictures.shrunk(side)
+    means = np.asarray(Image.fromarray(image).resize((columns, rows), Image.Resampling.BICUBIC), dtype=float)
+    nearest = KDTree(tiles.mean(axis=(1, 2))).query(means)[1]
+    whole = tiles[nearest].swapaxes(1, 2).reshape(rows * side, columns * side, 3)
+    top, left = (rows * side - height) // 2, (columns * side - width) // 2
+    return np.ascontiguousarray(whole[top : top + height, left : left + width])
 
 
 def distortion(name: str, level: int, *, pictures: Stimuli | None = None) -> Transform:
@@ -79,20 +93,6 @@ def glitched(image: Pixels, _rng: np.random.Generator, *, level: int) -> Pixels:
     finally:
         random.setstate(state)
     return np.asarray(shown.convert("RGB"))
-
-
-def mosaic(image: Pixels, _rng: np.random.Generator, *, level: int, pictures: TilePictures) -> Pixels:
-    """Replace each tile by the small picture with the nearest mean colour, on the next multiple of the tile."""
-    from scipy.spatial import KDTree
-
-    side, height, width = TILES[level - 1], *image.shape[:2]
-    rows, columns = -(-height // side), -(-width // side)
-    tiles = pictures.shrunk(side)
-    means = np.asarray(Image.fromarray(image).resize((columns, rows), Image.Resampling.BICUBIC), dtype=float)
-    nearest = KDTree(tiles.mean(axis=(1, 2))).query(means)[1]
-    whole = tiles[nearest].swapaxes(1, 2).reshape(rows * side, columns * side, 3)
-    top, left = (rows * side - height) // 2, (columns * side - width) // 2
-    return np.ascontiguousarray(whole[top : top + height, left : left + width])
 
 
 def stickers(image: Pixels, rng: np.random.Generator, *, level: int, pictures: TilePictures) -> Pixels:
@@ -157,8 +157,8 @@ def checkerboard(images: torch.Tensor, seeds: Seeds, *, level: int) -> torch.Ten
     turn = (-1.0) ** (torch.arange(rows)[:, None] + torch.arange(columns))
     shift = (low + (high - low) * draws) / 255 * turn.to(images.device)
     shift = shift.repeat_interleave(CHECKER, 2).repeat_interleave(CHECKER, 3)[..., :height, :width]
-    return truncated(stored_levels(images).float() / 255 + shift)
+    changed = stored_levels(images).float() / 255 + shift
+    return ((changed.clamp(0, 1) * 255).floor() / 255).float()
 
 
 _EACH = {change.__name__: change for change in (glitched, mosaic, stickers, vertical_lines, geometric_shapes)}
-DISTORTIONS = (*_EACH, "luminance_checkerboard")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmark.stimuli.generated import generated_set
+from benchmark.stimuli.world.sets import generated_set
 
 shapes = generated_set("world-silhouettes")
 for at, name in enumerate(shapes.ids[:160]):

@@ -57,10 +57,10 @@ def low_passed(before: Transform | None, sigma: int) -> Transform:
     """Return a Gaussian of `sigma` px of 224 (edges repeated) after `before`; nothing is rounded."""
 
     def change(images, seeds):  # type: ignore[no-untyped-def]  # tensors: a leaderboard is read without torch
-        from benchmark.transforms.blur import gaussian_blur
+        from benchmark.transforms.basics import blur
 
         shown = images if before is None else before.apply(images, seeds)
-        return gaussian_blur(shown, sigma * images.shape[-1] / WIDTH).clamp(0, 1)
+        return blur(shown, sigma * images.shape[-1] / WIDTH, "nearest").clamp(0, 1)
 
     after = [] if before is None else [before.name, dict(before.params)]
     return Transform(

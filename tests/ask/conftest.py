@@ -8,7 +8,7 @@ from ask.browsing import Visitor, browser  # noqa: F401
 from benchmark.ask import serving
 from benchmark.ask.answers import open_answers
 from benchmark.ask.session import Procedure, open_session
-from benchmark.stimuli.generated import generated_set
+from benchmark.stimuli.world.sets import generated_set
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from benchmark.ask.serving import LANGUAGES, ask, page, read_language, render_ma
 from benchmark.ask.session import Procedure, open_session
 from benchmark.failures import BenchError
 from benchmark.stimuli.datasets import sample
-from benchmark.stimuli.generated import generated_set
+from benchmark.stimuli.world.sets import generated_set
 
 HOSTILE = (
     "# <script>alert(1)</script>\n\n![x](http://e.example/x.png) [y](javascript:alert(1)) <img src=x onerror=alert(1)>"

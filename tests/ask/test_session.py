@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from benchmark.ask.session import MASKS, ORDERS, Procedure, balanced_masks, mask_noise, open_session
 from benchmark.failures import StimuliError
 from benchmark.stimuli.datasets import sample
-from benchmark.stimuli.generated import generated_set
+from benchmark.stimuli.world.sets import generated_set
 
 
 def unbalanced(labels, order):

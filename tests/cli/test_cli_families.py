@@ -15,8 +15,8 @@ from torch.nn import functional
 import registry
 from benchmark import api
 from benchmark.cli import cli
-from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.items import sample_order
+from benchmark.stimuli.world.sets import generated_set
 from registry.labels import label_space
 from registry.world_networks import tiny_detector
 

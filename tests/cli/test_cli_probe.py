@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from benchmark import api
 from benchmark.api import registration
-from benchmark.stimuli.generated import generated_set, training_stimuli
+from benchmark.stimuli.world.sets import generated_set, training_set
 from registry import register
 from registry.cards import read_cards
 
@@ -38,7 +38,7 @@ def test_the_world_trains_a_probe_that_reads_the_world(bench, home):
     assert done.code == 0 and "training set: 320 images of 16 classes" in done.out, done.err
     card = read_cards(home / "cards")["mine"]
     assert card.training == ("standard", "probe(linear)")
-    assert card.options["trained_on"] == training_stimuli(320).digest
+    assert card.options["trained_on"] == training_set("natural", 320, seed=0).digest
     assert bench("run", "--model", "mine", "--suite", "cue-conflict", "--limit", "6").code == 0
     model, natural = api.load_model("mine"), generated_set("world-natural")
     images = model.prepare([natural.decode(i) for i in range(0, 480, 10)], "card")

@@ -25,13 +25,12 @@ from benchmark.engine.scoring import pooled_score
 from benchmark.identity import VERSIONS
 from benchmark.plugins import find_suites
 from benchmark.stimuli.datasets import seeds_of, subset
-from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.image_files import FileImages
-from benchmark.stimuli.world.sets import WORLD_SETS
+from benchmark.stimuli.world.sets import WORLD_SETS, generated_set
 from benchmark.testing import ToyShelf, toy_trials
 from benchmark.transforms import human, imagenet_c
 from benchmark.transforms.corruptions import CORRUPTIONS
-from benchmark.transforms.human import GEIRHOS, degradation
+from benchmark.transforms.human import degradation
 from benchmark.transforms.imagenet_c import corruption
 from benchmark.transforms.listing import own_list
 from registry.architectures import NETWORKS_VERSION
@@ -118,7 +117,7 @@ def _imagenet_c() -> Numbers:
 
 
 def _human() -> Numbers:
-    made = {f"{n}/{c}": degradation(n, c) for n, what in GEIRHOS.items() for c in what.conditions}
+    made = {f"{n}/{c}": degradation(n, str(c)) for n, entry in own_list("human").items() for c in entry.levels}
     params = {"params": told([repr(one.params) for one in made.values()])}
     params["list"] = told([repr(one.levels) for one in own_list("human").values()])
     return params | {name: _applied(one, 48) for name, one in made.items()}

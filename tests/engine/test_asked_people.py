@@ -8,8 +8,8 @@ import pytest
 from benchmark import api
 from benchmark.failures import TrialsError
 from benchmark.stimuli.datasets import sample
-from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.trial_tables import TableHints, read_tables
+from benchmark.stimuli.world.sets import generated_set
 
 SIXTEEN = 16
 

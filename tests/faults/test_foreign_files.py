@@ -36,7 +36,7 @@ from benchmark.settings import Settings
 from benchmark.stimuli import image_files
 from benchmark.stimuli.catalogue import Entry, added_file, read_catalogue
 from benchmark.stimuli.datasets import open_folder, read_names
-from benchmark.stimuli.fetch import add, unpack
+from benchmark.stimuli.fetch import add_folder, unpack
 from benchmark.stimuli.image_files import read_rgb, size_of
 from benchmark.stimuli.regenerate import trial_stimuli
 from benchmark.stimuli.resolver import read_textures
@@ -275,7 +275,7 @@ def _catalogue(folder: Path, settings: Settings) -> None:
 
 def _added(folder: Path, settings: Settings) -> None:
     try:
-        add("mine", folder, settings, space="geirhos16")
+        add_folder("mine", folder, settings, space="geirhos16")
     finally:
         added_file(settings).unlink(missing_ok=True)
 

@@ -11,7 +11,7 @@ from benchmark import api
 from benchmark.engine.scoring import Scorer
 from benchmark.failures import ScoresError, StoreError
 from benchmark.stimuli.datasets import sample
-from benchmark.stimuli.generated import generated_set
+from benchmark.stimuli.world.sets import generated_set
 from benchmark.store import open_store
 from benchmark.store.codec import decode, encode
 

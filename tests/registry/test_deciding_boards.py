@@ -16,7 +16,7 @@ from chat_server import Model, digest_of, serving
 from sklearn.neighbors import NearestCentroid
 
 from benchmark import api
-from benchmark.stimuli.generated import generated_set, training_stimuli
+from benchmark.stimuli.world.sets import generated_set, training_set
 from benchmark.store import open_store
 from registry.labels import label_space
 
@@ -61,7 +61,7 @@ def model(bench, tmp_path, monkeypatch):
 @pytest.fixture
 def classifiers(model, bench, tmp_path):
     """Registered as "net" and "sklearn"."""
-    shown = training_stimuli(160)
+    shown = training_set("natural", 160, seed=0)
     pixels = np.stack([shown.decode(at) for at in range(len(shown))]).mean(axis=3) / 255
     fitted = NearestCentroid().fit(pixels.reshape(len(pixels), -1), shown.labels["category"])
     joblib.dump(fitted, tmp_path / "zz_sklearn.joblib")

@@ -8,7 +8,7 @@ from benchmark.contracts import Block
 from benchmark.engine.device_choice import Tuning
 from benchmark.engine.devices import feed
 from benchmark.engine.model_view import NetworkView
-from benchmark.stimuli.generated import generated_set
+from benchmark.stimuli.world.sets import generated_set
 from registry.cards import ModelCard, Preprocess
 from registry.heads import FLOOR, BoxAnswers, Boxes, boxes_in_space
 from registry.labels import label_space, with_nothing

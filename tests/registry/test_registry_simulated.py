@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from scipy.stats import chisquare
 
 from benchmark.stimuli.world.sets import CATEGORIES as OF_WORLD
-from benchmark.stimuli.world.sets import WORLD_SETS, mask, render, training_set
+from benchmark.stimuli.world.sets import generated_set, training_set
 from registry.cards import ModelCard, read_cards
 from registry.files import WeightSources
 from registry.labels import geirhos_groups
@@ -104,7 +104,7 @@ def readers():
 
 @pytest.fixture(scope="module")
 def images():
-    drawn = np.stack([render(WORLD_SETS["world-cue-conflict"], i) for i in range(0, 160, 10)])
+    drawn = np.stack([generated_set("world-cue-conflict").decode(i) for i in range(0, 160, 10)])
     return torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 255
 
 
@@ -112,10 +112,10 @@ def test_templates_are_silhouettes_of_training_stimuli():
     """By hand: the share of each 4 x 4 block that the mask of a training silhouette covers."""
     shipped = load_file(FILE)["templates"].numpy()
     drawn = training_set("silhouettes", 512, 7)
-    assert drawn.seed not in {known.seed for known in WORLD_SETS.values()}
+    assert not {*drawn.items} & {*generated_set("world-silhouettes").items}
     for place, index in ((0, 0), (1, 16), (33, 17), (511, 511)):
-        assert drawn.shape[index] == OF_WORLD[place // 32]
-        blocks = mask(drawn, index).reshape(16, 4, 16, 4).mean((1, 3))
+        assert drawn.labels["shape"][index] == OF_WORLD[place // 32]
+        blocks = drawn.mask(index).reshape(16, 4, 16, 4).mean((1, 3))
         assert np.array_equal(shipped[place], np.rint(blocks * 255).astype(np.uint8))
     assert FILE.stat().st_size < 1_000_000
 

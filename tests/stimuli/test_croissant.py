@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.croissant import croissant
-from benchmark.stimuli.generated import generated_set
+from benchmark.stimuli.world.sets import generated_set
 
 
 def test_the_table_has_every_image_with_its_labels_and_the_description_its_digest():

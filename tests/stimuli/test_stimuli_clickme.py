@@ -8,9 +8,9 @@ from masked_fixtures import WNIDS, photo, save, write_labels
 from refusals import refused
 
 from benchmark.stimuli.datasets import open_set, restrict
-from benchmark.stimuli.fetch import add
+from benchmark.stimuli.fetch import add_folder
 from benchmark.stimuli.resolver import Resolver
-from benchmark.stimuli.verify import verify
+from benchmark.stimuli.verify import verify_set
 
 SIDE = 12
 
@@ -39,7 +39,7 @@ def coarse(values):
 
 
 def test_a_folder_gives_images_labels_and_maps(tmp_path, settings):
-    entry = add("mine", folder_form(tmp_path / "maps"), settings)
+    entry = add_folder("mine", folder_form(tmp_path / "maps"), settings)
     assert (entry.layout, entry.space, entry.role) == ("clickme", "imagenet1k", "clickme")
     stimuli = open_set("mine", settings)
     names = ("0.png", "1.png", "2.png")
@@ -53,7 +53,7 @@ def test_a_folder_gives_images_labels_and_maps(tmp_path, settings):
         np.testing.assert_array_equal(importance, expected)
     np.testing.assert_array_equal(restrict(stimuli, names[1:]).importance(0), coarse(human(1)))
     assert len(set(stimuli.items)) == 3
-    checked = verify("mine", settings)
+    checked = verify_set("mine", settings)
     assert checked.ok and "maps of what people used: yes" in checked.lines
     assert len(Resolver("imagenet1k", settings, limit=2).find("clickme")) == 2
 
@@ -73,18 +73,18 @@ def bad(value):
 def test_maps_that_are_none_are_refused(values, message, tmp_path, settings):
     folder = folder_form(tmp_path / "maps")
     np.save(folder / "heatmaps" / "0.npy", values)
-    add("mine", folder, settings)
+    add_folder("mine", folder, settings)
     assert "0.npy" in refused(message, open_set("mine", settings).importance, 0)
 
 
 def test_nothing_in_a_file_of_numbers_is_run(tmp_path, settings):
     folder = folder_form(tmp_path / "maps")
     np.save(folder / "heatmaps" / "0.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    add("mine", folder, settings)
+    add_folder("mine", folder, settings)
     refused(r"0\.npy cannot be read.*not a whole NumPy file", open_set("mine", settings).importance, 0)
 
 
 def test_missing_maps_are_named(tmp_path, settings):
     folder = folder_form(tmp_path / "maps")
     (folder / "heatmaps" / "2.npy").unlink()
-    refused(r"2\.npy: this file does not exist.*'2\.png'", add, "mine", folder, settings)
+    refused(r"2\.npy: this file does not exist.*'2\.png'", add_folder, "mine", folder, settings)

@@ -12,7 +12,7 @@ from refusals import refused
 from benchmark.stimuli import catalogue
 from benchmark.stimuli.catalogue import Entry, find_entry, stimuli_folder
 from benchmark.stimuli.datasets import open_set
-from benchmark.stimuli.fetch import add, fetch
+from benchmark.stimuli.fetch import add_folder, fetch_set
 from benchmark.stimuli.resolver import Resolver
 
 
@@ -82,11 +82,11 @@ def left_over(settings):
 def test_a_set_is_fetched_once_and_can_be_opened(settings, server, entry, packed):
     server.files["/origin.tar.gz"] = packed
     lines = []
-    place = fetch("small", settings, lines.append)
+    place = fetch_set("small", settings, lines.append)
     assert place == settings.stimuli / "small" == stimuli_folder("small", settings)
     assert len(open_set("small", settings)) == 8
     assert any("not pinned: recorded" in line for line in lines)
-    assert fetch("small", settings, lines.append) == place
+    assert fetch_set("small", settings, lines.append) == place
     assert server.asked == ["/origin.tar.gz"] and not left_over(settings)
 
 
@@ -94,28 +94,28 @@ def test_a_pinned_digest_is_checked(settings, server, entry, packed, monkeypatch
     server.files["/origin.tar.gz"] = packed
     good = hashlib.sha256(packed).hexdigest()
     publish(monkeypatch, replace(entry, sha256="0" * 64))
-    assert server.url in refused(rf"expected SHA-256 0000.*got {good}", fetch, "small", settings, silent)
+    assert server.url in refused(rf"expected SHA-256 0000.*got {good}", fetch_set, "small", settings, silent)
     assert stimuli_folder("small", settings) is None and not left_over(settings)
     assert not list((settings.home / "archives").glob("*.gz"))
     publish(monkeypatch, replace(entry, sha256=good))
-    assert fetch("small", settings, silent).is_dir()
+    assert fetch_set("small", settings, silent).is_dir()
 
 
 def test_404_truncation_and_no_host_are_told_apart_and_name_the_way_out(settings, server, entry, packed, monkeypatch):
     way_out = "BENCH_MIRROR .*small.tar.gz.*small/.*bench data add small FOLDER"
-    refused(rf"origin.tar.gz: HTTP status 404.*{way_out}", fetch, "small", settings, silent)
+    refused(rf"origin.tar.gz: HTTP status 404.*{way_out}", fetch_set, "small", settings, silent)
     server.files["/origin.tar.gz"] = packed
     server.cut.add("/origin.tar.gz")
-    refused("cut short on the way", fetch, "small", settings, silent)
+    refused("cut short on the way", fetch_set, "small", settings, silent)
     publish(monkeypatch, replace(entry, url="http://127.0.0.1:1/origin.tar.gz"))
-    refused(r"127.0.0.1:1/origin.tar.gz: no connection", fetch, "small", settings, silent)
+    refused(r"127.0.0.1:1/origin.tar.gz: no connection", fetch_set, "small", settings, silent)
     assert stimuli_folder("small", settings) is None and not left_over(settings)
 
 
 def test_a_mirror_url_comes_first_and_its_failure_is_not_the_end(settings, server, entry, packed):
     mirrored = replace(settings, mirror=f"{server.url}/mirror/")
     server.files["/origin.tar.gz"] = packed
-    fetch("small", mirrored, silent)
+    fetch_set("small", mirrored, silent)
     assert server.asked == ["/mirror/small.tar.gz", "/origin.tar.gz"]
 
 
@@ -123,12 +123,12 @@ def test_a_mirror_folder_gives_archive_or_set_without_a_request(settings, server
     mirror = tmp_path / "mirror"
     mirror.mkdir()
     (mirror / "small.tar.gz").write_bytes(packed)
-    first = fetch("small", replace(settings, mirror=str(mirror)), silent)
+    first = fetch_set("small", replace(settings, mirror=str(mirror)), silent)
     digest = open_set("small", settings).digest
     first.rename(mirror / "small")
     lines = []
     (mirror / "small" / "cat" / "cat1-cat1.png").unlink()
-    fetch("small", replace(settings, mirror=str(mirror)), lines.append)
+    fetch_set("small", replace(settings, mirror=str(mirror)), lines.append)
     assert any("7 of 8 images" in line for line in lines)
     assert open_set("small", settings).digest != digest
     assert server.asked == []
@@ -141,7 +141,7 @@ def test_a_mirror_folder_gives_archive_or_set_without_a_request(settings, server
 def test_a_download_that_is_not_the_set_is_not_kept(settings, server, entry, packed, monkeypatch, change, message):
     server.files["/origin.tar.gz"] = packed
     publish(monkeypatch, replace(entry, **change))
-    refused(message, fetch, "small", settings, silent)
+    refused(message, fetch_set, "small", settings, silent)
     assert stimuli_folder("small", settings) is None and not left_over(settings)
     assert not list((settings.home / "archives").glob("*.gz"))
 
@@ -150,10 +150,10 @@ def test_a_damaged_archive_leaves_nothing_and_is_not_recorded(settings, server, 
     damaged = bytearray(packed)
     damaged[-6] ^= 1  # gzip's check sum: every file unpacks
     server.files["/origin.tar.gz"] = bytes(damaged)
-    refused("damaged or cut short", fetch, "small", settings, silent)
+    refused("damaged or cut short", fetch_set, "small", settings, silent)
     assert [p for p in settings.home.rglob("*") if p.is_file() and p.stat().st_size > 2] == []
     server.files["/origin.tar.gz"] = packed
-    assert fetch("small", settings, silent).is_dir()
+    assert fetch_set("small", settings, silent).is_dir()
 
 
 def test_layouts_of_added_folders_are_told_from_names(settings, tmp_path, draw):
@@ -163,7 +163,7 @@ def test_layouts_of_added_folders_are_told_from_names(settings, tmp_path, draw):
     draw(tmp_path / "d" / "0001_hp_dnn_3_cat_10_x.png")
     (tmp_path / "e").mkdir()
     (tmp_path / "e" / "edge_me_session-1.csv").write_text("subj")
-    found = {k: add(f"set-{k}", tmp_path / k, settings) for k in "abcde"}
+    found = {k: add_folder(f"set-{k}", tmp_path / k, settings) for k in "abcde"}
     assert [e.layout for e in found.values()] == [
         "class-folder", "class-folder", "cue-conflict", "session", "trials",
     ]  # fmt: skip
@@ -178,8 +178,8 @@ def test_a_table_of_labels(settings, tmp_path, draw):
         draw(tmp_path / "f" / "images" / name)
     table = tmp_path / "f" / "labels.csv"
     table.write_text("image,category,artist\none.png,cat,Goya\nsub/two.png,axolotl,Klee\n")
-    refused("--space", add, "mine", tmp_path / "f", settings)
-    add("mine", tmp_path / "f", settings, space="my-space")
+    refused("--space", add_folder, "mine", tmp_path / "f", settings)
+    add_folder("mine", tmp_path / "f", settings, space="my-space")
     stimuli = open_set("mine", settings)
     assert (stimuli.ids, stimuli.labels["artist"].tolist()) == (("sub/two.png", "one.png"), ["Klee", "Goya"])
 
@@ -194,17 +194,17 @@ def test_a_table_of_labels(settings, tmp_path, draw):
 def test_bad_tables_of_labels_are_named(settings, tmp_path, draw, text, message):
     draw(tmp_path / "f" / "images" / "one.png")
     (tmp_path / "f" / "labels.csv").write_text(text)
-    assert str(tmp_path) in refused(message, add, "mine", tmp_path / "f", settings, space="geirhos16")
+    assert str(tmp_path) in refused(message, add_folder, "mine", tmp_path / "f", settings, space="geirhos16")
 
 
 def test_folders_that_are_no_set_are_refused(settings, tmp_path, draw):
-    refused("not a folder", add, "mine", tmp_path / "none", settings)
+    refused("not a folder", add_folder, "mine", tmp_path / "none", settings)
     (tmp_path / "empty").mkdir()
-    refused("neither images nor tables", add, "mine", tmp_path / "empty", settings)
+    refused("neither images nor tables", add_folder, "mine", tmp_path / "empty", settings)
     draw(tmp_path / "full" / "cat" / "x.png")
     for name in ("../x", "world-mine", ""):
-        refused("cannot name a set", add, name, tmp_path / "full", settings)
-    refused("'heap' is not a layout", add, "mine", tmp_path / "full", settings, layout="heap")
+        refused("cannot name a set", add_folder, name, tmp_path / "full", settings)
+    refused("'heap' is not a layout", add_folder, "mine", tmp_path / "full", settings, layout="heap")
     assert "mine" not in catalogue.read_catalogue(settings)
 
 
@@ -229,11 +229,11 @@ def mirror(settings, draw, tmp_path, monkeypatch):
 def test_every_archive_is_unpacked_once(mirror, settings):
     mirrored = replace(settings, mirror=str(mirror))
     lines = []
-    place = fetch("small-c", mirrored, lines.append, ["noise"])
+    place = fetch_set("small-c", mirrored, lines.append, ["noise"])
     assert place == settings.stimuli / "small-c"
     assert list(Resolver("imagenet1k", settings).parts("small-c")) == ["hiss/1"]
     (mirror / "noise.tar").unlink()
-    fetch("small-c", mirrored, lines.append)
+    fetch_set("small-c", mirrored, lines.append)
     assert "small-c: noise is already there" in lines
     assert list(Resolver("imagenet1k", settings).parts("small-c")) == ["hiss/1", "haze/1"]
     assert not list((settings.home / "archives").glob("*.tar*[!6]"))  # they would double the space

@@ -9,8 +9,8 @@ from refusals import refused
 
 from benchmark.stimuli.catalogue import find_entry
 from benchmark.stimuli.datasets import open_folder, open_set
-from benchmark.stimuli.fetch import add
-from benchmark.stimuli.verify import verify
+from benchmark.stimuli.fetch import add_folder
+from benchmark.stimuli.verify import verify_set
 from registry.labels import label_space, match_name, subset_groups
 
 WNIDS, WORDS = label_space("imagenet1k").classes, label_space("imagenet1k").words
@@ -49,7 +49,7 @@ def kaggle(folder, rows=None):
 
 def same(settings, folder, published, name="imagenet-val"):
     told = []
-    add(name, folder, settings, report=told.append)
+    add_folder(name, folder, settings, report=told.append)
     stimuli = open_set(name, settings)
     assert (stimuli.digest, stimuli.ids) == (published.digest, published.ids)
     assert np.array_equal(stimuli.decode(3), published.decode(3))
@@ -98,13 +98,13 @@ def test_lists_of_images_are_the_same_set(kind, name, build, settings, published
     told, numbers = [], name == "mine" and kind.startswith("val") and "above" not in kind
     if kind == "csv":
         line = rf"klass, conf could each be .*`bench data add {name} {folder} --columns label=klass`"
-        refused(line, add, name, folder, settings)
-    add(name, folder, settings, columns=columns, report=told.append, space="imagenet1k" if numbers else None)
+        refused(line, add_folder, name, folder, settings)
+    add_folder(name, folder, settings, columns=columns, report=told.append, space="imagenet1k" if numbers else None)
     stimuli = open_set(name, settings)
     assert (stimuli.digest, stimuli.ids, stimuli.space) == (published.digest, published.ids, "imagenet1k")
     assert told[0].startswith(f"classes from {folder / file}, columns ")
     if place:
-        add("inner", folder / file, settings, columns=columns, space="imagenet1k")
+        add_folder("inner", folder / file, settings, columns=columns, space="imagenet1k")
         assert open_set("inner", settings).digest == published.digest
 
 
@@ -133,27 +133,27 @@ def test_lists_with_faults(kind, tmp_path, draw, settings):
     told = []
     place = tmp_path / "f" if "columns" in options else tmp_path / "f" / "list.csv"
     if kind in ("out of the folder", "a formula"):
-        add("x", place, settings, space="own", report=told.append)
+        add_folder("x", place, settings, space="own", report=told.append)
         assert any(line.endswith(message) for line in told)
     else:
-        refused(message, add, "x", place, settings, space="own", **options)
+        refused(message, add_folder, "x", place, settings, space="own", **options)
 
 
 def test_folders_and_lists_that_disagree_are_not_guessed(tmp_path, draw, settings):
     for i, name in enumerate("ab"):
         draw(tmp_path / "f" / name / f"{i}.png", seed=i)
     (tmp_path / "f" / "list.csv").write_text("image,label\n0.png,a\n1.png,b\n")
-    assert add("same", tmp_path / "f", settings, space="own").table == ""
+    assert add_folder("same", tmp_path / "f", settings, space="own").table == ""
     (tmp_path / "f" / "list.csv").write_text("image,label\n0.png,x\n1.png,y\n")
-    add("x", tmp_path / "f" / "list.csv", settings, space="own")
+    add_folder("x", tmp_path / "f" / "list.csv", settings, space="own")
     assert open_set("x", settings).labels["category"].tolist() == ["x", "y"]
-    add("x", tmp_path / "f", settings, space="own", layout="class-folder")
+    add_folder("x", tmp_path / "f", settings, space="own", layout="class-folder")
     assert open_set("x", settings).labels["category"].tolist() == ["a", "b"]
     shutil.copy(tmp_path / "f" / "list.csv", tmp_path / "f" / "other.csv")
     several = r"several lists of its images: list.csv, other.csv.*f/other.csv`"
-    refused(several, add, "x", tmp_path / "f", settings, columns={"label": "label"})
+    refused(several, add_folder, "x", tmp_path / "f", settings, columns={"label": "label"})
     (tmp_path / "f" / "a" / "gone.png").symlink_to(tmp_path / "nowhere.png")
-    refused(r"a/gone.png: a broken link, to .*nowhere.png", add, "x", tmp_path / "f", settings, space="own")
+    refused(r"a/gone.png: a broken link, to .*nowhere.png", add_folder, "x", tmp_path / "f", settings, space="own")
 
 
 @pytest.mark.parametrize("place", ["", "val", "ILSVRC/Data/CLS-LOC/val"])
@@ -161,22 +161,23 @@ def test_the_flat_validation_set_beside_its_labels(place, build, settings, publi
     root = kaggle(build("flat", [place] * 6))
     (told,) = same(settings, root / "val" if place == "val" else root, published)
     assert told.startswith(f"classes from {root}")
-    lines = verify("imagenet-val", settings).lines
+    lines = verify_set("imagenet-val", settings).lines
     assert "6 of 50000 images: a part of the set" in lines
 
 
 @pytest.mark.slow
 def test_what_a_space_can_be_told_from(build, settings):
     every = build("every", [str(i) for i in range(1000)], [f"{i}.png" for i in range(1000)])
-    assert add("v2-like", every, settings).space == "imagenet1k"
+    assert add_folder("v2-like", every, settings).space == "imagenet1k"
     few = build("few", ["7", "8"], ["a.png", "b.png"])
-    refused("Name the label space", add, "digits", few, settings)
-    assert add("digits", few, settings, space="my-digits").space == "my-digits"
-    assert add("pets", build("pets", ["tabby cat", "beagle"], ["a.png", "b.png"]), settings).space == "imagenet1k"
+    refused("Name the label space", add_folder, "digits", few, settings)
+    assert add_folder("digits", few, settings, space="my-digits").space == "my-digits"
+    pets = build("pets", ["tabby cat", "beagle"], ["a.png", "b.png"])
+    assert add_folder("pets", pets, settings).space == "imagenet1k"
     kinds = build("kinds", ["dog/terriers", "dog", "cat/big"], ["a.png", "b.png", "c.png"])
-    add("super", kinds, settings, space="geirhos16")
+    add_folder("super", kinds, settings, space="geirhos16")
     assert open_set("super", settings).labels["category"].tolist() == ["cat", "dog", "dog"]
-    add("own", kinds, settings, space="my-own")
+    add_folder("own", kinds, settings, space="my-own")
     assert open_set("own", settings).labels["category"].tolist() == ["cat", "dog", "dog"]
 
 
@@ -189,9 +190,9 @@ def test_files_of_other_kinds_are_named(build, settings, published):
     expected = {"1 files outside class folders", "2 files in class folders: .heic", "1 files in class folders: .txt",
                 "1 files in class folders: no suffix"}  # fmt: skip
     assert {line.removeprefix("left out: ") for line in same(settings, folder, published)} == expected
-    assert all(f"left out: {line}" in verify("imagenet-val", settings).lines for line in expected)
+    assert all(f"left out: {line}" in verify_set("imagenet-val", settings).lines for line in expected)
     empty = build("heic", ["n01440764"], ["x.heic"])
-    refused(r"no images for 'imagenet-val'.*1 files in class folders: .heic", add, "imagenet-val", empty, settings)
+    refused(r"no images for .*1 files in class folders: .heic", add_folder, "imagenet-val", empty, settings)
 
 
 BAD = {
@@ -212,9 +213,9 @@ BAD = {
 def test_what_cannot_be_read_is_said(kind, build, settings):
     places, message = BAD[kind]
     folder = build("bad", places, NAMES[:3])
-    refused(message, add, "imagenet-val", folder, settings)
+    refused(message, add_folder, "imagenet-val", folder, settings)
     if kind == "splits":
-        refused(r"mean \S+/train\?", add, "imagenet-train", folder, settings)
+        refused(r"mean \S+/train\?", add_folder, "imagenet-train", folder, settings)
 
 
 TABLES = {
@@ -230,18 +231,18 @@ def test_a_wrong_table_of_labels(kind, build, settings):
     folder = kaggle(build("flat", [""] * 6), rows)
     if kind == "without the column":
         (folder / "LOC_val_solution.csv").write_text("image,label\nILSVRC2012_val_00000001,1\n")
-    refused(message, add, "imagenet-val", folder, settings)
+    refused(message, add_folder, "imagenet-val", folder, settings)
 
 
 def test_a_set_of_some_classes_knows_them(build, settings):
     classes = tuple(subset_groups("imagenet-a"))
-    add("imagenet-a", build("a", classes[:2], ["a.png", "b.png"]), settings)
+    add_folder("imagenet-a", build("a", classes[:2], ["a.png", "b.png"]), settings)
     assert open_set("imagenet-a", settings).labels["category"].tolist() == sorted(classes[:2])
     other, bare = build("b", ["n01440764"], ["a.png"]), build("c", ["6"], ["a.png"])
-    refused("n01440764 is not one of the 200 classes of imagenet-a", add, "imagenet-a", other, settings)
-    refused("'6' is not a WordNet id", add, "imagenet-a", bare, settings)  # an output, or the seventh of the set?
+    refused("n01440764 is not one of the 200 classes of imagenet-a", add_folder, "imagenet-a", other, settings)
+    refused("'6' is not a WordNet id", add_folder, "imagenet-a", bare, settings)  # an output, or the seventh?
     numbered = build("d", [str(i) for i in range(200)], [f"{i}.png" for i in range(200)])
-    add("imagenet-a", numbered, settings)
+    add_folder("imagenet-a", numbered, settings)
     stimuli = open_set("imagenet-a", settings)
     assert dict(zip(stimuli.ids, stimuli.labels["category"].tolist(), strict=True))["123.png"] == classes[123]
 
@@ -251,7 +252,7 @@ def test_objectnet_shows_what_imagenet_has_without_the_frame(build, settings):
     places = [f"images/{name}" for name in ("alarm_clock", "alarm_clock", "t-shirt", "squeegee", "air_freshener")]
     told = []
     folder = build("objectnet-1.0", places, names)
-    add("objectnet", folder, settings, report=told.append)
+    add_folder("objectnet", folder, settings, report=told.append)
     stimuli = open_set("objectnet", settings)
     assert stimuli.labels["category"].tolist() == [WNIDS[409], WNIDS[409], match_name("jersey")]
     assert told == ["left out: 2 files of objects that ImageNet lacks"]

@@ -27,17 +27,17 @@ from PIL import Image
 from refusals import refused
 
 from benchmark.stimuli.datasets import open_set, restrict, sample
-from benchmark.stimuli.fetch import add
+from benchmark.stimuli.fetch import add_folder
 from benchmark.stimuli.items import LeftOut
 from benchmark.stimuli.masked.planes import fill_polygon, flags_of
 from benchmark.stimuli.masked.published import main_object, read_markup, values_of
 from benchmark.stimuli.resolver import Resolver
-from benchmark.stimuli.verify import verify
+from benchmark.stimuli.verify import verify_set
 from registry.labels import label_space
 
 
 def opened(name, folder, settings, **how):
-    add(name, folder, settings, **how)
+    add_folder(name, folder, settings, **how)
     return open_set(name, settings)
 
 
@@ -98,7 +98,7 @@ def in_classes(folder, *classes):
 
 def test_class_folders_say_the_categories_where_there_is_no_table(tmp_path, settings):
     folder = in_classes(tmp_path / "own", "mug", "beetle")
-    refused("--space NAME", add, "own", folder, settings)
+    refused("--space NAME", add_folder, "own", folder, settings)
     stimuli = opened("own", folder, settings, space="kitchen")
     assert stimuli.ids == ("beetle/a.png", "mug/a.png") and stimuli.space == "kitchen"
     assert stimuli.labels["category"].tolist() == ["beetle", "mug"]
@@ -160,7 +160,7 @@ def test_catalogue_names_tell_the_edition_of_a_renamed_folder(tmp_path, settings
     renamed = folder.rename(tmp_path / "somewhere")
     stimuli = opened("imagenet-s50", renamed, settings)
     assert stimuli.mask(2).any() and stimuli.origin == "catalogue" and stimuli.whole == 752
-    refused("3 classes: which edition", add, "mine", renamed, settings)
+    refused("3 classes: which edition", add_folder, "mine", renamed, settings)
     target = settings.data / "imagenet-s"
     imagenet_s_folder(target)
     assert open_set("imagenet-s", settings).whole == 12419
@@ -219,7 +219,7 @@ def test_boxes_as_packed_take_the_class_from_the_file(tmp_path, settings):
     save(root / "Data" / "CLS-LOC" / "val" / "both.JPEG", photo(8))
     write(root / "Annotations" / "CLS-LOC" / "val" / "both.xml", both)
     told = []
-    add("mine", tmp_path, settings, report=told.append)
+    add_folder("mine", tmp_path, settings, report=told.append)
     stimuli = open_set("mine", settings)
     assert stimuli.labels["category"].tolist() == list(WNIDS)
     assert np.array_equal(stimuli.mask(2), box(1, 5, 2, 8))
@@ -227,7 +227,7 @@ def test_boxes_as_packed_take_the_class_from_the_file(tmp_path, settings):
         "left out: 1 images (boxes of several classes, and no class folder)",
         "left out: 1 images (no boxes)",
     ]
-    assert [line for line in verify("mine", settings).lines if line.startswith("left out")] == told
+    assert [line for line in verify_set("mine", settings).lines if line.startswith("left out")] == told
 
 
 BOMB = """<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x "ha"><!ENTITY y "&x;&x;&x;&x;">]>
@@ -272,9 +272,9 @@ def test_the_main_object():
 def main_objects(layout, folder, settings):
     """The set of a folder of six scenes, of which three have one main object; the others are counted."""
     told = []
-    entry = add("mine", folder, settings, report=told.append)
+    entry = add_folder("mine", folder, settings, report=told.append)
     assert (entry.layout, entry.space, entry.role) == (layout, "geirhos16", "natural-masked")
-    checked, stimuli = verify("mine", settings), open_set("mine", settings)
+    checked, stimuli = verify_set("mine", settings), open_set("mine", settings)
     assert told == [RIVAL, NOTHING, OTHER] == [line for line in checked.lines if line.startswith("left")]
     assert checked.ok and stimuli.labels["category"].tolist() == ["airplane", "bird", "dog"]
     return stimuli
@@ -317,7 +317,7 @@ def test_voc_images_of_one_main_object(tmp_path, settings):
 
 def test_what_is_wrong_with_voc_is_said(tmp_path, settings):
     root = voc(tmp_path) / "VOCdevkit" / "VOC2012"
-    add("mine", tmp_path, settings)
+    add_folder("mine", tmp_path, settings)
     path = root / "SegmentationClass" / "2007_000033.png"
     save(path, scene((box(0, 4, 0, 8), 21)), "P")
     refused(r"000033\.png: class 21; the set has 0 to 20, and 255", open_set, "mine", settings)
@@ -367,7 +367,7 @@ def test_coco_images_of_one_main_object(tmp_path, settings):
 
 def test_coco_counts_images_that_are_not_here_and_follows_the_outlines(tmp_path, settings):
     folder = coco(tmp_path)
-    add("coco-objects", folder, settings)
+    add_folder("coco-objects", folder, settings)
     before = open_set("coco-objects", settings)
     assert before.origin == "catalogue" and before.whole == len(before) == 3
     (folder / "val2017").rename(folder / "images")  # another place where images may lie
@@ -394,7 +394,7 @@ def test_what_is_wrong_with_coco_is_said(change, message, tmp_path, settings):
     table = json.loads(path.read_text())
     change(table)
     path.write_text(json.dumps(table))
-    assert str(path) in refused(message, add, "mine", tmp_path, settings)
+    assert str(path) in refused(message, add_folder, "mine", tmp_path, settings)
 
 
 def test_run_lengths_by_hand():

@@ -15,8 +15,9 @@ from benchmark.failures import StimuliError
 from benchmark.stimuli import image_files
 from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.datasets import open_folder
+from benchmark.stimuli.fetch import add_folder
 from benchmark.stimuli.image_files import file_digests, read_rgb, set_digest
-from benchmark.stimuli.verify import verify
+from benchmark.stimuli.verify import verify_set
 
 
 def picture(path, value, mode="L"):
@@ -76,19 +77,18 @@ def test_a_file_that_changes_after_planning_poisons_nothing(entry, folder, setti
 
 def test_verify_reads_everything_again(folder, settings, monkeypatch):
     from benchmark.stimuli import image_files
-    from benchmark.stimuli.fetch import add
 
-    add("toy", folder, settings, space="any", layout="class-folder")
+    add_folder("toy", folder, settings, space="any", layout="class-folder")
     monkeypatch.setattr(image_files, "SETTLED", -(10**18))
-    assert verify("toy", settings).ok
+    assert verify_set("toy", settings).ok
     state = image_files.state_of
     before = {path: state(path) for path in (folder / "cat").iterdir()}
     monkeypatch.setattr(image_files, "state_of", lambda path: before[Path(path)])
     picture(folder / "cat" / "2.png", 222)
-    found = verify("toy", settings)
+    found = verify_set("toy", settings)
     assert not found.ok
     assert any("2.png: changed since it was first read" in line for line in found.lines)
-    assert verify("toy", settings).ok
+    assert verify_set("toy", settings).ok
 
 
 @pytest.mark.parametrize("where", ["file", "class", "set"])
@@ -96,7 +96,6 @@ def test_names_that_are_not_utf8_are_refused(tmp_path, settings, where):
     """A list of added sets with such a name could not be read by any later command."""
     from benchmark.stimuli.catalogue import read_catalogue
     from benchmark.stimuli.datasets import open_set
-    from benchmark.stimuli.fetch import add
 
     def name(part, usual):
         return os.fsdecode(b"\xff") if part == where else usual
@@ -106,7 +105,7 @@ def test_names_that_are_not_utf8_are_refused(tmp_path, settings, where):
     (folder / name("class", "cat")).mkdir(parents=True)
     (tmp_path / "x.png").rename(folder / name("class", "cat") / f"{name('file', 'x')}.png")
     with pytest.raises(StimuliError, match=r"is not UTF-8"):
-        add("mine", folder, settings, space="any", layout="class-folder")
+        add_folder("mine", folder, settings, space="any", layout="class-folder")
         open_set("mine", settings)
     assert read_catalogue(settings)
 

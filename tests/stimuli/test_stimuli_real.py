@@ -7,7 +7,7 @@ from benchmark.stimuli.catalogue import stimuli_folder
 from benchmark.stimuli.datasets import open_set
 from benchmark.stimuli.regenerate import trial_stimuli
 from benchmark.stimuli.trial_tables import read_tables
-from benchmark.stimuli.verify import verify
+from benchmark.stimuli.verify import verify_set
 
 #: experiment -> people, images, answers "na"
 EXPERIMENTS = {
@@ -39,7 +39,7 @@ def test_image_names_are_those_of_the_tables(real, people, name):
     assert position == sorted(position)
     for column in here.labels:
         assert np.array_equal(here.labels[column], known.labels[column][position])
-    assert verify(name, real).ok
+    assert verify_set(name, real).ok
 
 
 @pytest.mark.slow

@@ -14,10 +14,10 @@ from benchmark.failures import MissingStimuli, UnknownName
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, added_file, find_entry, is_fetchable, read_catalogue, stimuli_folder
 from benchmark.stimuli.datasets import open_set, read_names
-from benchmark.stimuli.fetch import add, fetch
+from benchmark.stimuli.fetch import add_folder, fetch_set
 from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.roles import natural_images, stand_in_flags
-from benchmark.stimuli.verify import verify
+from benchmark.stimuli.verify import verify_set
 
 
 def test_a_role_finds_the_set_on_disk_once(conflict, settings):
@@ -116,8 +116,8 @@ def test_a_list_must_name_images_each_once(settings, tmp_path, text):
 def test_a_list_is_added_and_copied_from_a_mirror(settings, photographs, tmp_path):
     listed(tmp_path, *lines(3))
     bare = Settings(home=tmp_path / "other", db="unused.db", mirror=str(tmp_path / "data"), data=None)
-    assert add(NAME, tmp_path / "data" / NAME, settings).role == "natural-robustbench"
-    place = fetch(NAME, bare, lambda _: None)
+    assert add_folder(NAME, tmp_path / "data" / NAME, settings).role == "natural-robustbench"
+    place = fetch_set(NAME, bare, lambda _: None)
     assert (Path(place) / FILE).read_text().startswith("n01440764/")
 
 
@@ -148,10 +148,10 @@ def test_textures_come_in_the_catalogue_s_order_in_every_space(frost, settings):
 def test_another_picture_under_the_name_is_refused(frost, settings, draw):
     path = draw(settings.data / "frost" / "frost2.png", seed=77, size=9)
     refused(r"frost2.png: not the published file.*bench data fetch", Resolver("any", settings).textures, "frost")
-    assert not verify("frost", settings).ok
+    assert not verify_set("frost", settings).ok
     path.unlink()
     refused(r"frost2.png cannot be read", Resolver("any", settings).textures, "frost")
-    assert not verify("frost", settings).ok
+    assert not verify_set("frost", settings).ok
 
 
 def test_textures_are_fetched_from_a_mirror_folder_and_checked(frost, settings, tmp_path, draw):
@@ -159,13 +159,15 @@ def test_textures_are_fetched_from_a_mirror_folder_and_checked(frost, settings, 
     (settings.data / "frost").rename(settings.data / "hidden")
     shutil.copytree(settings.data / "hidden", mirror / "frost")
     mirrored = replace(settings, mirror=str(mirror))
-    assert fetch("frost", mirrored, lambda line: None) == settings.stimuli / "frost"
+    assert fetch_set("frost", mirrored, lambda line: None) == settings.stimuli / "frost"
     assert len(Resolver("any", settings).textures("frost")) == 2
     shutil.rmtree(settings.stimuli / "frost")
     draw(mirror / "frost" / "frost2.png", seed=5)
-    refused("not the published file", fetch, "frost", mirrored, lambda line: None)
+    refused("not the published file", fetch_set, "frost", mirrored, lambda line: None)
     assert stimuli_folder("frost", settings) is None
-    refused(r"create_c/frost2.png: no connection.*holds frost/frost2.png", fetch, "frost", settings, lambda line: None)
+    refused(
+        r"create_c/frost2.png: no connection.*holds frost/frost2.png", fetch_set, "frost", settings, lambda line: None
+    )
 
 
 def test_every_entry_says_what_it_is_and_where_from(settings):
@@ -205,11 +207,11 @@ ADD = """
 import sys
 from pathlib import Path
 from benchmark.variables import read_settings
-from benchmark.stimuli.fetch import add
+from benchmark.stimuli.fetch import add_folder
 
 sys.stdin.readline()  # all start at once
 for i in range(5):
-    add(f"set-{sys.argv[1]}-{i}", sys.argv[2], read_settings(), space="any")
+    add_folder(f"set-{sys.argv[1]}-{i}", sys.argv[2], read_settings(), space="any")
 """
 
 

@@ -14,12 +14,12 @@ from benchmark.contracts import Stimuli, Trials
 from benchmark.stimuli import image_files
 from benchmark.stimuli.catalogue import find_entry
 from benchmark.stimuli.datasets import find_cells, open_folder, open_set, sample, shuffled, subset
-from benchmark.stimuli.fetch import add
-from benchmark.stimuli.generated import generated_set
+from benchmark.stimuli.fetch import add_folder
 from benchmark.stimuli.image_files import set_digest
 from benchmark.stimuli.image_names import exemplars
 from benchmark.stimuli.items import images_below, sample_order
 from benchmark.stimuli.resolver import Resolver
+from benchmark.stimuli.world.sets import generated_set
 from benchmark.testing import toy_stimuli
 
 
@@ -166,7 +166,7 @@ def test_a_limit_reads_no_other_file(natural, settings, monkeypatch):
 def test_names_that_repeat_over_classes_carry_their_class(settings, draw, tmp_path):
     for i, (category, name) in enumerate((("n00000001", "b"), ("n00000001", "a"), ("n00000000", "a"))):
         draw(tmp_path / "r" / category / f"{name}.png", seed=i)
-    add("renditions", tmp_path / "r", settings)
+    add_folder("renditions", tmp_path / "r", settings)
     stimuli = open_set("renditions", settings)
     assert stimuli.ids == ("n00000000/a.png", "n00000001/a.png", "n00000001/b.png")
     assert len(set(stimuli.items)) == 3
@@ -233,7 +233,7 @@ def test_absent_cells_say_where_to_get_them(settings, tmp_path):
     missing("in cells has the role 'natural'", shelf.parts, "natural")
     missing("in the label space 'geirhos16'", Resolver("geirhos16", settings).parts, "imagenet-c")
     (tmp_path / "none" / "fog").mkdir(parents=True)
-    refused("no cells of 'imagenet-c'", add, "imagenet-c", tmp_path / "none", settings)
+    refused("no cells of 'imagenet-c'", add_folder, "imagenet-c", tmp_path / "none", settings)
 
 
 def spreads(column, levels):

@@ -12,7 +12,7 @@ from benchmark.failures import StimuliError
 from benchmark.stimuli import shards
 from benchmark.stimuli.catalogue import find_entry
 from benchmark.stimuli.datasets import open_folder, open_set
-from benchmark.stimuli.fetch import add
+from benchmark.stimuli.fetch import add_folder
 from registry.labels import label_space
 
 WNIDS, WORDS = label_space("imagenet1k").classes, label_space("imagenet1k").words
@@ -38,7 +38,7 @@ def added(folder, settings, name="imagenet-val", **about):
     told = []
     columns = about.pop("columns", {})
     place, columns = shards.unpack_shards(name, folder, about.get("space"), settings, told.append, columns)
-    add(name, place, settings, report=told.append, columns=columns, **about)
+    add_folder(name, place, settings, report=told.append, columns=columns, **about)
     return open_set(name, settings), told
 
 

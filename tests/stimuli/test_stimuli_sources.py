@@ -8,7 +8,7 @@ import pytest
 from refusals import refused
 
 from benchmark.stimuli.experiments import canonical_condition, experiment_of, published_experiments
-from benchmark.stimuli.fetch import fetch
+from benchmark.stimuli.fetch import fetch_set
 from benchmark.stimuli.published_sources import (
     ObserverName,
     check_source,
@@ -109,7 +109,7 @@ def test_tables_come_packed_from_a_mirror(settings, tmp_path):
         tar.add(tmp_path / "outputs", "outputs")
     said = []
     mirrored = replace(settings, mirror=str(tmp_path / "mirror"))
-    folder = fetch("model-vs-human-dmc", mirrored, said.append)
+    folder = fetch_set("model-vs-human-dmc", mirrored, said.append)
     assert [path.name for path in folder.rglob("*.csv")] == ["edge_net_session-1.csv"]
     assert f"taking {packed}" in said[0]
 

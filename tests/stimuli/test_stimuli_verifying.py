@@ -10,7 +10,7 @@ from PIL import Image
 
 from benchmark.stimuli.catalogue import Entry, find_built_in
 from benchmark.stimuli.datasets import open_set, sample
-from benchmark.stimuli.verify import verify
+from benchmark.stimuli.verify import verify_set
 
 WNIDS = ("n01440764", "n01443537", "n02102040")
 CELLS = ("fog/1", "fog/2", "snow/1", "snow/2", "blur/1", "blur/2")
@@ -87,7 +87,7 @@ def made(path):
 def test_a_fault_is_named(tree, settings, fault):
     damage, message = FAULTS[fault]
     damage(tree, tree / "fog" / "2" / "n01440764" / "val_0.png")
-    found = verify("small-c", settings)
+    found = verify_set("small-c", settings)
     assert not found.ok
     assert re.search(message, text(found), re.MULTILINE), text(found)
     assert "snow" not in text(found) or not message.startswith("fog")
@@ -96,13 +96,13 @@ def test_a_fault_is_named(tree, settings, fault):
 def test_a_part_of_the_set_is_usable_and_said(tree, settings):
     shutil.rmtree(tree / "snow")
     shutil.rmtree(tree / "blur")
-    found = verify("small-c", settings)
+    found = verify_set("small-c", settings)
     assert found.ok and "a part of the set: without snow" in found.lines
     shutil.rmtree(tree / "fog" / "1")
-    found = verify("small-c", settings)
+    found = verify_set("small-c", settings)
     assert found.ok and "a part of the set: without snow, severity 1" in found.lines
     next((tree / "fog" / "2").rglob("val_0.png")).unlink()
-    found = verify("small-c", settings)
+    found = verify_set("small-c", settings)
     assert found.ok and "5 of 6 images in 3 of 3 classes in most cells" in found.lines
 
 
@@ -115,32 +115,32 @@ def test_a_sample_of_a_large_set_is_read(tree, settings, monkeypatch):
         counted.append(total)
         return lambda: counted.append(1)
 
-    found = verify("small-c", settings, expect=expect)
+    found = verify_set("small-c", settings, expect=expect)
     assert found.ok and "12 images were read, those of `--limit 2`; --full reads every one" in found.lines
     assert counted == [12] + 12 * [1]
     broken = next((tree / "fog" / "1").rglob("val_5.png"))
     broken.write_bytes(broken.read_bytes()[:60])
-    assert verify("small-c", settings).ok  # not among those read
-    assert not verify("small-c", settings, full=True).ok
+    assert verify_set("small-c", settings).ok  # not among those read
+    assert not verify_set("small-c", settings, full=True).ok
     broken.write_bytes(b"")  # an empty file is seen whatever the sample
-    assert not verify("small-c", settings).ok
+    assert not verify_set("small-c", settings).ok
 
 
 def test_a_large_set_of_classes(tree, settings, monkeypatch):
     (tree / "fog" / "1").rename(tree.with_name("natural"))
-    found = verify("natural", settings)
+    found = verify_set("natural", settings)
     whole = open_set("natural", settings)
     assert found.ok and f"digest {whole.digest}" in found.lines
     assert "6 of 6 images" in found.lines and {"3 of 3 classes"} <= set(found.lines)
     monkeypatch.setattr("benchmark.stimuli.verify.READ_ALL", 3)
     monkeypatch.setattr("benchmark.stimuli.verify.SAMPLE", 2)
-    found = verify("natural", settings)
+    found = verify_set("natural", settings)
     assert f"digest {sample(whole, 2).digest} of the 2 that were read" in found.lines
     extra = tree.with_name("natural") / "n02106662" / "x.png"
     shutil.copytree(extra.parents[1] / WNIDS[0], extra.parent)
     for path in extra.parent.iterdir():
         path.rename(path.with_name(f"more_{path.name}"))
-    found = verify("natural", settings)
+    found = verify_set("natural", settings)
     assert not found.ok and "4 classes, expected 3" in found.lines
     assert any("more images than were published (6)" in line for line in found.lines)
 

@@ -12,11 +12,11 @@ from transform_samples import as_bytes, as_images, data_folder, seeds, synthetic
 from benchmark.testing.toys import toy_stimuli
 from benchmark.transforms import suppression
 from benchmark.transforms.basics import Streams
-from benchmark.transforms.laion_distortions import DISTORTIONS, distortion
+from benchmark.transforms.laion_distortions import distortion
 from benchmark.transforms.listing import own_list, transform
 
 PICTURES = toy_stimuli("natural")
-MADE = [name for name in DISTORTIONS if name != "glitched"]
+MADE = [name for name in own_list("laion-c") if name != "glitched"]
 
 
 def shown(name, level, pixels, numbers):

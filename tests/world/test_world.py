@@ -21,8 +21,7 @@ from benchmark.stimuli.world.sets import (
     SIZE,
     WORLD_SETS,
     coverage,
-    mask,
-    render,
+    generated_set,
     silhouette,
     training_set,
 )
@@ -43,7 +42,7 @@ SEEDS = st.integers(0, 2**31)
 
 
 def drawn(world_set, index):
-    return SimpleNamespace(image=render(world_set, index), mask=mask(world_set, index))
+    return SimpleNamespace(image=world_set.decode(index), mask=world_set.mask(index))
 
 
 def digest(stimuli):
@@ -58,13 +57,13 @@ def digest(stimuli):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WORLD_SETS)
 def test_pixels_are_pinned(name):
-    world_set = WORLD_SETS[name]
-    picked = [drawn(world_set, i) for i in range(0, world_set.size, 9)]
+    world_set = generated_set(name)
+    picked = [drawn(world_set, i) for i in range(0, len(world_set), 9)]
     assert digest(picked) == PINNED[name], "raise GENERATOR_VERSION when pixels change"
 
 
 def test_pixels_do_not_depend_on_order_or_on_global_random_state():
-    world_set = WORLD_SETS["world-cue-conflict"]
+    world_set = generated_set("world-cue-conflict")
     forward = [drawn(world_set, i) for i in range(12)]
     np.random.seed(5)
     backward = [drawn(world_set, i) for i in reversed(range(12))]
@@ -86,20 +85,20 @@ def test_a_stimulus_is_the_same_in_a_longer_set(condition, seed, index):
 def test_conflict_pairs_are_balanced_and_never_agree():
     sizes = {"cue-conflict": 4, "cue-conflict-alpha0": 1, "cue-conflict-alpha1": 1}
     for condition, times in sizes.items():
-        world_set = WORLD_SETS[f"world-{condition}"]
-        pairs = Counter(zip(world_set.shape, world_set.texture, strict=True))
+        world_set = generated_set(f"world-{condition}")
+        pairs = Counter(zip(world_set.labels["shape"], world_set.labels["texture"], strict=True))
         assert len(pairs) == 16 * 15 and set(pairs.values()) == {times}
         assert all(shape != cue for shape, cue in pairs)
 
 
 def test_other_sets_are_balanced_over_categories():
     for name in ("natural", "stylised", "silhouettes", "edges", "textures"):
-        counts = Counter(WORLD_SETS[f"world-{name}"].category)
+        counts = Counter(generated_set(f"world-{name}").labels["category"])
         assert len(counts) == 16 and len(set(counts.values())) == 1
 
 
 def test_silhouettes_edges_and_natural_images_show_the_same_object():
-    natural, filled, lines = (WORLD_SETS[f"world-{name}"] for name in ("natural", "silhouettes", "edges"))
+    natural, filled, lines = (generated_set(f"world-{name}") for name in ("natural", "silhouettes", "edges"))
     for index in range(0, 48, 5):
         solid = drawn(filled, index)
         assert (solid.mask == drawn(natural, index).mask).all()
@@ -108,12 +107,12 @@ def test_silhouettes_edges_and_natural_images_show_the_same_object():
 
 
 def test_the_mask_is_where_the_figure_is_painted():
-    bare, spilt = WORLD_SETS["world-cue-conflict-alpha0"], WORLD_SETS["world-cue-conflict-alpha1"]
+    bare, spilt = generated_set("world-cue-conflict-alpha0"), generated_set("world-cue-conflict-alpha1")
     for index in range(0, 240, 37):
         a, b = drawn(bare, index), drawn(spilt, index)
         assert (a.mask == b.mask).all()
         same = (a.image == b.image).all(axis=2)
-        raster = silhouette(bare.shape[index], Stream(bare.seed, index, 0))
+        raster = silhouette(bare.labels["shape"][index], Stream(CONDITIONS["cue-conflict-alpha0"]["seed"], index, 0))
         assert same[coverage(raster) == 1].all(), "the ground's texture leaks into the figure"
         assert not same[~a.mask].all()
 
@@ -121,7 +120,7 @@ def test_the_mask_is_where_the_figure_is_painted():
 @pytest.mark.slow
 def test_mean_luminance_does_not_tell_the_texture():
     world_set = training_set("textures", 640, seed=9)
-    grey = np.array([render(world_set, i).mean() for i in range(640)]).reshape(40, 16)
+    grey = np.array([world_set.decode(i).mean() for i in range(640)]).reshape(40, 16)
     total = grey.sum(axis=0)
     left_out = (total[None, :] - grey) / 39  # the mean of each family without this stimulus
     distance = np.abs(grey[:, :, None] - (total / 40)[None, None, :])
@@ -157,7 +156,7 @@ COUNT = 240  # stimuli per set: fifteen of each category, or one of each conflic
 @cache
 def images(name):
     """Draw the first stimuli of a set, normalised: (n, 3, 64, 64)."""
-    pixels = np.stack([render(WORLD_SETS[name], i) for i in range(COUNT)])
+    pixels = np.stack([generated_set(name).decode(i) for i in range(COUNT)])
     return (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
 
 
@@ -184,9 +183,9 @@ def share(given, wanted):
 
 def shape_bias(path):
     """Return shape answers over shape and texture answers, on one of each pair."""
-    world_set = WORLD_SETS["world-cue-conflict"]
+    world_set = generated_set("world-cue-conflict")
     given = answers(path, world_set.name)
-    shape, texture = share(given, world_set.shape), share(given, world_set.texture)
+    shape, texture = share(given, world_set.labels["shape"]), share(given, world_set.labels["texture"])
     return shape / (shape + texture)
 
 
@@ -197,8 +196,8 @@ def test_checkpoint_is_small_finite_and_able(path):
     state = load_file(path)
     floats = [v for v in state.values() if v.is_floating_point()]
     assert all(v.dtype == torch.float16 and bool(torch.isfinite(v).all()) for v in floats)
-    world_set = WORLD_SETS["world-natural"]
-    assert share(answers(path, world_set.name), world_set.category) > 0.80
+    world_set = generated_set("world-natural")
+    assert share(answers(path, world_set.name), world_set.labels["category"]) > 0.80
 
 
 @pytest.mark.slow
@@ -219,4 +218,4 @@ def test_the_detector_is_small_finite_and_able():
     with torch.inference_mode():
         found = model.eval()(images("world-natural"))
     named = tuple(CATEGORIES[int(one["labels"][0]) - 1] for one in found)
-    assert share(named, WORLD_SETS["world-natural"].category) > 0.70
+    assert share(named, generated_set("world-natural").labels["category"]) > 0.70

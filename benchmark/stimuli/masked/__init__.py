@@ -6,18 +6,10 @@ from functools import partial
 from pathlib import Path
 
 from benchmark.failures import StimuliError
+from benchmark.stimuli import items
 from benchmark.stimuli.catalogue import Entry, Layout
 from benchmark.stimuli.image_names import GEIRHOS16, wnid_of
-from benchmark.stimuli.items import (
-    Annotation,
-    Item,
-    LeftOut,
-    check_category,
-    images_below,
-    label_table,
-    labelled_images,
-    subfolders,
-)
+from benchmark.stimuli.items import Annotation, Item, LeftOut, check_category, images_below, labelled_images
 from benchmark.stimuli.masked import published
 from benchmark.stimuli.masked.planes import anything_drawn, graded
 
@@ -66,7 +58,7 @@ READERS: Mapping[str, Callable[[Entry, Path], Iterator[Item | LeftOut]]] = {
 def annotated_layout(place: Path) -> tuple[Layout, str | None] | None:
     """Detect a layout with masks or maps by the names in a folder, and the label space if it shows."""
     if (place / "labels.csv").is_file():
-        space = space_of(set(label_table(place).get("category", ())))
+        space = space_of(set(items.label_table(place).get("category", ())))
         if (place / "heatmaps").is_dir():
             return "clickme", space
         return ("masks", space) if (place / "masks").is_dir() else None
@@ -77,7 +69,7 @@ def annotated_layout(place: Path) -> tuple[Layout, str | None] | None:
     if any((place / "annotations").glob("instances_*.json")):
         return "coco", "geirhos16"
     if (place / "masks").is_dir() and (place / "images").is_dir():
-        return "masks", space_of(set(subfolders(place / "images")))
+        return "masks", space_of(set(items.subfolders(place / "images")))
     if published.box_folders(place)[1] != place or any((place / "Annotations").rglob("*.xml")):
         return "imagenet-boxes", "imagenet1k"
     return None

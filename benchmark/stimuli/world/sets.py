@@ -2,13 +2,17 @@
 `index` follows from the set's condition, seed and that index, so stimuli can be drawn in any order."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.contracts import Stimuli
+from benchmark.failures import unknown_name
 from benchmark.stimuli.catalogue import package_table
+from benchmark.stimuli.image_files import stimuli_of, text_digest
 from benchmark.stimuli.world import objects
 from benchmark.stimuli.world.polygons import Drawing, rasterise
 from benchmark.stimuli.world.streams import Field, Stream, cosine, sine, sine_field
@@ -130,7 +134,7 @@ def swatch(scene: Scene) -> Image:
     return _bytes(figure)
 
 
-def filled(scene: Scene) -> Image:
+def solid(scene: Scene) -> Image:
     """Return the object filled with black on white."""
     return _bytes(np.repeat((1 - coverage(raster(scene)))[..., None], 3, axis=2))
 
@@ -208,6 +212,7 @@ def _resize(grid: Field) -> Field:
     return np.asarray(rows[:, left] + (rows[:, left + 1] - rows[:, left]) * eased)
 
 
+PREFIX, SPACE = "world-", "world16"
 CATEGORIES: tuple[str, ...] = tuple(TURNS)
 TEXTURES: tuple[str, ...] = tuple(FAMILIES)  # texture i belongs to category i
 GENERATOR_VERSION = 1  # raised whenever any pixel of any set changes
@@ -217,21 +222,49 @@ _PAIRS = tuple((s, t) for s in range(_COUNT) for t in range(_COUNT) if s != t)
 _LABELS = 3  # the random stream of a stimulus that chooses its texture and spill
 _TRAINING_SEED = 1_000_000  # training seeds start here, evaluation seeds stay below
 CONDITIONS: Mapping[str, Mapping[str, Any]] = package_table("world/sets.yaml")
-_DRAW: Mapping[str, Callable[[Scene], Image]] = {f.__name__: f for f in (painting, swatch, filled, drawn)}
+#: Names of the sets, each a condition after the prefix.
+WORLD_SETS: tuple[str, ...] = tuple(PREFIX + condition for condition in CONDITIONS)
+_DRAW: Mapping[str, Callable[[Scene], Image]] = {f.__name__: f for f in (painting, swatch, solid, drawn)}
 
 
-@dataclass(frozen=True, kw_only=True)
-class WorldSet:
-    """A named set; the label columns have one entry for each stimulus."""
+def is_generated(name: str) -> bool:
+    """Return whether a name belongs to the built-in world."""
+    return name.startswith(PREFIX)
 
-    name: str
-    condition: str
-    seed: int
-    size: int
-    ids: tuple[str, ...]
-    shape: tuple[str, ...]  # "" where there is no figure
-    texture: tuple[str, ...]  # the category whose texture it carries, "" for line and fill
-    category: tuple[str, ...]  # what a right answer says: the shape, else the texture
+
+@cache
+def generated_set(name: str) -> Stimuli:
+    """Return a set of the built-in world. Raises UnknownName."""
+    if name not in WORLD_SETS:
+        raise unknown_name("stimulus set", name, WORLD_SETS)
+    condition = name.removeprefix(PREFIX)
+    how = CONDITIONS[condition]
+    return replace(_generated(name, condition, how["size"], how["seed"]), whole=how["size"], origin="generated")
+
+
+def training_set(condition: str, n: int, seed: int) -> Stimuli:
+    """Return a set of n stimuli for training; no evaluation set shares its stimuli."""
+    return _generated(f"world-training-{condition}-{seed}", condition, n, _TRAINING_SEED + seed)
+
+
+def _generated(name: str, condition: str, n: int, seed: int) -> Stimuli:
+    """Return a set with the labels "shape"; "texture", the category whose texture is shown; "category", the right
+    answer. An item's digest covers its recipe, which decides its pixels."""
+    how = CONDITIONS[condition]
+    pairs = [_pair(how["texture"], seed, i) for i in range(n)]
+    shape, texture = ([CATEGORIES[pair[at]] if how["shown"][at] else "" for pair in pairs] for at in (0, 1))
+    category = [s or t for s, t in zip(shape, texture, strict=True)]
+    named = category if how["texture"] == "own" else map("-".join, zip(shape, texture, strict=True))
+    columns = {"category": category, "shape": shape, "texture": texture}
+    return stimuli_of(
+        name=name,
+        space=SPACE,
+        ids=tuple(f"{own}-{i:04d}" for i, own in enumerate(named)),
+        items=tuple(text_digest(f"world:{GENERATOR_VERSION}:{condition}:{seed}:{i}") for i in range(n)),
+        labels={column: np.array(values) for column, values in columns.items() if any(values)},
+        decode=partial(_image, condition, seed),
+        mask=partial(_mask, condition, seed),
+    )
 
 
 def _pair(texture: str, seed: int, index: int) -> tuple[int, int]:
@@ -242,44 +275,21 @@ def _pair(texture: str, seed: int, index: int) -> tuple[int, int]:
     return shape, Stream(seed, index, _LABELS, 1).pick(_COUNT) if texture == "random" else shape
 
 
-def _make(name: str, condition: str, size: int, seed: int) -> WorldSet:
-    how = CONDITIONS[condition]
-    pairs = [_pair(how["texture"], seed, i) for i in range(size)]
-    shape, texture = (tuple(CATEGORIES[pair[at]] if how["shown"][at] else "" for pair in pairs) for at in (0, 1))
-    category = tuple(s or t for s, t in zip(shape, texture, strict=True))
-    named = category if how["texture"] == "own" else map("-".join, zip(shape, texture, strict=True))
-    ids = tuple(f"{name}-{i:04d}" for i, name in enumerate(named))
-    return WorldSet(
-        name=name, condition=condition, seed=seed, size=size, ids=ids, shape=shape, texture=texture, category=category
-    )
+def _image(condition: str, seed: int, index: int) -> Image:
+    """Return the image of one stimulus, (64, 64, 3) uint8."""
+    return _DRAW[CONDITIONS[condition]["draw"]](_scene(condition, seed, index))
 
 
-def training_set(condition: str, n: int, seed: int) -> WorldSet:
-    """Return a set of n stimuli for training; no evaluation set shares its stimuli."""
-    return _make(f"world-training-{condition}-{seed}", condition, n, _TRAINING_SEED + seed)
-
-
-def render(world_set: WorldSet, index: int) -> Image:
-    """Return the image of one stimulus of a set, (64, 64, 3) uint8."""
-    return _DRAW[CONDITIONS[world_set.condition]["draw"]](_scene(world_set, index))
-
-
-def mask(world_set: WorldSet, index: int) -> NDArray[np.bool_]:
+def _mask(condition: str, seed: int, index: int) -> NDArray[np.bool_]:
     """Return the mask of its object, (64, 64) bool: empty if none is shown."""
-    if not CONDITIONS[world_set.condition]["shown"][0]:
+    if not CONDITIONS[condition]["shown"][0]:
         return np.zeros((SIZE, SIZE), np.bool_)
-    return np.asarray(coverage(raster(_scene(world_set, index))) >= 0.5)
+    return np.asarray(coverage(raster(_scene(condition, seed, index))) >= 0.5)
 
 
-def _scene(world_set: WorldSet, index: int) -> Scene:
-    how = CONDITIONS[world_set.condition]
-    key = (world_set.seed, index)
+def _scene(condition: str, seed: int, index: int) -> Scene:
+    how, key = CONDITIONS[condition], (seed, index)
     shape, texture = _pair(how["texture"], *key)
     # Ground texture contrast as a share of the figure's: uniform, a third of them full.
     spill = min(1.0, 1.5 * Stream(*key, _LABELS).unit()) if "spill" not in how else how["spill"]
     return Scene(key=key, shape=CATEGORIES[shape], family=TEXTURES[texture], spill=spill)
-
-
-WORLD_SETS: Mapping[str, WorldSet] = {
-    f"world-{name}": _make(f"world-{name}", name, how["size"], how["seed"]) for name, how in CONDITIONS.items()
-}

@@ -12,7 +12,7 @@ from benchmark.engine.device_choice import Tuning
 from benchmark.engine.devices import TunedModel, feed
 from benchmark.engine.model_view import NetworkView
 from benchmark.stimuli.datasets import subset
-from benchmark.stimuli.generated import generated_set
+from benchmark.stimuli.world.sets import generated_set
 from registry.cards import builtin_cards
 from registry.files import WeightSources
 from registry.loading import load_network

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from scipy.fft import dctn
 
-from benchmark.stimuli.world.sets import CATEGORIES, WORLD_SETS, render, training_set
+from benchmark.stimuli.world.sets import CATEGORIES, generated_set, training_set
 from registry.cards import builtin_cards
 from registry.files import WeightSources
 from registry.loading import load_network
@@ -18,8 +18,8 @@ CELL = 8  # px: a shuffle of 8 x 8 cells only moves these
 
 def drawn(world_set, count):
     """(images [count, 64, 64, 3] uint8, categories [count])."""
-    images = np.stack([render(world_set, i) for i in range(count)])
-    return images, np.array([CATEGORIES.index(name) for name in world_set.category[:count]])
+    images = np.stack([world_set.decode(i) for i in range(count)])
+    return images, np.array([CATEGORIES.index(name) for name in world_set.labels["category"][:count]])
 
 
 def tinted(images, category):
@@ -33,7 +33,7 @@ def tinted(images, category):
 @cache
 def three_cues(count=128):
     """Natural images of the world in the hue of their category."""
-    images, category = drawn(WORLD_SETS["world-natural"], count)
+    images, category = drawn(generated_set("world-natural"), count)
     return tinted(images, category), category
 
 

@@ -16,8 +16,8 @@ from benchmark.engine.devices import feed
 from benchmark.engine.model_view import NetworkView
 from benchmark.settings import Settings
 from benchmark.stimuli.datasets import open_set, subset
-from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.resolver import Resolver
+from benchmark.stimuli.world.sets import generated_set
 from benchmark.variables import read_settings
 from registry.cards import read_cards
 from registry.loading import load_network
