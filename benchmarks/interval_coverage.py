@@ -23,7 +23,7 @@ from benchmark.contracts import Metric, Trials
 from benchmark.engine.scoring import pooled_score
 from benchmark.leaderboard.comparison import Margin
 from benchmark.stats import Comparison, compare_ratio, mean_interval, rank_intervals, wilson
-from benchmark.stats.agreement import agreement, contingency
+from benchmark.stats.agreement import agreement
 from benchmark.stats.clusters import robust_interval
 from benchmark.stats.intervals import percentiles
 from benchmark.stats.network_samples import from_pairs, over_networks, sampled_ratio
@@ -171,7 +171,8 @@ def kappa_pair(rng: Rng, n: int, p_a: float, p_b: float, kappa: float) -> dict[s
     both = (p_a + p_b - 1 + chance + kappa * (1 - chance)) / 2
     drawn = rng.choice(4, size=n, p=[both, p_a - both, p_b - both, 1 - p_a - p_b + both])
     a, b = drawn < 2, drawn % 2 == 0
-    found, table = agreement(a, b), contingency(a, b)
+    found = agreement(a, b)
+    table = found.table
     counts = np.array([table.both, table.only_a, table.only_b, table.neither]) / n
     plain = percentiles(kappas(rng.multinomial(n, counts, size=1000) / n), 0.95)
     return {"score": holds(found.low, found.high, kappa), "bootstrap": holds(*plain, kappa)}

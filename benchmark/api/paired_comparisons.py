@@ -24,7 +24,7 @@ from benchmark.stats.comparisons import (
     SuiteComparison,
     compared_to_each,
 )
-from benchmark.stats.differences import assumed
+from benchmark.stats.differences import Discordant
 from benchmark.store import IMPORTED, Store
 from registry.user_errors import foreign
 
@@ -121,7 +121,8 @@ def power(
             raise BenchError("--discordant needs no observers and no --suite: leave them out.")
         if discordant < detect:
             raise BenchError(f"--discordant: a difference of {detect:g} needs at least that share of images.")
-        test = Comparison(metric="", a=None, b=None, n=1, test=assumed(discordant))
+        half = Discordant(b=discordant / 2, c=discordant / 2, n=1)
+        test = Comparison(metric="", a=None, b=None, n=1, test=half)
         who = f"alone on {discordant:g} of the images"
         return [planned(suite="", title="right or wrong", who=who, comparison=test)]
 

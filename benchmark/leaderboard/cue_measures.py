@@ -12,7 +12,6 @@ from benchmark.leaderboard.board_model import CLEAN, Board
 from benchmark.leaderboard.links import Cards, Link, correlation_table, links
 from benchmark.leaderboard.summary import Summary, summaries, summary_table
 from benchmark.leaderboard.table import Field, Table, Value, number
-from benchmark.stats.rankings import average_ranks
 from benchmark.stimuli.world.sets import SPACE
 
 TEXTURE = "texture"
@@ -102,13 +101,15 @@ class Disagreement:
 
 def disagreement(link: Link, textures: frozenset[str]) -> Disagreement:
     """Return how two measures disagree. textures: measures whose high end is texture; their order is reversed."""
+    from scipy.stats import rankdata
+
     xs, ys = (
         [-value if side.suite in textures else value for value in values]
         for side, values in ((link.x, link.xs), (link.y, link.ys))
     )
     signs = [(xs[i] - xs[j]) * (ys[i] - ys[j]) for i, j in combinations(range(len(xs)), 2)]
     decided = [sign < 0 for sign in signs if sign]
-    ranks = (average_ranks(np.array(values), True).tolist() for values in (xs, ys))
+    ranks = (rankdata(-np.array(values)).tolist() for values in (xs, ys))
     each = [(network.name, x, y) for network, x, y in zip(link.observers, *ranks, strict=True) if x != y]
     each.sort(key=lambda row: (-abs(row[1] - row[2]), row[0]))
     share = sum(decided) / len(decided) if decided else None

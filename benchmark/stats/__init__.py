@@ -8,11 +8,10 @@ from benchmark.stats.clusters import (
     shared_clusters,
 )
 from benchmark.stats.comparisons import Comparison, adjust, holm
-from benchmark.stats.intervals import mcnemar_exact, paired_difference, wilson
+from benchmark.stats.intervals import confidence_sequence, mcnemar_exact, paired_difference, wilson
 from benchmark.stats.paired import compare_ratio
 from benchmark.stats.rankings import rank_intervals
 from benchmark.stats.ratios import ratio_score
-from benchmark.stats.sequences import confidence_sequence
 
 __all__ = [
     "Comparison", "adjust", "clustered_variance", "clustered_wilson",

@@ -78,17 +78,6 @@ class Matched:
     role: Array  # [n] text
     condition: Array
     stimulus: Array
-    left_out: tuple[int, ...]  # [k] trials of each observer that are not among the n
-
-
-def contingency(a: Array, b: Array) -> Contingency:
-    """Return counts from right answers a, b [n] bool on the same images. Raises ValueError if the lengths differ."""
-    first, second = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
-    if first.shape != second.shape or first.ndim != 1:
-        raise ValueError(f"two observers need the same images, got {first.shape} and {second.shape}")
-    both, only_a = int((first & second).sum()), int((first & ~second).sum())
-    only_b = int((~first & second).sum())
-    return Contingency(both=both, only_a=only_a, only_b=only_b, neither=len(first) - both - only_a - only_b)
 
 
 def expected_consistency(p_a: Array | float, p_b: Array | float) -> Floats:
@@ -144,13 +133,14 @@ def agreement(
     weighted so that kappa has its two-way cluster-robust variance. strata: [n] conditions (None: one). Every number
     except the counts is a mean over strata, because pooled conditions of different difficulty make independent
     observers agree."""
-    table = contingency(a, b)
-    if table.n == 0:
-        return Agreement(table=table, reason="no image in common")
     first, second = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
-    codes = np.unique(np.zeros(table.n) if strata is None else strata, return_inverse=True)[1]
+    codes = np.unique(np.zeros(len(first)) if strata is None else strata, return_inverse=True)[1]
     cells = (first & second, first & ~second, ~first & second, ~first & ~second)
     counts = np.stack([np.bincount(codes, cell) for cell in cells], axis=1).astype(np.float64)
+    both, only_a, only_b, neither = counts.sum(axis=0).astype(int).tolist()
+    table = Contingency(both=both, only_a=only_a, only_b=only_b, neither=neither)
+    if table.n == 0:
+        return Agreement(table=table, reason="no image in common")
     p_a, p_b, _, _, kappa = each = _of_counts(counts)
     least, most = (float(end.mean()) for end in attainable(p_a, p_b))
     names = ("accuracy_a", "accuracy_b", "observed", "expected", "kappa")
@@ -227,21 +217,25 @@ def _independent_share(a: Array, b: Array, codes: Array, clusters: Sequence[Arra
 def match(trials: Sequence[Trials], *, every: bool = True) -> Matched:
     """Return trials by (role, condition, stimulus). every: only the trials that all observers have; otherwise those of
     any (missing ones are not correct). Raises ValueError if an observer has two answers to one trial."""
-    keyed = [_keyed(each) for each in trials]
-    names = [keys for keys, _ in keyed] or [np.empty(0, dtype=str)]
+    keyed: list[tuple[Array, Array]] = []  # each observer's sorted keys, and whether the answer at each was right
+    for each in trials:
+        keys, right = np.empty(0, dtype=str), np.zeros(0, dtype=bool)
+        if len(each):
+            keys, right = each.keys[each.by_key], (each["response"] == each["category"])[each.by_key]
+        if len(repeated := np.flatnonzero(keys[1:] == keys[:-1])):
+            where = keys[repeated[0]].split(KEY)
+            raise ValueError(f"two answers to one trial: role, condition, stimulus = {where}")
+        keyed.append((keys, right))
     join = np.intersect1d if every else np.union1d
+    names = [keys for keys, _ in keyed] or [np.empty(0, dtype=str)]
     kept = reduce(lambda all_, own: all_ if np.array_equal(all_, own) else join(all_, own), names)
-    right = np.zeros((len(kept), len(keyed)), dtype=bool)
-    present = np.zeros_like(right)
-    for column, (keys, correct) in enumerate(keyed):
+    answers, present = np.zeros((2, len(kept), len(keyed)), dtype=bool)
+    for column, (keys, right) in enumerate(keyed):
         there = np.ones(len(kept), dtype=bool) if every else np.isin(kept, keys)
         present[:, column] = there
-        right[there, column] = correct[np.searchsorted(keys, kept[there])]
+        answers[there, column] = right[np.searchsorted(keys, kept[there])]
     parts = np.array(KEY.join(kept.tolist()).split(KEY)[: 3 * len(kept)], dtype=str).reshape(len(kept), 3)
-    left_out = tuple(len(keys) - int(present[:, i].sum()) for i, (keys, _) in enumerate(keyed))
-    return Matched(
-        right=right, present=present, role=parts[:, 0], condition=parts[:, 1], stimulus=parts[:, 2], left_out=left_out
-    )
+    return Matched(right=answers, present=present, role=parts[:, 0], condition=parts[:, 1], stimulus=parts[:, 2])
 
 
 def _of_counts(counts: Array) -> Floats:
@@ -251,17 +245,3 @@ def _of_counts(counts: Array) -> Floats:
     p_a, p_b, seen = (both + only_a) / n, (both + only_b) / n, (both + neither) / n
     chance = expected_consistency(p_a, p_b)
     return np.stack([p_a, p_b, seen, chance, kappa_of(seen, chance)])
-
-
-def _keyed(trials: Trials) -> tuple[Array, Flags]:
-    """Return sorted unique keys [n] and whether the answer at each was right [n]."""
-    if not len(trials):
-        return np.empty(0, dtype=str), np.empty(0, dtype=bool)
-    order = trials.by_key
-    keys = trials.keys[order]
-    repeated = np.flatnonzero(keys[1:] == keys[:-1])
-    if len(repeated):
-        where = keys[repeated[0]].split(KEY)
-        raise ValueError(f"two answers to one trial: role, condition, stimulus = {where}")
-    right = np.asarray(trials["response"] == trials["category"], dtype=bool)
-    return keys, right[order]

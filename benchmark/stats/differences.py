@@ -172,11 +172,6 @@ def power_of(test: Test, detect: float, *, times: float = 1.0, people: float = 1
     return float(ndtr((detect - bound) / true) + ndtr((-detect - bound) / true))
 
 
-def assumed(share: float) -> Discordant:
-    """Return the test of two observers without stored trials; `share`: the probability that only one is right."""
-    return Discordant(b=share / 2, c=share / 2, n=1)
-
-
 def needed(test: Test, detect: float, power: float, *, of: str = "images", level: float = 0.95) -> float | None:
     """Return how many times as many images (or people) detect `detect` with this probability; None: no number does."""
     from scipy.optimize import brentq

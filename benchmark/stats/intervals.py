@@ -1,8 +1,7 @@
-"""Intervals of proportions, Student's t, and percentiles of resamples."""
+"""Intervals of proportions, confidence sequences, Student's t, and percentiles of resamples."""
 
-from collections.abc import Iterator
 from functools import lru_cache
-from math import copysign, inf, sqrt
+from math import copysign, inf, log, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -66,6 +65,30 @@ def _crossing(b: float, c: float, n: int, target: float, between: tuple[float, f
     return (low + high) / 2
 
 
+PRIOR = 0.5  # both parameters of the mixing beta distribution (Jeffreys): near the least regret at every p
+
+
+def confidence_sequence(successes: int, n: int, size: int, level: float = 0.95) -> tuple[float, float]:
+    """Return (low, high) of the proportion in a set of `size` after `successes` of `n` draws in random order without
+    replacement; n = 0: (0, 1). With probability >= `level` the intervals at all n contain the truth together, under any
+    rule of stopping (prior-posterior ratio with a beta-binomial prior; Waudby-Smith & Ramdas 2020, NeurIPS 33)."""
+    from scipy.special import betaln, gammaln
+
+    if n == 0:
+        return 0.0, 1.0
+
+    def log_falling(total: Floats, draws: int) -> Floats:  # log(total (total - 1) ...), of so many factors
+        return np.asarray(gammaln(total + 1) - gammaln(total - draws + 1))
+
+    # Of ordered draws: (mixture of k) / ((in set falling k) (others falling n - k) / (size falling n)). By Ville's
+    # inequality it ever reaches 1 / alpha under the true number in the set with a probability of at most alpha.
+    mixture = betaln(successes + PRIOR, n - successes + PRIOR) - betaln(PRIOR, PRIOR)
+    totals = np.arange(successes, size - (n - successes) + 1, dtype=np.float64)
+    likelihood = log_falling(totals, successes) + log_falling(size - totals, n - successes)
+    inside = totals[mixture + log_falling(np.float64(size), n) - likelihood < -log(1 - level)]
+    return float(inside[0] / size), float(inside[-1] / size)
+
+
 # Student's t with any degrees of freedom above 0, fractions included (Satterthwaite's are). Most ranked tables need no
 # scipy, so it is imported at the first use.
 
@@ -83,16 +106,6 @@ def t_quantile(level: float, df: float) -> float:
     from scipy.special import stdtrit
 
     return -float(stdtrit(df, (1 - level) / 2))
-
-
-CELLS = 2_000_000  # numbers held at once while resampling (16 MB)
-
-
-def chunk_sizes(total: int, width: int) -> Iterator[int]:
-    """Yield the sizes of chunks of `total` resamples, none of which holds more than CELLS numbers."""
-    step = max(1, CELLS // max(1, width))
-    for start in range(0, total, step):
-        yield min(step, total - start)
 
 
 def percentiles(values: Floats, level: float) -> tuple[float, float]:

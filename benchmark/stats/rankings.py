@@ -44,12 +44,6 @@ def rank_intervals(
     return rank, low, high
 
 
-def average_ranks(values: Floats, larger_first: bool) -> Floats:
-    """Return ranks [n] from 1; equal values share the mean of their ranks."""
-    _, kind, counts = np.unique(-values if larger_first else values, return_inverse=True, return_counts=True)
-    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[kind])
-
-
 # Correlations over observers that come in families. Observers are not an independent sample: five ResNets from one
 # laboratory are nearly one observation. Families are therefore left out as wholes.
 
@@ -115,12 +109,14 @@ def correlation(
 
 def _coefficient(columns: Floats, method: Method) -> float | None:
     """Return the correlation of the first two columns [n, 2 + k] given the others; None if it is undefined."""
+    from scipy.stats import rankdata  # loaded by what asks for a correlation, not by a ranked table
+
     if len(columns) < columns.shape[1] + 1 or not np.ptp(columns[:, :2], axis=0).all():
         return None
     if method == "spearman":
         # values that differ by rounding alone are ties
         rounded = np.round(columns / np.maximum(np.abs(columns).max(axis=0), 1e-300), 12)
-        columns = np.column_stack([average_ranks(column, False) for column in rounded.T])
+        columns = rankdata(rounded, axis=0)
     centred = columns - columns.mean(axis=0)
     pair, given = centred[:, :2] / centred[:, :2].std(axis=0), centred[:, 2:]
     # A given variable that does not vary holds nothing constant.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from benchmark.contracts import Array, Trials
 from benchmark.contracts.declarations import package_data
 from benchmark.contracts.trials import alike
-from benchmark.stats.intervals import Floats, chunk_sizes
+from benchmark.stats.intervals import Floats
 from benchmark.stimuli.roles import ROLE, STAND_INS, stand_in_flags
 from benchmark.transforms.listing import Entries, own_list, plugins
 from suites.corruption.config import SIZE_224
@@ -25,6 +25,7 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 FAMILIES = ("noise", "blur", "weather", "digital")
 SEEN = "seen in training"
 RESAMPLES, SEED = 1000, 0
+AT_ONCE = 2_000_000  # numbers held while resampling (16 MB)
 Flags = NDArray[np.bool_]
 #: What is counted of a trial: its answer is right, is among the five best, is right among 16 categories, is the same as
 #: that to the same image one level milder.
@@ -184,8 +185,8 @@ class CellTable:
         n, rng = len(self.images), np.random.default_rng(SEED)
         hits, counts = (np.hstack([own[what] for what in _WHAT]).astype(np.float32) for own in (self.hits, self.counts))
         parts = []
-        for size in chunk_sizes(RESAMPLES, n):
-            drawn = rng.integers(0, n, size=(size, n))
+        for start in range(0, RESAMPLES, step := max(1, AT_ONCE // max(1, n))):
+            drawn = rng.integers(0, n, size=(min(step, RESAMPLES - start), n))
             weights = np.stack([np.bincount(images, minlength=n) for images in drawn]).astype(np.float32)
             parts.append(_share(weights @ hits, weights @ counts))  # whole numbers: exact below 2**24
         split = np.split(np.concatenate(parts), len(_WHAT), axis=1)

@@ -9,8 +9,7 @@ import numpy as np
 from benchmark.contracts import Score, Trials
 from benchmark.contracts.trials import alike
 from benchmark.stats import wilson
-from benchmark.stats.intervals import Floats, percentiles
-from benchmark.stats.sequences import confidence_sequence
+from benchmark.stats.intervals import Floats, confidence_sequence, percentiles
 from benchmark.stimuli.roles import ROLE
 from suites.corruption.calibration import calibration
 from suites.corruption.cells import FAMILIES, RESAMPLES, SEEN, CellTable, Flags, Shares, What, by_corruption

@@ -191,7 +191,7 @@ def test_matching_is_by_role_condition_and_stimulus():
     found = match([a, b])
     assert found.stimulus.tolist() == ["i001", "i002"]
     assert found.role.tolist() == a["role"][:2].tolist()
-    assert (found.right.tolist(), found.left_out) == ([[False, False], [False, True]], (1, 1))
+    assert found.right.tolist() == [[False, False], [False, True]]
 
 
 def test_two_answers_to_one_trial_are_refused():

@@ -6,7 +6,7 @@ from scipy import stats
 
 from benchmark.contracts import Trials
 from benchmark.stats import compare_ratio
-from benchmark.stats.differences import Discordant, Studentised, assumed, detectable, needed, power_of
+from benchmark.stats.differences import Discordant, Studentised, detectable, needed, power_of
 
 Z = 1.959964
 
@@ -31,8 +31,8 @@ def test_right_and_wrong_are_seen_as_often_as_simulated(b, c, gap, times):
 def test_a_plan_without_answers_is_the_published_formula():
     share, gap, z = 0.15, 0.02, stats.norm.ppf(0.8)
     n = (Z * share**0.5 + z * (share - gap**2) ** 0.5) ** 2 / gap**2  # Connor 1987
-    assert needed(assumed(share), gap, 0.8) == pytest.approx(n, rel=1e-4)
-    assert power_of(assumed(share), gap, times=n) == pytest.approx(0.8, abs=1e-4)
+    assert needed(Discordant(b=share / 2, c=share / 2, n=1), gap, 0.8) == pytest.approx(n, rel=1e-4)
+    assert power_of(Discordant(b=share / 2, c=share / 2, n=1), gap, times=n) == pytest.approx(0.8, abs=1e-4)
 
 
 def test_a_mean_is_seen_as_the_noncentral_t_says():

@@ -7,7 +7,7 @@ from corruption_tables import CELLS, COMMON, by_name, hits, table
 
 from benchmark.api import RunPlan, RunRequest, Silent, execute, prepare
 from benchmark.contracts import Block, Trials
-from benchmark.stats.sequences import confidence_sequence
+from benchmark.stats.intervals import confidence_sequence
 from benchmark.store import open_store
 from benchmark.testing import check_suite, toy_stimuli
 from benchmark.variables import read_settings
