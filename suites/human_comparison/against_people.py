@@ -14,32 +14,18 @@ from benchmark.stats.intervals import Floats
 from benchmark.stats.ratios import correct
 from benchmark.stimuli.experiments import Experiment
 from benchmark.stimuli.trial_tables import PEOPLE
-from suites.human_comparison.bootstrap import (
-    Crowd,
-    ExperimentAnswers,
-    ExperimentDraws,
-    accuracy_draws,
-    answered,
-    answers_of,
-    draw,
-    draw_people,
-    interval,
-    mean_of_people,
-    pairs_among,
-)
+from suites.human_comparison import bootstrap
+from suites.human_comparison.bootstrap import Crowd, ExperimentAnswers, ExperimentDraws, mean_of_people, pairs_among
 from suites.human_comparison.metrics import AGREEMENT, BESIDE, KEPT, MARGINS, METRICS, kept, margin_draws
 from suites.human_comparison.score import METHOD as IMAGES
 from suites.human_comparison.score import SILENT, caveats, coverage_flag, roles_of, silent_roles
 from suites.human_comparison.shown_experiments import BY_ROLE, REGIMES, UNDISTORTED, Shown, shown
 
 LIMITS = {m.name: limits for m in METRICS if (limits := m.span or m.bounds)}
-REGIME_METRICS = ("regime_consistency", "regime_accuracy")
 METHOD = "bootstrap: images, people"  # images within conditions, people within experiments
 CEILING, FRACTION, OOD = "human_error_consistency", "ceiling_fraction", "ood_accuracy"
-NOTHING_SHARED = "no person saw an image that this observer answered"
-ONE_PERSON = "one person only: no pair of people"
 NO_VALUE = {
-    CEILING: ONE_PERSON,
+    CEILING: "one person only: no pair of people",
     "copy_probability": "the more accurate of two is always right, or always wrong: no copying to see",
     "margin_corrected": "people's answers are too few, or too noisy, to tell how noisy they are",
 }
@@ -69,19 +55,18 @@ def compare(config: Experiment | None, trials: Trials, references: Mapping[str, 
         if experiments[role].partial:
             own = {"": trials, **references}
             if (whole := _on_shared(experiments[role], own, [("", who) for who in sorted(references)])) is None:
-                reasons[role] = NOTHING_SHARED
+                reasons[role] = "no person saw an image that this observer answered"
                 continue
             among = _on_shared(experiments[role], own, list(combinations(sorted(references), 2)))
-            ceiling = among.values["error_consistency"] if among else None
-            values = {**whole.values, CEILING: ceiling}
+            values = {**whole.values, CEILING: among and among.values["error_consistency"]}
             averages.append(replace(whole, values={**values, FRACTION: share_of_ceiling(values)}))
             scores += scores_of(averages[-1])
             continue
-        answers = answers_of(experiments[role], "", trials, references)
+        answers = bootstrap.answers_of(experiments[role], "", trials, references)
         if answers.reason:
             reasons[role] = answers.reason
             continue
-        answered_by_all.append((answers, draw(answers)))
+        answered_by_all.append((answers, bootstrap.draw(answers)))
         single, kept = _experiment(experiments[role], trials.of(role), *answered_by_all[-1])
         averages += kept
         scores += [score for part in (*single, *kept) for score in scores_of(part)]
@@ -119,10 +104,9 @@ def _experiment(
             values = _against_people({metric: pairs[metric] for metric in AGREEMENT}, draws.people)
             single.append(Averages(blank=own, values=values, people=people))
     if answers.kept:
-        n, total = sum(len(part.right) for part in answers.kept), len(trials)
         values = _against_people({metric: draws.mean(metric) for metric in (*AGREEMENT, *BESIDE)}, draws.people)
         values |= {FRACTION: share_of_ceiling(values), **margin_draws(trials, answers)}
-        own = replace(blank, n=n, excluded=total - n, condition=KEPT)
+        own = replace(blank, n=answers.n, excluded=len(trials) - answers.n, condition=KEPT)
         kept.append(Averages(blank=own, values=values, people=people))
     return single, kept
 
@@ -135,9 +119,9 @@ def _on_shared(
     found: dict[tuple[str, str], tuple[ExperimentDraws, int]] = {}
     for a, b in pairs:
         own, other = observers[a].of(experiment.role), observers[b].of(experiment.role)
-        answers = answers_of(experiment, a, own.where(np.isin(own.keys, other.keys)), {b: other})
+        answers = bootstrap.answers_of(experiment, a, own.where(np.isin(own.keys, other.keys)), {b: other})
         if answers.kept:
-            found[a, b] = draw(answers), sum(len(part.right) for part in answers.kept)
+            found[a, b] = bootstrap.draw(answers), answers.n
     if not found:
         return None
     names, sizes = sorted({name for pair in pairs for name in pair}), [n for _, n in found.values()]
@@ -148,12 +132,12 @@ def _on_shared(
         if len(found) < len(pairs):
             values[metric] = np.full(len(own_pairs), own_pairs[0].mean())
         elif "" in names:
-            values[metric] = mean_of_people(own_pairs, draw_people(experiment.role, len(found)))
+            values[metric] = mean_of_people(own_pairs, bootstrap.draw_people(experiment.role, len(found)))
         else:
             matrix = np.zeros((len(own_pairs), len(names), len(names)))
             for (a, b), each in drawn.items():
                 matrix[:, names.index(a), names.index(b)] = matrix[:, names.index(b), names.index(a)] = each
-            values[metric] = pairs_among(matrix, draw_people(experiment.role, len(names)))
+            values[metric] = pairs_among(matrix, bootstrap.draw_people(experiment.role, len(names)))
     text = f"{len(found)} of {len(pairs)} pairs share images: {min(sizes)} to {max(sizes)} of them"
     blank = Score(metric="", value=None, n=sum(sizes), condition=KEPT, role=experiment.role, flags=(text,))
     return Averages(blank=blank, values=values, people=len(names))
@@ -184,7 +168,7 @@ def _regimes(experiments: Shown, parts: Sequence[tuple[ExperimentAnswers, Experi
         kappas, accuracies, sizes = zip(*regimes[regime], strict=True)
         flags_of = (counted(len(sizes), "condition"), *flags)
         blank = Score(metric="", value=None, n=sum(sizes), condition=regime, flags=flags_of)
-        values = dict(zip(REGIME_METRICS, (np.mean(kappas, axis=0), np.mean(accuracies, axis=0)), strict=True))
+        values = {"regime_consistency": np.mean(kappas, axis=0), "regime_accuracy": np.mean(accuracies, axis=0)}
         yield Averages(blank=blank, values=values, people=MANY)
 
 
@@ -203,11 +187,8 @@ def _overall(averages: Sequence[Averages], metrics: Sequence[str], of: int) -> A
         values[metric] = np.mean(parts, axis=0) if len(parts) == len(averages) else None
     n, excluded = sum(part.blank.n for part in averages), sum(part.blank.excluded for part in averages)
     flags = (*coverage_flag(len(averages), of), *dict.fromkeys(flag for part in averages for flag in part.blank.flags))
-    return Averages(
-        blank=Score(metric="", value=None, n=n, excluded=excluded, flags=flags),
-        values=values,
-        people=sum(p.people for p in averages),
-    )
+    blank = Score(metric="", value=None, n=n, excluded=excluded, flags=flags)
+    return Averages(blank=blank, values=values, people=sum(part.people for part in averages))
 
 
 def share_of_ceiling(values: Values) -> Floats | None:
@@ -228,7 +209,7 @@ def scores_of(averages: Averages) -> Iterator[Score]:
         if draws is None or not np.isfinite(draws[0]):
             yield replace(score, reason=NO_VALUE.get(metric, "no ceiling above 0"))
             continue
-        score, bounds = replace(score, value=float(draws[0])), interval(draws, score.level, centred=squared)
+        score, bounds = replace(score, value=float(draws[0])), bootstrap.interval(draws, score.level, centred=squared)
         if bounds is None:
             yield replace(score, flags=(*score.flags, "no spread: no interval"))
             continue
@@ -257,37 +238,35 @@ def people(config: Experiment | None, trials: Mapping[str, Trials]) -> Sequence[
     if not groups:
         reason = "fewer than two people answered an experiment's images"
         return [Score(metric=metric, value=None, reason=reason) for metric in (*AGREEMENT, CEILING, OOD)]
-    parts = [replace(g, values={m: values for m, values in g.values.items() if m != OOD}) for g in groups]
     whole = _overall(groups, (*AGREEMENT, CEILING, OOD), len(experiments))
-    return [score for part in (*parts, whole) for score in scores_of(part)]
+    each = (score for group in groups for score in scores_of(group) if score.metric != OOD)
+    return [*each, *scores_of(whole)]
 
 
 def _group(experiment: Experiment, trials: Mapping[str, Trials]) -> Averages | None:
     """Return one experiment's averages over people; n: trials of all people in kept conditions."""
     role = experiment.role
-    names = sorted(name for name, part in trials.items() if answered(part.of(role)))
+    names = sorted(name for name, part in trials.items() if bootstrap.answered(part.of(role)))
     if len(names) < 2:
         return None
     if experiment.partial:
         among = _on_shared(experiment, trials, list(combinations(names, 2)))
         agreement = {metric: among.values[metric] for metric in AGREEMENT} if among else {}
         parts = [part.where(kept(part, {role: experiment})).of(role) for part in map(trials.get, names) if part]
-        each = [accuracy_draws(role, correct(part), part["condition"], {}) for part in parts]
-        right = mean_of_people(np.stack(each, axis=1), draw_people(role, len(names)))
+        each = [bootstrap.accuracy_draws(role, correct(part), part["condition"], {}) for part in parts]
+        right = mean_of_people(np.stack(each, axis=1), bootstrap.draw_people(role, len(names)))
         return among and replace(among, values={**agreement, CEILING: agreement["error_consistency"], OOD: right})
     first = max(names, key=lambda name: len(trials[name].of(role)))  # the first by name of those with most images
-    answers = answers_of(experiment, first, trials[first], {name: trials[name] for name in names if name != first})
+    others = {name: trials[name] for name in names if name != first}
+    answers = bootstrap.answers_of(experiment, first, trials[first], others)
     if answers.reason or not answers.kept:
         return None
-    draws, count = draw(answers), len(answers.observers)
-    crowd = draw_people(role, count)
+    draws, count = bootstrap.draw(answers), len(answers.observers)
+    crowd = bootstrap.draw_people(role, count)
     values: dict[str, Floats | None] = {m: pairs_among(draws.mean(m), crowd) for m in AGREEMENT}
-    sizes = np.array([len(part.right) for part in answers.kept], dtype=float)
+    shares = np.array([len(part.right) for part in answers.kept], dtype=float) / answers.n
     accuracy = np.stack([draws.accuracy[part.condition] for part in answers.kept])  # [conditions, 1 + B, k]
-    pooled = mean_of_people(np.tensordot(sizes / sizes.sum(), accuracy, axes=1), crowd)
+    pooled = mean_of_people(np.tensordot(shares, accuracy, axes=1), crowd)
     values |= {CEILING: values["error_consistency"], OOD: pooled}
-    return Averages(
-        blank=Score(metric="", value=None, n=int(sizes.sum()) * count, condition=KEPT, role=role),
-        values=values,
-        people=count,
-    )
+    blank = Score(metric="", value=None, n=answers.n * count, condition=KEPT, role=role)
+    return Averages(blank=blank, values=values, people=count)

@@ -10,16 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Trials
-from benchmark.stats.agreement import (
-    attainable,
-    copy_probability,
-    expected_consistency,
-    kappa_of,
-    match,
-    unbiased_kappa,
-)
+from benchmark.stats import agreement
 from benchmark.stats.clusters import Clusters
-from benchmark.stats.intervals import Floats
+from benchmark.stats.intervals import Floats, percentiles
 from benchmark.stimuli.experiments import Experiment
 from benchmark.stimuli.image_names import SHAPE, any_answer, shared_exemplars
 from benchmark.stimuli.trial_tables import PEOPLE
@@ -55,14 +48,18 @@ class ExperimentAnswers:
         """The conditions that enter the averages."""
         return tuple(part for part in self.conditions if part.kept)
 
+    @property
+    def n(self) -> int:
+        """How many images they have."""
+        return sum(len(part.right) for part in self.kept)
+
 
 def answers_of(
     experiment: Experiment, name: str, trials: Trials, references: Mapping[str, Trials]
 ) -> ExperimentAnswers:
     """Return the answers to one experiment, with the people who answered all images that the observer answered. Of an
     added experiment, images that people were not shown are left out."""
-    role = experiment.role
-    own = trials.of(role)
+    role, own = experiment.role, trials.of(experiment.role)
     others = {who: part for who in sorted(references) if answered(part := references[who].of(role))}
     keys, known = set(own.keys.tolist()), {who: set(part.keys.tolist()) for who, part in others.items()}
     seen = [images for who, images in known.items() if who.startswith(PEOPLE)]
@@ -75,11 +72,10 @@ def answers_of(
     if not inside:
         reason = f"none of the {len(others)} people of '{role}' answered all of these images"
         return replace(start, reason=reason if others else NEEDS_PEOPLE)
-    matched = match([own, *inside.values()])
+    matched = agreement.match([own, *inside.values()])
     clusters = shared_exemplars(own, matched.stimulus, elsewhere=True)
-    order = {condition: at for at, condition in enumerate(experiment.levels)}
-    parts = []
-    for condition in sorted(set(matched.condition.tolist()), key=lambda known: (order.get(known, len(order)), known)):
+    order, parts = {condition: at for at, condition in enumerate(experiment.levels)}, []
+    for condition in sorted(set(matched.condition.tolist()), key=lambda name: (order.get(name, len(order)), name)):
         at = matched.condition == condition
         answers = ConditionAnswers(
             condition=condition, kept=experiment.single or condition in experiment.averaged, right=matched.right[at],
@@ -99,7 +95,7 @@ NEEDS_PEOPLE = (
     "in the built-in world `bench run -m 'world-reader-*'`"
 )
 RESAMPLES = 1000
-FEW = 5  # images
+FEW_IMAGES = 5
 
 
 @dataclass(frozen=True)
@@ -124,11 +120,11 @@ class ExperimentDraws:
         return np.asarray(np.mean([self.pairs[name][metric] for name in self.kept], axis=0))
 
 
-def draw(answers: ExperimentAnswers, resamples: int = RESAMPLES, seed: int = 0) -> ExperimentDraws:
+def draw(answers: ExperimentAnswers, resamples: int = RESAMPLES) -> ExperimentDraws:
     """Return all pairs of observers of one experiment, in the sample and in `resamples` resamples."""
     pairs, accuracy = {}, {}
     for part in answers.conditions:
-        rng = np.random.default_rng([seed, _number(answers.role), _number(part.condition)])
+        rng = np.random.default_rng([0, _number(answers.role), _number(part.condition)])
         if part.clusters:
             patterns, weights = part.right, crossed_weights(part.clusters, resamples, rng)
         else:
@@ -145,15 +141,13 @@ def draw(answers: ExperimentAnswers, resamples: int = RESAMPLES, seed: int = 0) 
             "observed_consistency": agree / n[:, None, None],
             "accuracy_difference": (p[:, :, None] - p[:, None, :]) ** 2,
         }
-    people = draw_people(answers.role, len(answers.observers) - 1, resamples, seed)
-    return ExperimentDraws(
-        pairs=pairs, accuracy=accuracy, people=people, kept=tuple(part.condition for part in answers.kept)
-    )
+    people, kept = draw_people(answers.role, len(answers.observers) - 1, resamples), answers.kept
+    return ExperimentDraws(pairs=pairs, accuracy=accuracy, people=people, kept=tuple(part.condition for part in kept))
 
 
-def draw_people(role: str, count: int, resamples: int = RESAMPLES, seed: int = 0) -> Crowd:
+def draw_people(role: str, count: int, resamples: int = RESAMPLES) -> Crowd:
     """Draw `count` >= 1 people."""
-    rng = np.random.default_rng([seed, _number(role), _number("people")])
+    rng = np.random.default_rng([0, _number(role), _number("people")])
     effects, inverse = rng.standard_normal((1 + resamples, count)), np.ones(1 + resamples)
     effects[0] = 0
     if count > 1:
@@ -218,8 +212,8 @@ def interval(draws: Floats, level: float = 0.95, *, centred: bool = False) -> tu
         return None
     if centred:
         resamples = resamples - resamples.mean() + value
-    low, high = np.quantile(resamples, [(1 - level) / 2, (1 + level) / 2])
-    return min(float(low), value), max(float(high), value)
+    low, high = percentiles(resamples, level)
+    return min(low, value), max(high, value)
 
 
 def _kappas(agree: Floats, correct: Floats, n: Floats, rng: np.random.Generator) -> dict[str, Floats]:
@@ -234,7 +228,7 @@ def _kappas(agree: Floats, correct: Floats, n: Floats, rng: np.random.Generator)
         whole - agree + (own - other),
         whole - agree - (own - other),
     )
-    few = np.min([cell[0] for cell in cells], axis=0) < 2 * FEW
+    few = np.min([cell[0] for cell in cells], axis=0) < 2 * FEW_IMAGES
     # Random weights of mean one half (Gamma of shape one half), the same for all pairs: what two observers share then
     # cancels in their difference. Nothing is added to the sample itself.
     drawn = rng.standard_gamma(0.5, size=(4, len(agree), 1, 1))
@@ -244,14 +238,14 @@ def _kappas(agree: Floats, correct: Floats, n: Floats, rng: np.random.Generator)
     total = whole + both + neither + first + first.transpose(0, 2, 1)
     p, observed = (own + both + first) / total, (agree + both + neither) / total
     q = p.transpose(0, 2, 1)
-    kappa, first_better = kappa_of(observed, expected_consistency(p, q)), p[:1] >= q[:1]
-    least, most = attainable(p, q)
+    kappa, better = agreement.kappa_of(observed, agreement.expected_consistency(p, q)), p[:1] >= q[:1]
+    least, most = agreement.attainable(p, q)
     return {
         "error_consistency": kappa,
-        "unbiased_consistency": unbiased_kappa(kappa, whole[:1]),
+        "unbiased_consistency": agreement.unbiased_kappa(kappa, whole[:1]),
         "lowest_consistency": least,
         "highest_consistency": most,
-        "copy_probability": copy_probability(np.where(first_better, p, q), np.where(first_better, q, p), observed),
+        "copy_probability": agreement.copy_probability(np.where(better, p, q), np.where(better, q, p), observed),
     }
 
 
@@ -260,18 +254,13 @@ def crossed_weights(clusters: Clusters, resamples: int, rng: np.random.Generator
     weights = np.ones((1 + resamples, len(next(iter(clusters.values())))))
     for name, column in clusters.items():
         levels, at = np.unique(column, return_inverse=True)
-        if name == SHAPE:
-            drawn = np.column_stack([_shape_weights(level, resamples) for level in levels.tolist()])
+        if name == SHAPE:  # equal in all experiments and for all observers
+            own = (np.random.default_rng([_number(SHAPE), _number(level)]) for level in levels.tolist())
+            drawn = np.column_stack([shape.standard_exponential(resamples) for shape in own])
         else:
             drawn = rng.standard_exponential((resamples, len(levels)))
         weights[1:] *= drawn.take(at.reshape(-1), axis=1)
     return weights
-
-
-@lru_cache(maxsize=2**11)
-def _shape_weights(level: str, resamples: int) -> Floats:
-    """Return the weights of one shape [B], equal in all experiments and for all observers."""
-    return np.random.default_rng([_number(SHAPE), _number(level)]).standard_exponential(resamples)
 
 
 def _number(text: str) -> int:

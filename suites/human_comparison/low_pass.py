@@ -2,7 +2,7 @@
 Experiment R blurred by 2 px is the role "R blur 2"; R itself is not blurred, and shared with the plain suite."""
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,33 +16,23 @@ from benchmark.stats.intervals import Floats
 from benchmark.stats.ratios import shape_or_texture
 from benchmark.stimuli.experiments import observe
 from benchmark.stimuli.image_names import exemplars
+from suites.human_comparison import bootstrap
 from suites.human_comparison.against_people import Averages, people, scores_of
-from suites.human_comparison.bootstrap import (
-    NEEDS_PEOPLE,
-    ConditionAnswers,
-    ExperimentAnswers,
-    answers_of,
-    draw,
-    draw_people,
-    interval,
-    mean_of_people,
-)
+from suites.human_comparison.bootstrap import ConditionAnswers, ExperimentAnswers
 from suites.human_comparison.metrics import AGREEMENT
 from suites.human_comparison.metrics import METRICS as PLAIN
 from suites.human_comparison.score import coverage_flag, ood_accuracy
 from suites.human_comparison.shown_experiments import BY_ROLE, SET_ROLES
 from suites.human_comparison.shown_experiments import plan as plain_plan
 
-#: Standard deviation, px of an image that is 224 px wide -> conditions of its scores; of the first also the network's.
-SIGMAS = {0: ("sigma 0", ""), **{sigma: (f"sigma {sigma}",) for sigma in (1, 2, 3, 4, 5)}}
+#: Standard deviations, px of an image that is 224 px wide. Scores at the first are also the network's.
+SIGMAS = (0, 1, 2, 3, 4, 5)
 WIDTH, VERSION = 224, 1
 BLUR = " blur "
-FRONTIER = "frontier {}"
 #: Points of consistency that one of squared accuracy difference costs, along the frontier; below 0: that it is worth.
 PRICES = (100.0, 10.0, 3.0, 1.0, 0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -5.0, -10.0, -100.0)
 KAPPA = "error_consistency"
 NO_STEPS = "answered without blur alone: `bench run --suite human-comparison:low-pass` shows the ladder"
-TOO_FEW = "too few images for two halves of them"
 
 
 @dataclass(frozen=True)
@@ -73,8 +63,7 @@ def plan(_config: LowPassConfig, shelf: Shelf) -> Plan:
     shown = plain_plan(None, shelf)
     blurred = (
         replace(block, role=f"{block.role}{BLUR}{sigma}", transform=low_passed(block.transform, sigma))
-        for sigma in SIGMAS
-        if sigma
+        for sigma in SIGMAS[1:]
         for block in shown.blocks
     )
     return Plan((*shown.blocks, *blurred), shown.missing)
@@ -95,12 +84,12 @@ def steps_of(trials: Trials) -> dict[int, Trials]:
 
 def score(_config: LowPassConfig, trials: Trials) -> Sequence[Score]:
     """Return the scores that need no people: OOD accuracy and shape bias at each step."""
-    scores = [Score(metric=KAPPA, value=None, reason=NEEDS_PEOPLE)]
+    scores = [Score(metric=KAPPA, value=None, reason=bootstrap.NEEDS_PEOPLE)]
     for sigma, own in steps_of(trials).items():
         step, conflict = [ood_accuracy(own)], own.of("cue-conflict")
         if len(conflict) and "texture" in conflict.columns:
             step.append(ratio_score(SHAPE_BIAS, conflict))
-        scores += [replace(each, condition=name) for each in step for name in SIGMAS[sigma]]
+        scores += [replace(each, condition=f"sigma {sigma}") for each in step] + (step if sigma == 0 else [])
     return scores
 
 
@@ -113,48 +102,42 @@ def compare(config: LowPassConfig, trials: Trials, references: Mapping[str, Tria
     attainable values. The best step is chosen on one half of the images and measured on the other, both ways."""
     others = {name: own for name, own in references.items() if name not in config.standards}
     standard = next((name for name in config.standards if name in references), "")
-    steps = {f"own {sigma}": sigma for sigma in steps_of(trials)}
-    own = dict(zip(steps, steps_of(trials).values(), strict=True))
-    theirs = {f"standard {s}": step for s, step in steps_of(references[standard]).items()} if standard else {}
+    own = {f"own {sigma}": step for sigma, step in steps_of(trials).items()}
+    theirs = {f"standard {sigma}": s for sigma, s in steps_of(references[standard]).items()} if standard else {}
     whole = _answers({**own, **theirs}, others)
     if not whole or "own 0" not in own:
         return []
-    n, scores = sum(len(part.right) for each in whole for part in each.kept), list[Score]()
     persons = sum(len(each.observers) - len(own) - len(theirs) for each in whole)
-    blank = Score(metric="", value=None, n=n, flags=coverage_flag(len(whole)))
+    blank = Score(metric="", value=None, n=sum(each.n for each in whole), flags=coverage_flag(len(whole)))
 
-    def add(condition: str = "", **draws: Floats) -> Score:
-        scores.extend(scores_of(Averages(blank=replace(blank, condition=condition), values=draws, people=persons)))
-        return scores[-1]
-
-    def unknown(reason: str, *metrics: str) -> list[Score]:
-        return [*scores, *(Score(metric=metric, value=None, reason=reason) for metric in metrics)]
+    def scored(condition: str = "", **draws: Floats) -> list[Score]:
+        return [*scores_of(Averages(blank=replace(blank, condition=condition), values=draws, people=persons))]
 
     ladders = _ladders(whole, (*own, *theirs), others)
-    for name in own:
-        for condition in SIGMAS[steps[name]]:
-            add(condition, **ladders[name])
-    plain = next(i for i, item in enumerate(scores) if (item.metric, item.condition) == (KAPPA, ""))
+    plain = scored(**ladders["own 0"])  # consistency first
+    scores = [row for name in own for row in scored(name.replace("own", "sigma"), **ladders[name])]
     scores += _frontier(whole, blank)
     parts = [_half(whole, part) for part in (0, 1)]
     if len(own) < 2 or not all(parts):
-        return unknown(NO_STEPS if len(own) < 2 else TOO_FEW, "blurred_consistency", "blur_gain")
+        reason = NO_STEPS if len(own) < 2 else "too few images for two halves of them"
+        gone = (Score(metric=metric, value=None, reason=reason) for metric in ("blurred_consistency", "blur_gain"))
+        return [*plain, *scores, *gone]
     halves = [_ladders(part, (*own, *theirs), others) for part in parts]
-    best, sharp = _held_out(halves, own), _held_out(halves, {"own 0": trials})
-    add(blurred_consistency=best, blur_gain=best - sharp)
-    sigma = steps[max(own, key=lambda name: ladders[name][KAPPA][0])]
-    last = sigma == max(steps.values())
-    beyond_ladder = f">= {sigma}: consistency is highest at the last step shown" if last else ""
-    scores.append(replace(blank, metric="best_sigma", value=None if last else float(sigma), reason=beyond_ladder))
+    best, sharp = _held_out(halves, own), _held_out(halves, ["own 0"])
+    scores += scored(blurred_consistency=best, blur_gain=best - sharp)
+    top, best_sigma = max(own, key=lambda name: ladders[name][KAPPA][0]), replace(blank, metric="best_sigma")
+    reason = top.replace("own", ">=") + ": consistency is highest at the last step shown"
+    known = replace(best_sigma, value=float(top.removeprefix("own ")))
+    scores.append(replace(best_sigma, reason=reason) if top == list(own)[-1] else known)
     if len(theirs) < 2:
-        names = ", ".join(config.standards)
-        return unknown(f"no other standard network ({names}) answered the ladder on these images", "beyond_blur")
-    gained = interval(sharp - _held_out(halves, {"standard 0": trials}))
-    beyond, against = add(beyond_blur=sharp - _held_out(halves, theirs)), f"against {standard}"
-    if gained and gained[0] > 0 and (beyond.low or 0) <= 0:
+        reason = f"no other standard network ({', '.join(config.standards)}) answered the ladder on these images"
+        return [*plain, *scores, Score(metric="beyond_blur", value=None, reason=reason)]
+    (beyond,), against = scored(beyond_blur=sharp - _held_out(halves, theirs)), f"against {standard}"
+    gained = bootstrap.interval(sharp - _held_out(halves, ["standard 0"])) or (0.0, 0.0)
+    if gained[0] > 0 and (beyond.low or 0) <= 0:
         against = f"blur alone explains the gain over {standard}"
-        scores[plain] = replace(scores[plain], flags=(*scores[plain].flags, against))
-    return [*scores[:-1], replace(beyond, flags=(*beyond.flags, against))]
+        plain[0] = replace(plain[0], flags=(*plain[0].flags, against))
+    return [*plain, *scores, replace(beyond, flags=(*beyond.flags, against))]
 
 
 def _answers(observers: Mapping[str, Trials], others: Mapping[str, Trials]) -> list[ExperimentAnswers]:
@@ -165,7 +148,7 @@ def _answers(observers: Mapping[str, Trials], others: Mapping[str, Trials]) -> l
         shown = {name: own.of(role) for name, own in observers.items()}
         if all(map(len, shown.values())):
             rest = {**others, **{name: own for name, own in shown.items() if name != first}}
-            each = answers_of(experiment, first, shown[first], rest)
+            each = bootstrap.answers_of(experiment, first, shown[first], rest)
             if each.kept and set(observers) <= set(each.observers) and len(each.observers) > len(observers):
                 answers.append(each)
     return answers
@@ -187,17 +170,18 @@ def _ladders(answers: Sequence[ExperimentAnswers], names: Sequence[str], others:
     """Return the agreement of each of `names` with people."""
     parts: dict[str, dict[str, list[Floats]]] = {name: {metric: [] for metric in AGREEMENT} for name in names}
     for each in answers:
-        draws = draw(replace(each, conditions=each.kept))
+        draws = bootstrap.draw(replace(each, conditions=each.kept))
         persons = [at for at, name in enumerate(each.observers) if name in others]
-        crowd, means = draw_people(each.role, len(persons)), {metric: draws.mean(metric) for metric in AGREEMENT}
+        crowd = bootstrap.draw_people(each.role, len(persons))
+        means = {metric: draws.mean(metric) for metric in AGREEMENT}
         for name in names:
             at = each.observers.index(name)
             for metric, pairs in means.items():
-                parts[name][metric].append(mean_of_people(pairs[:, at, persons], crowd))
+                parts[name][metric].append(bootstrap.mean_of_people(pairs[:, at, persons], crowd))
     return {name: {metric: np.mean(own, axis=0) for metric, own in each.items()} for name, each in parts.items()}
 
 
-def _held_out(halves: Sequence[Ladders], steps: Mapping[str, Trials]) -> Floats:
+def _held_out(halves: Sequence[Ladders], steps: Iterable[str]) -> Floats:
     """Return kappa on each half at the step that is best on the other, their mean."""
     values = []
     for chosen, taken in (halves, halves[::-1]):
@@ -220,7 +204,7 @@ def _frontier(answers: Sequence[ExperimentAnswers], blank: Score) -> Iterator[Sc
             means.append(np.mean([(d[at], k[at]) for at, (d, k) in zip(best, conditions, strict=True)], axis=0))
         known.add(tuple(np.mean(means, axis=0).tolist()))
     for at, point in enumerate(sorted(known)):
-        start = replace(blank, condition=FRONTIER.format(at), method="exact, for these people's answers")
+        start = replace(blank, condition=f"frontier {at}", method="exact, for these people's answers")
         for metric, value in zip(("attainable_difference", "attainable_consistency"), point, strict=True):
             yield replace(start, metric=metric, value=value)
 
@@ -238,24 +222,15 @@ def attainable_curve(right: Array) -> tuple[Floats, Floats]:
     return ((p[:, None] - q) ** 2).mean(axis=1), base + np.diagonal(ordered)
 
 
-_plain = {metric.name: metric for metric in PLAIN}
+_PLAIN = {metric.name: metric for metric in PLAIN}
 _HIDDEN = (*AGREEMENT[1:], "ood_accuracy", "human_error_consistency")
 _DECLARED = declared_suite(
-    "suites.human_comparison", "low_pass", {"shape_bias": shape_or_texture}, plan=plan, observe=observe, score=score
-)
-_metrics = {metric.name: metric for metric in _DECLARED.metrics}
-SHAPE_BIAS = _metrics["shape_bias"] = replace(_metrics["shape_bias"], clusters=exemplars)
-_own = list(_metrics.values())
-METRICS = (
-    replace(_plain[KAPPA], parts=""),
-    *_own[:-2],
-    *(replace(_plain[name], parts="", shown=False) for name in _HIDDEN),
-    *_own[-2:],  # what is attainable
-)
-LOW_PASS = replace(
-    _DECLARED,
-    metrics=METRICS,
-    config=LowPassConfig(),
+    "suites.human_comparison", "low_pass", {"shape_bias": shape_or_texture}, plan=plan, observe=observe, score=score,
+    config=LowPassConfig(), experiments=SET_ROLES,
     against=Against(scores=compare, group=lambda _config, trials: people(None, trials)),
-    experiments=SET_ROLES,
-)
+)  # fmt: skip
+SHAPE_BIAS = replace(_DECLARED.metric("shape_bias"), clusters=exemplars)
+_OWN = (SHAPE_BIAS if metric.name == "shape_bias" else metric for metric in _DECLARED.metrics)
+_SHARED = (replace(_PLAIN[name], parts="", shown=False) for name in _HIDDEN)
+METRICS = (replace(_PLAIN[KAPPA], parts=""), *_OWN, *_SHARED)
+LOW_PASS = replace(_DECLARED, metrics=METRICS)

@@ -43,9 +43,9 @@ class PsychometricCurve:
 
 
 def fit_curve(experiment: Experiment, trials: Trials) -> PsychometricCurve:
-    """Fit one observer's curve in one experiment; without a fit, the curve carries the reason."""
-    if not experiment.scale:
-        return PsychometricCurve(reason="the conditions are not levels of one quantity")
+    """Fit one observer's curve in one experiment that has a scale; without a fit, the curve carries the reason."""
+    from scipy.stats import chi2
+
     # Right answers and trials at each of the experiment's levels that was shown, by ascending x.
     right, rows, log = correct(trials), [], experiment.scale == "log"
     for name, level in experiment.levels.items():
@@ -58,58 +58,49 @@ def fit_curve(experiment: Experiment, trials: Trials) -> PsychometricCurve:
     points = Points(x=x, right=hits, n=n, guess=1 / len(experiment.answers))
     if points.guess >= HALF:
         return PsychometricCurve(reason="chance is one half already")
-    if len(points.x) < 4:
-        return PsychometricCurve(reason=f"{len(points.x)} levels: too few for a curve")
-    share, middle = points.right / points.n, len(points.x) // 2
+    if len(x) < 4:
+        return PsychometricCurve(reason=f"{len(x)} levels: too few for a curve")
+    share, middle = hits / n, len(x) // 2
     mild, hard = finite[0], finite[-1]
     up = hard > mild  # a threshold beyond the levels shown is a bound
     if share.min() > HALF:
-        beyond = f"{'>=' if up else '<='} {hard:g}"
-        return PsychometricCurve(reason=f"{beyond}: accuracy stays above one half (lowest {share.min():.3f})")
+        text = f"{'>=' if up else '<='} {hard:g}: accuracy stays above one half (lowest {share.min():.3f})"
+        return PsychometricCurve(reason=text)
     if share.max() < HALF:
-        beyond = f"{'<=' if up else '>='} {mild:g}"
-        return PsychometricCurve(reason=f"{beyond}: accuracy stays below one half (highest {share.max():.3f})")
+        text = f"{'<=' if up else '>='} {mild:g}: accuracy stays below one half (highest {share.max():.3f})"
+        return PsychometricCurve(reason=text)
     sign = 1.0 if share[middle:].mean() > share[:middle].mean() else -1.0
-    best = _minimise(points, sign)
-    if best is None:
+    if (best := _minimise(points, sign)) is None:
         return PsychometricCurve(reason="the fit did not converge")
-    inside, threshold = points.x[np.isfinite(points.x)], best[1][0]
+    inside, (deviance, (threshold, *_)) = x[np.isfinite(x)], best
     if not inside[0] <= threshold <= inside[-1]:
         beyond = f"<= {min(finite):g}" if threshold < inside[0] else f">= {max(finite):g}"
         return PsychometricCurve(reason=f"{beyond}: the fitted curve crosses one half outside the levels shown")
-    from scipy.stats import chi2
-
-    deviance, (threshold, *_) = best
-    inside, free = points.x[np.isfinite(points.x)], len(points.x) - 3
     ends = (threshold, *(_bound(points, sign, best, edge) for edge in (inside[0], inside[-1])))
-    level, low, high = (x if x is None or not log else float(10**x) for x in ends)
-    poor = bool(free > 0 and chi2.sf(deviance, free) < POOR)
+    level, low, high = (at if at is None or not log else float(10**at) for at in ends)
+    poor = bool(chi2.sf(deviance, len(x) - 3) < POOR)
     return PsychometricCurve(threshold=level, low=low, high=high, poor=poor)
 
 
-def _curve(points: Points, sign: float, parameters: tuple[float, float, float]) -> Floats:
-    """Return p at each level [n] for (threshold, log slope, lapse)."""
-    (threshold, log_slope, lapse), guess = parameters, points.guess
-    q = (HALF - guess) / (1 - guess - lapse)  # of the core, where the curve is one half
-    z = np.clip(sign * np.exp(log_slope) * (points.x - threshold) + np.log(q / (1 - q)), -500, 500)
-    return np.asarray(guess + (1 - guess - lapse) / (1 + np.exp(-z)))
-
-
-def _slopes(points: Points, sign: float, parameters: tuple[float, float, float]) -> Floats:
-    """Return the derivatives of the deviance by (log slope, lapse, threshold)."""
+def _deviance(points: Points, sign: float, parameters: tuple[float, float, float]) -> tuple[float, Floats]:
+    """Return the deviance, twice the distance in log likelihood from the curve to the data themselves, of (threshold,
+    log slope, lapse), and its derivatives by (log slope, lapse, threshold)."""
     (threshold, log_slope, lapse), guess = parameters, points.guess
     size, slope = 1 - guess - lapse, sign * np.exp(log_slope)
-    inside = np.isfinite(points.x)
-    away = np.where(inside, points.x, threshold) - threshold
-    p = _curve(points, sign, parameters)
-    core = (p - guess) / size
+    q = (HALF - guess) / size  # of the core, where the curve is one half
+    z = np.clip(slope * (points.x - threshold) + np.log(q / (1 - q)), -500, 500)
+    p = guess + size / (1 + np.exp(-z))
+    share, near = points.right / points.n, np.clip(p, SMALLEST, 1 - SMALLEST)
+    core, inside = (p - guess) / size, np.isfinite(points.x)
     by_z = size * core * (1 - core)
-    clear = (p > SMALLEST) & (p < 1 - SMALLEST)
     with np.errstate(divide="ignore", invalid="ignore"):
-        by_p = np.where(clear, -2 * (points.right / p - (points.n - points.right) / (1 - p)), 0.0)
+        right = np.where(share > 0, points.right * np.log(share / near), 0.0)
+        wrong = np.where(share < 1, (points.n - points.right) * np.log((1 - share) / (1 - near)), 0.0)
+        by_p = np.where(p == near, -2 * (points.right / p - (points.n - points.right) / (1 - p)), 0.0)
+    away = np.where(inside, points.x, threshold) - threshold
     by_lapse = by_z / (size - (HALF - guess)) - core
-    by_threshold = np.where(inside, -by_z * slope, 0.0)
-    return np.array([(by_p * d).sum() for d in (by_z * slope * away, by_lapse, by_threshold)])
+    ways = (by_z * slope * away, by_lapse, np.where(inside, -by_z * slope, 0.0))
+    return float(2 * (right + wrong).sum()), np.array([(by_p * way).sum() for way in ways])
 
 
 def _minimise(points: Points, sign: float, threshold: float | None = None, near: Fit | None = None) -> Fit | None:
@@ -120,15 +111,8 @@ def _minimise(points: Points, sign: float, threshold: float | None = None, near:
         return (float(free[2]) if threshold is None else threshold, float(free[0]), float(free[1]))
 
     def loss(free: Floats) -> tuple[float, Floats]:
-        at = parameters(free)
-        # Twice the distance in log likelihood from the curve to the data themselves.
-        p = np.clip(_curve(points, sign, at), SMALLEST, 1 - SMALLEST)
-        share = points.right / points.n
-        with np.errstate(divide="ignore", invalid="ignore"):
-            right = np.where(share > 0, points.right * np.log(share / p), 0.0)
-            wrong = np.where(share < 1, (points.n - points.right) * np.log((1 - share) / (1 - p)), 0.0)
-        deviance = float(2 * (right + wrong).sum())
-        return deviance, _slopes(points, sign, at)[: len(free)]
+        deviance, slopes = _deviance(points, sign, parameters(free))
+        return deviance, slopes[: len(free)]
 
     finite = np.isfinite(points.x)
     x = points.x[finite]
@@ -141,10 +125,8 @@ def _minimise(points: Points, sign: float, threshold: float | None = None, near:
         starts = [[near[1][1], near[1][2], near[1][0]][:size]]
     fits = (minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds[:size]) for start in starts)
     done = [fit for fit in fits if np.isfinite(fit.fun) and (fit.success or fit.status == 2)]
-    if not done:
-        return None
-    best = min(done, key=lambda fit: float(fit.fun))
-    return float(best.fun), parameters(best.x)
+    best = min(done, key=lambda fit: float(fit.fun), default=None)
+    return None if best is None else (float(best.fun), parameters(best.x))
 
 
 def _bound(points: Points, sign: float, best: Fit, edge: float) -> float | None:

@@ -74,7 +74,6 @@ def test_a_threshold_beyond_the_levels_is_a_bound_whichever_way_they_go(make, jo
 
 
 def test_no_curve_where_there_are_no_levels(make):
-    assert "not levels" in fit_curve(BY_ROLE["rotation"], make([1], "rotation", "90")).reason
     assert "too few" in fit_curve(LOW_PASS, make([1, 0], "low-pass", ["1", "3"])).reason
 
 
