@@ -77,7 +77,7 @@ def confidence_sequence(successes: int, n: int, size: int, level: float = 0.95) 
     if n == 0:
         return 0.0, 1.0
 
-    def log_falling(total: Floats, draws: int) -> Floats:  # log(total (total - 1) ...), of so many factors
+    def log_falling(total: Floats | np.float64, draws: int) -> Floats:  # log(total (total - 1) ...), of so many factors
         return np.asarray(gammaln(total + 1) - gammaln(total - draws + 1))
 
     # Of ordered draws: (mixture of k) / ((in set falling k) (others falling n - k) / (size falling n)). By Ville's

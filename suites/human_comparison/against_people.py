@@ -13,7 +13,6 @@ from benchmark.display import counted
 from benchmark.stats.intervals import Floats
 from benchmark.stats.ratios import correct
 from benchmark.stimuli.experiments import Experiment
-from benchmark.stimuli.trial_tables import PEOPLE
 from suites.human_comparison import bootstrap
 from suites.human_comparison.bootstrap import Crowd, ExperimentAnswers, ExperimentDraws, mean_of_people, pairs_among
 from suites.human_comparison.metrics import AGREEMENT, BESIDE, KEPT, MARGINS, METRICS, kept, margin_draws
@@ -58,7 +57,7 @@ def compare(config: Experiment | None, trials: Trials, references: Mapping[str, 
                 reasons[role] = "no person saw an image that this observer answered"
                 continue
             among = _on_shared(experiments[role], own, list(combinations(sorted(references), 2)))
-            values = {**whole.values, CEILING: among and among.values["error_consistency"]}
+            values = {**whole.values, CEILING: among.values["error_consistency"] if among else None}
             averages.append(replace(whole, values={**values, FRACTION: share_of_ceiling(values)}))
             scores += scores_of(averages[-1])
             continue
@@ -94,7 +93,8 @@ def _experiment(
         f"people answered {seen} of {len(trials)} images": answers.unseen,
     }
     absences = (text for text, number in absent.items() if number)
-    flags = (*simulated(answers.observers), *caveats(trials, experiment), *absences)
+    simulated = () if bootstrap.sampled(answers.observers) else (SIMULATED,)
+    flags = (*simulated, *caveats(trials, experiment), *absences)
     single, kept, blank = [], [], Score(metric="", value=None, role=role, flags=flags)
     for part in answers.conditions:
         if part.condition:
@@ -143,15 +143,11 @@ def _on_shared(
     return Averages(blank=blank, values=values, people=len(names))
 
 
-def simulated(observers: Sequence[str]) -> tuple[str, ...]:
-    """Return a flag if there are no people among the observers."""
-    return () if any(name.startswith(PEOPLE) for name in observers) else (SIMULATED,)
-
-
 def _regimes(experiments: Shown, parts: Sequence[tuple[ExperimentAnswers, ExperimentDraws]]) -> Iterator[Averages]:
     """Yield the conditions of all experiments by people's accuracy in them (Xu et al. 2026): means over the conditions
     of each regime, kept in the averages or not. Simulated people's undistorted accuracy is measured in the controls."""
-    flags = simulated([name for answers, _ in parts for name in answers.observers[1:]])
+    people = bootstrap.sampled(name for answers, _ in parts for name in answers.observers[1:])
+    flags = () if people else (SIMULATED,)
     undistorted, regimes = UNDISTORTED, dict[str, list[tuple[Floats, Floats, int]]]()
     if flags or experiments is not BY_ROLE:
         conditions = [(part, experiments[answers.role]) for answers, _ in parts for part in answers.conditions]

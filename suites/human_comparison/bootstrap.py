@@ -2,7 +2,7 @@
 array is the sample, rows 1..B are the resamples. docs/statistics.md has the methods."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -88,6 +88,11 @@ def answers_of(
 def answered(trials: Trials) -> bool:
     """Return whether the trials contain an answer: agreement with an observer without answers is meaningless."""
     return bool(len(trials)) and any_answer(trials["response"])
+
+
+def sampled(observers: Iterable[str]) -> bool:
+    """Return whether there are people among the observers, who could have been others."""
+    return any(name.startswith(PEOPLE) for name in observers)
 
 
 NEEDS_PEOPLE = (

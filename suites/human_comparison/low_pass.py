@@ -110,12 +110,12 @@ def compare(config: LowPassConfig, trials: Trials, references: Mapping[str, Tria
     persons = sum(len(each.observers) - len(own) - len(theirs) for each in whole)
     blank = Score(metric="", value=None, n=sum(each.n for each in whole), flags=coverage_flag(len(whole)))
 
-    def scored(condition: str = "", **draws: Floats) -> list[Score]:
+    def scored(draws: Mapping[str, Floats], condition: str = "") -> list[Score]:
         return [*scores_of(Averages(blank=replace(blank, condition=condition), values=draws, people=persons))]
 
     ladders = _ladders(whole, (*own, *theirs), others)
-    plain = scored(**ladders["own 0"])  # consistency first
-    scores = [row for name in own for row in scored(name.replace("own", "sigma"), **ladders[name])]
+    plain = scored(ladders["own 0"])  # consistency first
+    scores = [row for name in own for row in scored(ladders[name], name.replace("own", "sigma"))]
     scores += _frontier(whole, blank)
     parts = [_half(whole, part) for part in (0, 1)]
     if len(own) < 2 or not all(parts):
@@ -124,7 +124,7 @@ def compare(config: LowPassConfig, trials: Trials, references: Mapping[str, Tria
         return [*plain, *scores, *gone]
     halves = [_ladders(part, (*own, *theirs), others) for part in parts]
     best, sharp = _held_out(halves, own), _held_out(halves, ["own 0"])
-    scores += scored(blurred_consistency=best, blur_gain=best - sharp)
+    scores += scored({"blurred_consistency": best, "blur_gain": best - sharp})
     top, best_sigma = max(own, key=lambda name: ladders[name][KAPPA][0]), replace(blank, metric="best_sigma")
     reason = top.replace("own", ">=") + ": consistency is highest at the last step shown"
     known = replace(best_sigma, value=float(top.removeprefix("own ")))
@@ -132,7 +132,7 @@ def compare(config: LowPassConfig, trials: Trials, references: Mapping[str, Tria
     if len(theirs) < 2:
         reason = f"no other standard network ({', '.join(config.standards)}) answered the ladder on these images"
         return [*plain, *scores, Score(metric="beyond_blur", value=None, reason=reason)]
-    (beyond,), against = scored(beyond_blur=sharp - _held_out(halves, theirs)), f"against {standard}"
+    (beyond,), against = scored({"beyond_blur": sharp - _held_out(halves, theirs)}), f"against {standard}"
     gained = bootstrap.interval(sharp - _held_out(halves, ["standard 0"])) or (0.0, 0.0)
     if gained[0] > 0 and (beyond.low or 0) <= 0:
         against = f"blur alone explains the gain over {standard}"

@@ -18,9 +18,8 @@ from benchmark.stats.differences import Discordant, Studentised
 from benchmark.stats.intervals import Floats
 from benchmark.stimuli.experiments import Experiment
 from benchmark.stimuli.image_names import SHAPE, exemplars
-from benchmark.stimuli.trial_tables import PEOPLE
 from registry.files import digest_data
-from suites.human_comparison.bootstrap import answered, answers_of
+from suites.human_comparison.bootstrap import answered, answers_of, sampled
 from suites.human_comparison.metrics import AGREEMENT, METRICS
 from suites.human_comparison.score import coverage_flag, roles_of
 from suites.human_comparison.shown_experiments import BY_ROLE, Shown
@@ -76,8 +75,8 @@ class SharedAnswers:
     persons: Array  # all columns of people
 
 
-#: Values of the two, and what images [n], images through people [n, k], and people [k] add to the difference.
-Additions = tuple[float, float, Floats, Floats, Floats]
+#: A value, and what images [n], images through people [n, k], and people [k] add to it.
+Additions = tuple[float, Floats, Floats, Floats]
 
 
 def compare_pair(
@@ -86,9 +85,17 @@ def compare_pair(
     """Return a minus b for each human metric, per experiment (condition: its role) and over those that both answered.
     The two are compared on their common images against the same people. b None: people as a group, whose value is the
     ceiling."""
-    shown = [experiments[role] for role in roles_of(a, experiments)]
-    by_role = {own.role: parts for own in shown if (parts := _differences(own, a, b, references))}
-    method = METHOD if _sampled(references) else FIXED
+    who, method = _sample(references)
+    by_role: dict[str, dict[str, Difference]] = {}
+    for role in roles_of(a, experiments):
+        own, others = a.of(role), dict[str, Trials]()
+        if b is not None:
+            other = b.of(role)
+            own, others = own.where(np.isin(own.keys, other.keys)), {OTHER: other.where(np.isin(other.keys, own.keys))}
+        if len(own) and (answers := _shared(experiments[role], own, others, references)):
+            found = {m: _difference(m, answers, 0, None if b is None else 1, who) for m in (*AGREEMENT, ACCURACY)}
+            parts = {metric: each for metric, each in found.items() if each}
+            by_role |= {role: parts} if len(parts) == len(found) else {}
     comparisons = []
     for metric in (*AGREEMENT, ACCURACY):
         if not by_role:
@@ -102,27 +109,9 @@ def compare_pair(
     return comparisons
 
 
-def _sampled(references: Mapping[str, Trials]) -> bool:
-    """Return whether the references are people, who could have been others."""
-    return any(name.startswith(PEOPLE) for name in references)
-
-
-def _differences(
-    experiment: Experiment, a: Trials, b: Trials | None, references: Mapping[str, Trials]
-) -> dict[str, Difference] | None:
-    """Return metric -> difference; None where there is nothing to compare with."""
-    own, others = a.of(experiment.role), {}
-    if b is not None:
-        other = b.of(experiment.role)
-        own, others = own.where(np.isin(own.keys, other.keys)), {OTHER: other.where(np.isin(other.keys, own.keys))}
-    answers = _shared(experiment, own, others, references) if len(own) else None
-    if answers is None:
-        return None
-    who = slice(None) if _sampled(references) else slice(1)  # no spread of one person
-    found = {
-        metric: _difference(metric, answers, 0, None if b is None else 1, who) for metric in (*AGREEMENT, ACCURACY)
-    }
-    return None if None in found.values() else {metric: each for metric, each in found.items() if each}
+def _sample(references: Mapping[str, Trials]) -> tuple[slice, str]:
+    """Return the columns of people who are a sample, and the test's name: of simulated people none is."""
+    return (slice(None), METHOD) if sampled(references) else (slice(1), FIXED)  # no spread of one person
 
 
 def _shared(
@@ -162,8 +151,7 @@ def _shared(
 
 
 def _with_people(metric: str, answers: SharedAnswers, one: int) -> tuple[Floats, Floats]:
-    """Return the value of an observer with each of k people, and the contribution of each image to it [n, k]. The value
-    is a mean over the conditions that both saw (NaN without any)."""
+    """Return an observer's mean over common conditions with each of k people (NaN: none), and images' part [n, k]."""
     values, adds = np.full(answers.right.shape[1], np.nan), np.zeros(answers.right.shape)
     for seen, group in answers.groups:
         both = seen & answers.present[:, one]
@@ -176,11 +164,9 @@ def _with_people(metric: str, answers: SharedAnswers, one: int) -> tuple[Floats,
 
 
 def _among(metric: str, answers: SharedAnswers) -> Additions | None:
-    """Return the agreement of people with one another, twice, and what adds to it; None where no pair is left without
-    one of them."""
-    persons = answers.persons
-    k = len(persons)
-    pairs = [_with_people(metric, answers, one) for one in persons]
+    """Return the agreement of people with one another, and what adds to it; None where no pair is left without one."""
+    k = len(answers.persons)
+    pairs = [_with_people(metric, answers, one) for one in answers.persons]
     values, shares = np.stack([each for each, _ in pairs]), np.stack([adds for _, adds in pairs], axis=1)
     for one in range(k):  # nobody is a pair
         values[one, one], shares[:, one, one] = np.nan, 0.0
@@ -188,26 +174,23 @@ def _among(metric: str, answers: SharedAnswers) -> Additions | None:
     if (rest := counts.sum() / 2 - counts).min() <= 0:
         return None
     value, leverage = float(sums.sum() / counts.sum()), (k - 1) / rest  # the jackknife of a mean over pairs
-    return value, value, through.sum(axis=1) / counts.sum(), through * leverage, (sums - counts * value) * leverage
+    return value, through.sum(axis=1) / counts.sum(), through * leverage, (sums - counts * value) * leverage
 
 
 def _difference(metric: str, answers: SharedAnswers, a: int, b: int | None, who: slice) -> Difference | None:
     """Return the difference of two observers (columns), or of one from people as a group (b None)."""
     if metric == ACCURACY:
-        parts = _added_accuracy(answers, b)
+        of_a, (of_b, images, persons, people) = answers.right[:, 0].mean(), _added_accuracy(answers, b)
     else:
         each, adds = _with_people(metric, answers, a)
-        if b is not None:
-            theirs, through = _with_people(metric, answers, b)
-            second: Additions | None = (0.0, theirs.mean(), through.mean(axis=1), through, theirs - theirs.mean())
+        if b is None:
+            if (second := _among(metric, answers)) is None:
+                return None
         else:
-            second = _among(metric, answers)
-        if second is None:
-            return None
-        _, value, shares, through, gap = second
-        k = len(each)
-        parts = each.mean(), value, adds.mean(axis=1) - shares, (adds - through) / k, (each - each.mean() - gap) / k
-    of_a, of_b, images, persons, people = parts
+            theirs, through = _with_people(metric, answers, b)
+            second = theirs.mean(), through.mean(axis=1), through, theirs - theirs.mean()
+        of_a, (of_b, shares, through, gap), k = each.mean(), second, len(each)
+        images, persons, people = adds.mean(axis=1) - shares, (adds - through) / k, (each - each.mean() - gap) / k
     shapes, at = np.unique(answers.shape, return_inverse=True)
     sums = dict(zip(shapes.tolist(), np.bincount(at, images, len(shapes)).tolist(), strict=True))
     return Difference(
@@ -220,7 +203,7 @@ def _difference(metric: str, answers: SharedAnswers, a: int, b: int | None, who:
 
 
 def _added_accuracy(answers: SharedAnswers, b: int | None) -> Additions:
-    """Return both accuracies and what adds to their difference; b None: people's mean, of the images that each saw."""
+    """Return b's accuracy and what adds to its difference; None: people's mean, of the images that each saw."""
     people = answers.persons
     n, k = len(answers.right), len(people)
     own = answers.right[:, 0].astype(float)
@@ -232,7 +215,7 @@ def _added_accuracy(answers: SharedAnswers, b: int | None) -> Additions:
         persons = -(theirs - each) * seen / (seen.sum(axis=0) * k)
         other = each.mean() - n * persons.sum(axis=1)
     gap = (own - own.mean()) - (other - other.mean())
-    return own.mean(), other.mean(), gap / n, persons, -(each - each.mean()) / k
+    return other.mean(), gap / n, persons, -(each - each.mean()) / k
 
 
 def compare_all(
@@ -241,7 +224,7 @@ def compare_all(
     """Return (a, b, test of a minus b) of the error consistency of every two networks, like `compare_pair`. Experiments
     count if the two networks and people answered exactly the same images."""
     parts = defaultdict[tuple[str, str], list[Difference]](list)
-    who = slice(None) if _sampled(references) else slice(1)
+    (who, method), of = _sample(references), len(experiments)
     for role, experiment in experiments.items():
         alike = defaultdict[str, dict[str, Trials]](dict)
         for name in sorted(networks):
@@ -253,7 +236,6 @@ def compare_all(
             for (i, a), (j, b) in combinations(enumerate(group), 2):
                 difference = answers and _difference(METRICS[0].name, answers, i, j, who)
                 parts[a, b] += [difference] if difference else []
-    method, of = METHOD if _sampled(references) else FIXED, len(experiments)
     return [(a, b, _tested(METRICS[0].name, "", own, method, of)) for (a, b), own in parts.items() if own]
 
 
