@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmark.contracts.declarations import package_data
 from benchmark.leaderboard.board_tables import observer_tables
@@ -18,14 +17,10 @@ from benchmark.report.figures import PlacedFigure, put, training
 from benchmark.report.image_pages import Pictures
 from benchmark.report.strips import strips_of
 from benchmark.report.writing import Site, slug
-from benchmark.stats.intervals import Floats
 from benchmark.stimuli.image_names import NO_ANSWER
-from benchmark.store import ObserverRow, ScoreRow
+from benchmark.store import ScoreRow
 
-#: Steps of preprocessing, in words, and fields of a card that a reader wants to see, in this order.
-PREPROCESSING, FIELDS = package_data("benchmark.report", "observer_facts").values()
-#: Runs behind an observer's scores that a page tells of, and characters of a command.
-MOST_RUNS, LONGEST_COMMAND = 3, 160
+LONGEST_COMMAND = 160  # characters of it that are shown
 PROGRAMS = ("gestaltbench", "torch", "torchvision", "timm")
 #: Images in a list, roles with lists (those that most observers answered), categories and shades of a confusion matrix.
 MOST, ROLES, LARGEST, SHADES = 3, 3, 24, 5
@@ -54,20 +49,22 @@ def observer_pages(
             f"observers/{slug(name)}.html",
             "observer.html",
             title=name,
-            about=f"What is known about {name}: rank, likeness to people, trust, answers.",
             verdict=verdicts.get(name, ()),
             standing=[  # label space, strips on which the observer is labelled
                 (summary.space, [one for one in strips_of(contents, summary, {name}) if one.own])
                 for summary in contents.summaries
                 if any(line.observer == name for line in (*summary.lines, *summary.references))
             ],
-            facts=list(_facts(known)),
+            known=known,
+            words=package_data("benchmark.report", "observer_facts"),
+            address=address,
+            kin=family_or_kind(known),
+            answers=source(known) or "imported",
             compared=partners.get(name, {}),
             people=[f"{suite}: {who.called} ({who.how})" for suite, who, names in against if who and name in names],
-            step=f"{step.get('unit', 'step')} {step.get('step', '')} of {run}" if run else "",
+            step=step,
             curves=curves.get(run, ()),
-            runs=runs[:MOST_RUNS],
-            more_runs=max(0, len(runs) - MOST_RUNS),
+            runs=runs,
             parts_=list(parts_of(contents, contents.scores.get(name, ()))),
             answered=list(differing_images(contents.answers, name, pictures)),
             confusions=list(confusions(contents.answers, name)),
@@ -95,31 +92,6 @@ def _ran(facts: Mapping[str, Any]) -> tuple[str, str]:
     device = " ".join(str(environment[key]) for key in ("device", "gpu") if environment.get(key))
     parts = [str(facts["started"])[:10], *versions, "" if device == "none" else device]
     return command[:LONGEST_COMMAND] + "..." * (len(command) > LONGEST_COMMAND), ", ".join(filter(None, parts))
-
-
-def _facts(known: ObserverRow) -> Iterator[tuple[str, str, str]]:
-    card = known.card
-    steps = []  # shorter side to 256 px, bicubic, middle 224 px, rgb, mean .485 .456 .406, sd .229 .224 .225
-    for name, words in PREPROCESSING.items():
-        value = (card.get("preprocess") or {}).get(name)
-        if value and value != 1:
-            numbers = map(short_number, value) if isinstance(value, (list, tuple)) else ()
-            steps.append(words.format(" ".join(numbers) or value))
-    if steps:
-        yield "preprocessing", ", ".join(steps), ""
-    stated = {name: card.get(name) for name in FIELDS if name != "source" or known.kind == "network"}
-    for name, value in ((name, value) for name, value in stated.items() if value):
-        text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-        text = text.rpartition("/")[2] if name == "weights" else text
-        yield FIELDS[name], text, address(text) if name == "paper" else ""
-    yield "kind", known.kind, ""
-    if kin := family_or_kind(known):
-        yield "family", kin, ""
-    yield "answers", source(known) or "imported", ""
-    for score in (score for score in card.get("reported") or () if isinstance(score, dict)):
-        yield f"reported {score.get('metric', '')}", f"{score.get('value', '')} ({score.get('where', '')})", ""
-    yield "identity", known.identity[:16], ""
-    yield "in this leaderboard since", known.created[:16].replace("T", " "), ""
 
 
 def parts_of(contents: Contents, rows: Sequence[ScoreRow]) -> Iterator[dict[str, Any]]:
@@ -163,36 +135,30 @@ def differing_images(answers: Sequence[ImageAnswers], name: str, pictures: Pictu
         known, right = seen & (n > 0), role.right[own]
         sure = np.full(len(seen), np.nan) if role.certainty is None or place else role.certainty[own]
         stated = ~np.isnan(sure)
-        lists = {
-            "Right here, hardest for the others": (others, right & known & (others < 0.5), others),
-            "Wrong here, easiest for the others": (1 - others, ~right & known & (others > 0.5), others),
-            "Easiest for it": (-sure, stated, sure),
-            "Hardest for it": (sure, stated, sure),
-        }
+        lists: dict[str, list[dict[str, str]]] = {}
+        for heading, order, members, share in (
+            ("Right here, hardest for the others", others, right & known & (others < 0.5), others),
+            ("Wrong here, easiest for the others", 1 - others, ~right & known & (others > 0.5), others),
+            ("Easiest for it", -sure, stated, sure),
+            ("Hardest for it", sure, stated, sure),
+        ):
+            chosen = np.flatnonzero(members)
+            lists[heading] = [
+                {
+                    "name": str(role.images[i]),
+                    "answer": role.words[role.code[own, i]],
+                    "truth": str(role.labels["category"][i]),
+                    "share": short_number(float(share[i])),
+                    "thumbnail": pictures.of(role.sets.values(), str(role.images[i])),
+                }
+                for i in chosen[np.argsort(order[chosen], kind="stable")][:MOST]
+            ]
         yield {
             "title": f"{role.role}, {role.space}",
             "page": f"stimuli/{slug(role.key)}.html",
             "right": f"{short_number(float(right[seen].mean()))} right of {int(seen.sum())} images",
-            "lists": {title: _images(role, own, pictures, *which) for title, which in lists.items()},
+            "lists": lists,
         }
-
-
-def _images(
-    role: ImageAnswers, own: int, pictures: Pictures, order: Floats, members: NDArray[np.bool_], share: Floats
-) -> list[dict[str, str]]:
-    """Return the members that come first in the order, with an observer's answers. share: of the others with a correct
-    answer, or the observer's own probability of it."""
-    chosen = np.flatnonzero(members)
-    return [
-        {
-            "name": str(role.images[i]),
-            "answer": role.words[role.code[own, i]],
-            "truth": str(role.labels["category"][i]),
-            "share": short_number(float(share[i])),
-            "thumbnail": pictures.of(role.sets.values(), str(role.images[i])),
-        }
-        for i in chosen[np.argsort(order[chosen], kind="stable")][:MOST]
-    ]
 
 
 def confusions(answers: Sequence[ImageAnswers], name: str) -> Iterator[dict[str, Any]]:
