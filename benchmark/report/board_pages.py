@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from math import ceil, floor, log10
+from math import ceil
 from typing import Any
 
 from benchmark.contracts import Direction, distrust_flags
@@ -15,10 +15,11 @@ from benchmark.leaderboard.cue_measures import measure_tables
 from benchmark.leaderboard.forms import html
 from benchmark.leaderboard.links import CAUTION, by_question, correlation_table, link_result
 from benchmark.leaderboard.summary import Summary, millions, summary_table
-from benchmark.leaderboard.table import Table, remarks, short_number, wide_records
+from benchmark.leaderboard.table import Table, remarks, wide_records
 from benchmark.leaderboard.table import records as table_records
 from benchmark.leaderboard.training_curves import checkpoint_table
 from benchmark.report.contents import Contents, PeopleScore, about, facts_of
+from benchmark.report.drawing import round_ends
 from benchmark.report.figures import PlacedFigure, correlation_text, link_scatter, put, training
 from benchmark.report.image_pages import galleries
 from benchmark.report.strips import strips_of
@@ -67,14 +68,10 @@ class Axis:
 
 
 def axis_of(cells: Iterable[Cell], column: Column, people: Cell | None = None) -> Axis:
-    """Return the axis of a column: the metric's bounds, or from 0 or a round number below to 1 or a round one above."""
+    """Return the axis of a column: the metric's bounds, or round numbers around 0 and its values; 1 for shares."""
     ends = [v for c in (*cells, *([people] if people else [])) for v in (c.value, c.low, c.high) if v is not None]
-    low, high = column.bounds or (min([*ends, 0.0]), max(ends, default=1.0))
-    if column.bounds is None and (low == high or (low >= 0 and 0.5 < high <= 1)):
-        high = low + 1.0
-    elif column.bounds is None:
-        step = 10 ** floor(log10(max(high - low, 1e-9)))
-        low, high = floor(low / step) * step, ceil(high / step) * step
+    most = [1.0] if 0.5 < max(ends, default=1.0) <= 1 else []
+    low, high = column.bounds or round_ends([0.0, *ends, *most])
     return Axis(low=low, high=high, chance=column.chance, people=people)
 
 
@@ -195,30 +192,25 @@ def leaderboard_page(site: Site, contents: Contents) -> None:
         # of the first headline in which people have a value, or the first one
         first = next((one.sentence for one in sorted(strips, key=lambda one: not one.people)), NOBODY)
         who = [contents.people_at(summary, i) for i in range(len(summary.headlines) + bool(summary.clean))]
+        doubtful = [
+            line.observer for line in summary.lines if any(distrust_flags(cell.flags) for cell in line.cells.values())
+        ]
+        trust = [
+            counted(len(summary.lines), "network"),
+            about(cell for line in summary.lines for cell in line.cells.values()),
+            *dict.fromkeys(f"{one.called}: {one.how}" for one in who if one),
+            f"flags of distrust: {_some(doubtful)}" if doubtful else "no flag of distrust",
+        ]
         shown = page_table(
             table, contents, who, places(summary), tuple(PLAIN), summary=True, key=slug(summary.space),
             title=summary.space, data=data, figure=f"overview-{slug(summary.space)}" if strips else "", strips=strips,
-            headline=first, trust=_trust(summary, who), lines=(RANKED, *summary.notes),
+            headline=first, trust=f"{'; '.join(trust)}.", lines=(RANKED, *summary.notes),
         )  # fmt: skip
-        shown["own"] = [
-            (row["name"], row["page"], f", place {row['rank']} by mean rank" if row["rank"] else " (not ranked)")
-            for row in shown["rows"]
-            if row["own"]
-        ]
         tables.append(shown)
     facts = [row["facts"] for table in tables for row in table["rows"]]
     choices = {name: sorted({held[name] for held in facts if held[name]}) for name in FILTERS}
     said = tables[0]["headline"] if tables else "Published scores"
     site.page("index.html", "leaderboard.html", title="Leaderboard", about=said, tables=tables, choices=choices)
-
-
-def _trust(summary: Summary, people: Sequence[PeopleScore | None]) -> str:
-    cells = {line.observer: [*line.cells.values()] for line in summary.lines}
-    doubtful = [name for name, own in cells.items() if any(distrust_flags(cell.flags) for cell in own)]
-    said = [counted(len(cells), "network"), about(cell for own in cells.values() for cell in own)]
-    said += dict.fromkeys(f"{who.called}: {who.how}" for who in people if who)
-    said.append(f"flags of distrust: {_some(doubtful)}" if doubtful else "no flag of distrust")
-    return f"{'; '.join(said)}."
 
 
 def places(summary: Summary) -> dict[str, str]:
@@ -278,23 +270,20 @@ def _board_tables(site: Site, contents: Contents, boards: Sequence[Board]) -> li
 
 def links_page(site: Site, contents: Contents, recipes: Mapping[str, Table]) -> None:
     """Write links.html, if two headlines share an observer; questions of the suites come first. recipes: by space."""
-    linked = [summary for summary in contents.linked if contents.links[summary.space]]
-    spaces = [_space(site, contents, summary, recipes.get(summary.space)) for summary in linked]
-    if spaces:
-        words = {"caution": CAUTION, "verdict": link_result, "told": correlation_text, "short": short_number}
-        site.page("links.html", "links.html", title="Links", spaces_=spaces, **words)
-
-
-def _space(site: Site, contents: Contents, summary: Summary, recipes: Table | None) -> dict[str, Any]:
-    name, pairs = summary.space, contents.links[summary.space]
-    tables = [f"data/{table}-{slug(name)}.csv" for table in ("links", "recipes")]
-    for place, table in zip(tables, (correlation_table(pairs, name), recipes or Table()), strict=True):
-        site.table(place, table_records(table))
-    drawn = [
-        (link, put(site, link_scatter(contents, summary, link), inline=bool(link.question)) if link.observers else None)
-        for link in by_question(pairs)
-    ]
-    return {"name": name, "pairs": drawn, "recipes": recipes and html(recipes), "tables": tables}
+    shown = []
+    for summary in (summary for summary in contents.linked if contents.links[summary.space]):
+        name, pairs, beside = summary.space, contents.links[summary.space], recipes.get(summary.space)
+        tables = [f"data/{table}-{slug(name)}.csv" for table in ("links", "recipes")]
+        for place, table in zip(tables, (correlation_table(pairs, name), beside or Table()), strict=True):
+            site.table(place, table_records(table))
+        scatters = (
+            (link, link_scatter(contents, summary, link) if link.observers else None) for link in by_question(pairs)
+        )
+        drawn = [(link, one and put(site, one, inline=bool(link.question))) for link, one in scatters]
+        shown.append({"name": name, "pairs": drawn, "recipes": beside and html(beside), "tables": tables})
+    if shown:
+        words = {"caution": CAUTION, "verdict": link_result, "told": correlation_text}
+        site.page("links.html", "links.html", title="Links", spaces_=shown, **words)
 
 
 def measures_page(site: Site, contents: Contents) -> None:

@@ -37,8 +37,6 @@ from benchmark.store import IMPORTED, ObserverRow, Outcome, ScoreRow, StimuliNot
 
 ABSENT = -1
 NATURAL = "natural"
-#: Images of a role on its page: those on which the groups differ most.
-MOST = 120
 ONE_PERSON, SIMULATED, NETWORKS = ("human",), ("simulated",), ("network", "published")
 #: What a method says of its own data: "wilson, clustered (160 shapes x 48 textures)".
 PARENTHESIS = re.compile(r" \(.*\)")
@@ -203,25 +201,6 @@ def of_truth(table: Trials) -> NDArray[np.float32]:
     if held is None or held.shape != (n, len(categories)):
         return np.full(n, np.nan, dtype=np.float32)
     return np.asarray(held[np.arange(n), truth], dtype=np.float32)
-
-
-def common_answers(answers: ImageAnswers, image: int, members: NDArray[np.bool_]) -> list[tuple[str, int]]:
-    """Return the three most frequent answers of a group to an image, with how many gave them."""
-    counts = Counter(code for code in answers.code[members, image].tolist() if code != ABSENT)
-    order = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return [(answers.words[code], count) for code, count in order[:3]]
-
-
-def most_apart(answers: ImageAnswers, most: int = MOST) -> list[int]:
-    """Return the images by how far people are ahead of networks, both ends; without people the hardest ones."""
-    human, _ = answers.share(answers.crowd[0])
-    machine, _ = answers.share(answers.group(NETWORKS))
-    gap = human - machine
-    if np.isnan(gap).all():
-        gap = -np.nan_to_num(machine, nan=1.0)
-    order: list[int] = np.argsort(-np.nan_to_num(gap, nan=0.0), kind="stable").tolist()
-    first = most * 2 // 3
-    return order if len(order) <= most else [*order[:first], *order[first - most :]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -96,15 +96,6 @@ def _figures(contents: Contents) -> Iterator[tuple[str, Figure]]:
             yield from ((suite.name, one) for one in agreement_figures(declared, contents.answers, contents.own))
 
 
-def drawn_by_suite(site: Site, contents: Contents) -> dict[str, list[PlacedFigure]]:
-    """Write every figure except links and training runs into the report, by suite."""
-    by_suite: dict[str, list[PlacedFigure]] = {}
-    for suite, figure in every_figure(contents):
-        if suite not in (LINKS, TRAINING):
-            by_suite.setdefault(suite, []).append(put(site, figure))
-    return by_suite
-
-
 def plot(
     figure: Annotated[str | None, Option("Draw this figure. Without a name, the figures are listed.")] = None,
     *,
@@ -123,21 +114,21 @@ def plot(
             raise unknown_name("figure", figure, names, "`bench plot` without a name lists them.")
         who = some_of(sorted(contents.own), 3)
         raise BenchError(f"'{figure}' has no number of {who}: leave out -m, or choose others.")
-    return [_of_chosen(known, suite, every, contents) if models else known for suite, known in found]
-
-
-def _of_chosen(figure: Figure, suite: str, every: Contents, chosen: Contents) -> Figure:
-    """Let the caption say which chosen networks are not drawn, and whether stimuli differ from the figure of all."""
-    drawn = {record.get(name) for record in figure.records for name in ("observer", "a", "b")}
-    absent = sorted(chosen.own - drawn)
-    usual, shown = ({(board.suite, board.space): board for board in reversed(c.boards)} for c in (every, chosen))
-    moved = [
-        f"Of all networks: {'; '.join(usual[place].sets.values())}."
-        for place, board in shown.items()
-        if place[0] == suite and slug(place[1]) in figure.name and board.digests != usual[place].digests
-    ]
-    told = [f"Not drawn: {some_of(absent, 3)}."] if absent else []
-    return replace(figure, caption=" ".join([figure.caption, *moved, *told]))
+    if not models:
+        return [known for _, known in found]
+    usual, shown = ({(board.suite, board.space): board for board in reversed(c.boards)} for c in (every, contents))
+    drawn = []
+    for suite, known in found:  # captions say which networks are missing, and whose stimuli differ from all networks'
+        inside = {record.get(name) for record in known.records for name in ("observer", "a", "b")}
+        absent = sorted(contents.own - inside)
+        notes = [
+            f"Of all networks: {'; '.join(usual[place].sets.values())}."
+            for place, board in shown.items()
+            if place[0] == suite and slug(place[1]) in known.name and board.digests != usual[place].digests
+        ]
+        notes += [f"Not drawn: {some_of(absent, 3)}."] if absent else []
+        drawn.append(replace(known, caption=" ".join([known.caption, *notes])))
+    return drawn
 
 
 def overview(contents: Contents, summary: Summary) -> Figure | None:

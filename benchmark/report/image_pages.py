@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,18 +14,12 @@ from numpy.typing import NDArray
 from benchmark.contracts import Stimuli
 from benchmark.display import printable
 from benchmark.failures import BenchError
-from benchmark.report.contents import (
-    NETWORKS,
-    ONE_PERSON,
-    SIMULATED,
-    Contents,
-    ImageAnswers,
-    common_answers,
-    most_apart,
-)
+from benchmark.report.contents import ABSENT, NETWORKS, ONE_PERSON, SIMULATED, Contents, ImageAnswers
 from benchmark.report.writing import Site, slug
 from benchmark.store import ObserverRow
 
+#: Images of a role on its page: those on which the groups differ most.
+MOST = 120
 #: Longest side of a small picture in pixels.
 SIDE = 64
 #: Licences under which a small copy may be shown with its source named.
@@ -178,6 +173,18 @@ def _sheet(site: Site, answers: ImageAnswers, pictures: Pictures) -> dict[str, A
     }
 
 
+def most_apart(answers: ImageAnswers, most: int = MOST) -> list[int]:
+    """Return the images by how far people are ahead of networks, both ends; without people the hardest ones."""
+    human, _ = answers.share(answers.crowd[0])
+    machine, _ = answers.share(answers.group(NETWORKS))
+    gap = human - machine
+    if np.isnan(gap).all():
+        gap = -np.nan_to_num(machine, nan=1.0)
+    order: list[int] = np.argsort(-np.nan_to_num(gap, nan=0.0), kind="stable").tolist()
+    first = most * 2 // 3
+    return order if len(order) <= most else [*order[:first], *order[first - most :]]
+
+
 def _gap(record: Mapping[str, Any], who: str) -> float | None:
     theirs, ours = record[f"{who}_right"], record["networks_right"]
     return None if theirs is None or ours is None else float(theirs - ours)
@@ -193,6 +200,7 @@ def image_records(answers: ImageAnswers) -> Iterator[dict[str, Any]]:
             record |= {f"{name}_right": float(right[i]) if n[i] else None, name: int(n[i])}
         record["people_minus_networks"] = _gap(record, "people")
         for name, members in groups.items():
-            words = common_answers(answers, i, members)
-            record[f"{name}_answers"] = ", ".join(f"{word} {count}" for word, count in words)
+            counts = Counter(code for code in answers.code[members, i].tolist() if code != ABSENT)
+            most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:3]
+            record[f"{name}_answers"] = ", ".join(f"{answers.words[code]} {count}" for code, count in most)
         yield record

@@ -22,7 +22,7 @@ from benchmark.leaderboard.recipe_effects import recipe_table
 from benchmark.leaderboard.verdict import OF_MACHINE
 from benchmark.report.board_pages import leaderboard_page, links_page, measures_page, suite_pages, training_page
 from benchmark.report.contents import OWN, Contents, featured, read_contents
-from benchmark.report.figures import drawn_by_suite, forest, put
+from benchmark.report.figures import LINKS, TRAINING, PlacedFigure, every_figure, forest, put
 from benchmark.report.image_pages import Pictures, stimulus_pages
 from benchmark.report.observer_pages import observer_pages
 from benchmark.report.single_page import one_page
@@ -40,6 +40,7 @@ SPACES = {
 }
 STANDARD = "standard"
 FOLDER = Path("report")
+Pair = tuple[Compared, Sequence[DiscordantTrial]]  # tests of two observers, images that only one of them gets right
 #: Images of a metric that a pair's page lists; the CSV has all.
 MOST = 24
 
@@ -52,18 +53,22 @@ def build(
     shared: Mapping[str, Any] = MappingProxyType({}),
 ) -> Site:
     """Write the report into a folder. wanted: pairs to compare (none: one a space); shared: context of every page."""
-    contents = read_contents(settings)
-    compared = []
+    contents, leaderboard = read_contents(settings), api.Selection(settings.db)
+    compared: list[Pair] = []
     for a, b in wanted or usual(contents):
         try:
-            compared.append(compared_pair(a, b, settings.db))
+            tests = api.compare(leaderboard, a, b)
+            compared.append((tests, [] if "people" in (a, b) else api.discordant(leaderboard, tests.a, tests.b)))
         except BenchError:
             if wanted:
                 raise  # else nobody asked for this pair: the two have nothing in common
     context = {**_shared(contents), **shared}
     context["menu"] = [*context["menu"], *shared.get("more", ())]
     site = open_site(settings, folder, context)
-    figures, pictures = drawn_by_suite(site, contents), Pictures(site)
+    pictures, figures = Pictures(site), defaultdict[str, list[PlacedFigure]](list)
+    for suite, figure in every_figure(contents):
+        if suite not in (LINKS, TRAINING):
+            figures[suite].append(put(site, figure))
     leaderboard_page(site, contents)
     suite_pages(site, contents, figures)
     links, partners = [], defaultdict[str, dict[str, str]](dict)
@@ -74,7 +79,7 @@ def build(
     # On a shared board nobody checks the input of a network, or runs a suite into its database.
     observer_pages(site, contents, pictures, partners, _verdicts(contents, settings.db, OF_MACHINE if shared else ()))
     site.page("compare.html", "compare_index.html", title="Compare", links=links)
-    recipes = {samples[0].space: recipe_table(samples) for samples in api.recipes(api.Selection(settings.db))}
+    recipes = {samples[0].space: recipe_table(samples) for samples in api.recipes(leaderboard)}
     links_page(site, contents, recipes)
     measures_page(site, contents)
     training_page(site, contents)
@@ -145,16 +150,6 @@ def _shared(contents: Contents) -> dict[str, Any]:
         "version": __version__,
         "spaces": SPACES,
     }
-
-
-Pair = tuple[Compared, Sequence[DiscordantTrial]]
-
-
-def compared_pair(a: str, b: str, db: str) -> Pair:
-    """Return the paired tests of two observers, and the images that only one of them answers correctly."""
-    leaderboard = api.Selection(db)
-    tests = api.compare(leaderboard, a, b)
-    return tests, [] if "people" in (a, b) else api.discordant(leaderboard, tests.a, tests.b)
 
 
 def usual(contents: Contents) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """The figures that a suite declares (`SuiteFigure`), drawn for its boards. Nothing here knows a suite by its name."""
 
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -23,19 +24,7 @@ from benchmark.report.contents import (
     featured,
     people_among,
 )
-from benchmark.report.drawing import (
-    GROUPS,
-    INK,
-    PEOPLE,
-    QUIET,
-    Figure,
-    Records,
-    Spec,
-    interval_ends,
-    look,
-    marks,
-    quantity_axis,
-)
+from benchmark.report.drawing import PEOPLE, Figure, Records, Spec, look, marks, quantity_axis
 from benchmark.report.writing import slug
 from benchmark.stats.agreement import attainable, pairwise
 from benchmark.store import ScoreRow
@@ -180,14 +169,15 @@ def _told(scene: FigureBoard, declared: SuiteFigure, made: Marks, rows: Sequence
 def _people_means(
     scene: FigureBoard, declared: SuiteFigure, held: Mapping[str, Sequence[tuple[dict[str, str], ScoreRow]]]
 ) -> tuple[PeopleScore | None, list[tuple[dict[str, str], Cell]]]:
+    """Return people in the last condition, and (groups of a condition, mean) of each."""
     known = (each for suite in scene.contents.suites if suite.name == scene.board.suite for each in suite.metrics)
     bounds = next((each.bounds for each in known if each.name == declared.metrics[0]), (0.0, 1.0))
-    conditions: dict[str, tuple[dict[str, str], list[tuple[str, str, Cell]]]] = {}
-    answered = ((person, one) for person in scene.people for one in held.get(person, ()))
-    for name, (words, row) in answered:
-        cells = conditions.setdefault(row.condition, (words, []))[1]
-        cells.append((name, scene.contents.observers[name].kind, cell_of(row)))
-    found = [(words, people_among(cells, bounds, pooled=False)) for words, cells in conditions.values()]
+    answered = [(words, row) for person in scene.people for words, row in held.get(person, ())]
+    conditions = defaultdict[str, list[tuple[str, str, Cell]]](list)
+    for _, row in answered:
+        conditions[row.condition].append((row.observer, row.kind, cell_of(row)))
+    groups = {row.condition: words for words, row in reversed(answered)}
+    found = [(groups[at], people_among(cells, bounds, pooled=False)) for at, cells in conditions.items()]
     return (found[-1][1] if found else None), [(words, who.cell) for words, who in found if who]
 
 
@@ -218,10 +208,10 @@ def _curve(scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int) -
         "value", drawing.wrapped(made.titles[1], height), domain=[min(0, drawing.round_ends([*ends, 1])[0]), 1]
     )
     hue, form = look("observer", names, width, scene.hues)
-    at, between = {"x": x, "y": y, "color": hue}, interval_ends("y", x, y)
+    at, between = {"x": x, "y": y, "color": hue}, drawing.interval_ends("y", x, y)
     layers = [
         *drawing.guides("y", declared.line[0] if declared.line else None),
-        marks("area", between, only=f"datum.observer === '{PEOPLE}'", opacity=0.16, color=INK),
+        marks("area", between, only=f"datum.observer === '{PEOPLE}'", opacity=0.16, color=drawing.INK),
         marks("rule", {**between, "color": hue}, only=f"datum.observer !== '{PEOPLE}'", strokeOpacity=0.45),
         marks("line", at, strokeWidth=1.5),
         drawing.points(30, **at, shape=form),
@@ -295,7 +285,7 @@ def _path(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
         line = {"x": x, "y": y, "order": {"field": along, "type": "quantitative"}}
         size = {"condition": {"test": f"datum['{along}'] === 0", "value": 90}, "value": 25}
         layers = [
-            marks("line", line, of=outer, color=QUIET, strokeWidth=2),
+            marks("line", line, of=outer, color=drawing.QUIET, strokeWidth=2),
             marks("line", {**line, "color": hue}, strokeWidth=1.5),
             marks("point", {"x": x, "y": y, "color": hue, "shape": form, "size": size}, filled=True, opacity=1),
         ]
@@ -406,7 +396,7 @@ def _whole(answers: ImageAnswers, kinds: Sequence[str]) -> list[str]:
 def row_records(rows: Sequence[Row], columns: Sequence[Column]) -> list[dict[str, Any]]:
     """Return the numbers of rows as marks, one for each of these columns in which a row has a value."""
     return [
-        {"observer": row.observer, "group": GROUPS[_GROUP.get(row.kind, 6)], "metric": column.title}
+        {"observer": row.observer, "group": drawing.GROUPS[_GROUP.get(row.kind, 6)], "metric": column.title}
         | dict(zip(VALUES, cell[:4], strict=True))
         for row in rows
         for column in columns

@@ -12,9 +12,9 @@ from benchmark.failures import BenchError, UnknownName
 from benchmark.leaderboard.board_model import Cell, Row
 from benchmark.plugins import SuiteShelf
 from benchmark.report import drawing, figures
-from benchmark.report.contents import ABSENT, ImageAnswers, family_or_kind, most_apart, of_truth, read_contents
+from benchmark.report.contents import ABSENT, ImageAnswers, family_or_kind, of_truth, read_contents
 from benchmark.report.figures import every_figure, plot
-from benchmark.report.image_pages import Pictures, image_records
+from benchmark.report.image_pages import Pictures, image_records, most_apart
 from benchmark.report.observer_pages import confusions, differing_images
 from benchmark.report.site import _shared, build, pair_page, usual
 from benchmark.report.writing import Site
