@@ -16,6 +16,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+
+from benchmark.variables import set_default
+
+set_default("OMP_WAIT_POLICY")  # as `bench` does before torch is loaded: threads that wait sleep
 import torch
 from ratios import by_turns, cpu, needs, ratio
 
