@@ -228,12 +228,6 @@ def _local(tensor: Tensor) -> Tensor:
     return own
 
 
-def _tails(name: str) -> Iterator[tuple[str, str]]:
-    """Yield ("", "a.b.c"), ("a.", "b.c"), ("a.b.", "c") of "a.b.c"."""
-    for end in (0, *(dot.end() for dot in re.finditer(r"\.", name))):
-        yield name[:end], name[end:]
-
-
 def _respelled(state: State, expected: Tensors) -> State:
     """Return the state under plain names: without torch's wrappers, with the dots that LitEma removes."""
     wrapper = re.compile("(?!)") if any(map(_WRAPPED.search, expected)) else _WRAPPED
@@ -248,10 +242,10 @@ def _respelled(state: State, expected: Tensors) -> State:
 def _sets_in(path: str, state: State, expected: Tensors) -> Iterator[WeightSet]:
     """Yield the set of every prefix under which names of the network are found; the empty prefix among them."""
     state = _respelled(state, expected)
-    names: Counter[str] = Counter()
-    shapes: Counter[str] = Counter()
+    names, shapes = Counter[str](), Counter[str]()
     for name, tensor in state.items():
-        for prefix, tail in _tails(name):
+        for end in (0, *(dot.end() for dot in re.finditer(r"\.", name))):  # "", "a.b.c"; "a.", "b.c"; "a.b.", "c"
+            prefix, tail = name[:end], name[end:]
             if tail in expected and not tail.endswith("num_batches_tracked"):
                 names[prefix] += 1
                 shapes[prefix] += tensor.shape == expected[tail].shape

@@ -3,7 +3,7 @@
 import copy
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Literal, TypeVar, cast
 
@@ -32,21 +32,16 @@ def named_outputs(output: Any, name: str = "", depth: int = 0) -> Iterator[tuple
     """Yield every tensor of an output with its name: "logits", "1", "aux.logits"; "" for a bare tensor."""
     if isinstance(output, Tensor):
         yield name, output
-    elif depth < _DEPTH:
-        for part, value in _parts(output):
-            yield from named_outputs(value, f"{name}.{part}" if name else str(part), depth + 1)
-
-
-def _parts(output: Any) -> Iterable[tuple[Any, Any]]:
+        return
+    parts: Iterable[tuple[Any, Any]] = ()
     if isinstance(output, Mapping):  # transformers' output objects, too
-        return output.items()
-    if isinstance(output, tuple) and hasattr(output, "_fields"):
-        return zip(output._fields, output, strict=True)
-    if isinstance(output, list | tuple):
-        return enumerate(output)
-    if is_dataclass(output):
-        return [(field.name, getattr(output, field.name)) for field in fields(output)]
-    return () if isinstance(output, type | nn.Module) else getattr(output, "__dict__", {}).items()
+        parts = output.items()
+    elif isinstance(output, list | tuple):
+        parts = zip(getattr(output, "_fields", range(len(output))), output, strict=True)
+    elif not isinstance(output, type | nn.Module):
+        parts = getattr(output, "__dict__", {}).items()
+    for part, value in parts if depth < _DEPTH else ():
+        yield from named_outputs(value, f"{name}.{part}" if name else str(part), depth + 1)
 
 
 def logits_in(output: Any, shape: tuple[int, int], chosen: str | None = None, *, space: str = "its labels") -> Tensor:
@@ -174,10 +169,12 @@ def centre_crop(pixels: NDArray[Plane], side: int, margin: Margin = "nearest") -
     return pixels[top : top + side, left : left + side]
 
 
-def _presented(
-    plane: NDArray[Plane], how: Preprocess, presentation: Presentation, interpolation: Interpolation
+def presented(
+    plane: NDArray[Plane], how: Preprocess, presentation: Presentation, interpolation: Interpolation | None = None
 ) -> NDArray[Plane]:
-    """Present an image or its mask: by the card's resizing and crop, by those to 224 px, or unchanged."""
+    """Present an image or its mask: by the card's resizing and crop, by those to 224 px, or unchanged. interpolation:
+    of a mask, otherwise the presentation's or the card's."""
+    interpolation = interpolation or CROPS_224.get(presentation, how.interpolation)
     if presentation == "square224":
         return _resized(plane, (224, 224), interpolation)
     if presentation in CROPS_224:
@@ -203,38 +200,17 @@ def _presented(
     return centre_crop(whole, how.size, how.margin)
 
 
-def present(
-    images: Sequence[Pixels], preprocess: Preprocess, presentation: Presentation, each: Each = map
-) -> list[Pixels]:
-    """Bring images [h, w, 3] to one size by the rules of the presentation. each: as `map`, by several threads.
-    Whole images of different sizes are all brought to the card's size, as they cannot be stacked, unless the network's
-    own transform makes its input."""
-    if presentation != "whole":
-        interpolation = CROPS_224.get(presentation, preprocess.interpolation)
-        return list(each(lambda image: _presented(image, preprocess, presentation, interpolation), images))
-    square = (preprocess.size, preprocess.size)
-    sizes = {image.shape[:2] for image in images}
-    fits = len(sizes) == 1 and (not preprocess.fixed_size or sizes == {square})
-    if fits or preprocess.resize_mode == "own":
-        return list(images)
-    return list(each(lambda image: _resized(image, square, "bicubic"), images))
-
-
-def present_plane(plane: NDArray[Any], preprocess: Preprocess, presentation: Presentation) -> NDArray[Any]:
-    """Return a mask or graded map [h, w] of an image by the geometry of the network's input. A bool mask uses the
-    nearest neighbour. Numbers become float32, always by the bilinear filter, so that no value leaves their range."""
-    how, flags = preprocess, plane.dtype == np.bool_
-    whole: NDArray[Any] = plane.astype(np.uint8 if flags else np.float32)
-    shown = _presented(whole, how, presentation, "nearest" if flags else "bilinear")
-    shown = shown.astype(np.bool_) if flags else shown
-    return resized_plane(shown, (how.size, how.size)) if how.fixed_size else shown
-
-
-def resized_plane(plane: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """Return a mask or graded map [h, w] at another size (height, width), as `present_plane` resizes it."""
-    if plane.dtype == np.bool_:
-        return _resized(plane.astype(np.uint8), (size[1], size[0]), "nearest").astype(np.bool_)
-    return _resized(plane, (size[1], size[0]), "bilinear")
+def present_plane(
+    plane: NDArray[Any], how: Preprocess, presentation: Presentation, size: tuple[int, int]
+) -> NDArray[Any]:
+    """Return a mask or graded map [h, w] of an image by the geometry of the network's input of `size` (height, width).
+    A bool mask uses the nearest neighbour. Numbers become float32, always by the bilinear filter, so that no value
+    leaves their range."""
+    flags = plane.dtype == np.bool_
+    interpolation: Interpolation = "nearest" if flags else "bilinear"
+    numbers: NDArray[Any] = plane.astype(np.uint8 if flags else np.float32)
+    shown = _resized(presented(numbers, how, presentation, interpolation), (size[1], size[0]), interpolation)
+    return shown.astype(np.bool_) if flags else shown
 
 
 @dataclass(kw_only=True)
@@ -267,10 +243,16 @@ class LoadedModel:
         return digest_data({**parts, **chosen, "arch": arch, "kwargs": kwargs, "code": self.code})
 
     def present(self, images: Sequence[Pixels], presentation: Presentation, each: Each = map) -> Shown:
-        """Map images [h, w, 3] uint8 -> [n, 3, h', w'] uint8 on the CPU, by the presentation's geometry. A transform of
-        its own that is shown different sizes gives a list of single ones. The memory is laid out channels-last, as the
-        pixels were."""
-        shown = present(images, self.preprocess, presentation, each)
+        """Map images [h, w, 3] uint8 -> [n, 3, h', w'] uint8 on the CPU, by the presentation's geometry, laid out
+        channels-last as the pixels were. Whole images of different sizes are all brought to the card's size, as they
+        cannot be stacked; a transform of the network's own gets a list of single ones. `each` is as `map`, by several
+        threads."""
+        how, shown = self.preprocess, list(images)
+        square, sizes = (how.size, how.size), {image.shape[:2] for image in images}
+        if presentation != "whole":
+            shown = [*each(lambda image: presented(image, how, presentation), images)]
+        elif how.resize_mode != "own" and (len(sizes) > 1 or (how.fixed_size and sizes != {square})):
+            shown = [*each(lambda image: _resized(image, square, "bicubic"), images)]
         if len({image.shape for image in shown}) > 1:
             return [torch.from_numpy(image)[None].permute(0, 3, 1, 2) for image in shown]
         return torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2)

@@ -21,7 +21,7 @@ from registry.cards import IMAGENET_MEAN, IMAGENET_STD, Interpolation, ModelCard
 from registry.determinism_checks import Check
 from registry.documents import field_problems, own_table, read_json
 from registry.files import is_file
-from registry.model import Given, Pixels, Transform, network_input, present
+from registry.model import Given, Pixels, Transform, network_input, presented
 from registry.user_errors import CardError, WeightsError, foreign, shown
 
 # Robustness, RobustBench, MMPretrain, detectron2 and many scripts save mean and deviation of the input beside the
@@ -456,7 +456,7 @@ def pixel_differences(images: Sequence[Pixels], fed: Sequence[Given], how: Prepr
     """Yield how far pixels [h, w, 3] in [0,1], `fed` to a network, are from a card's; infinity for another shape."""
     for image, given in zip(images, fed, strict=True):
         theirs = np.moveaxis(np.asarray(given, dtype=np.float64), 0, -1) if isinstance(given, Tensor) else np.empty(0)
-        shown = present([image], how, "card")[0][..., :: -1 if how.channels == "bgr" else 1]
+        shown = presented(image, how, "card")[..., :: -1 if how.channels == "bgr" else 1]
         ours = (shown / 255 * how.scale - how.mean) / how.std
         yield np.abs(ours - theirs) * how.std / how.scale if ours.shape == theirs.shape else np.full(1, np.inf)
 

@@ -17,7 +17,7 @@ from benchmark.stimuli.datasets import seeds_of
 from benchmark.stimuli.image_names import NO_ANSWER
 from registry.determinism_checks import distance
 from registry.labels import Grouping, decide
-from registry.model import Shown, present_plane, resized_plane
+from registry.model import Shown, present_plane
 from registry.simulated import IdealObserver
 from registry.user_errors import some_of
 
@@ -177,13 +177,12 @@ class NetworkView(_ChunkOfStimuli):
 
     def _plane(self, name: str, lacking: str, position: int) -> NDArray[Any]:
         read, preprocess = getattr(self.block.stimuli, name), self.feed.model.preprocess
-        size = (preprocess.size,) * 2 if preprocess.fixed_size else tuple(map(int, self.pixels[0].shape[-2:]))
+        height, width = (preprocess.size,) * 2 if preprocess.fixed_size else self.pixels[0].shape[-2:]
         if read is None and lacking:
             raise MissingStimuli(f"'{self.block.stimuli.name}' has no {lacking}")
         if read is None:
-            return np.zeros(size, dtype=np.bool_)
-        plane = present_plane(read(position), preprocess, self.block.presentation)
-        return plane if plane.shape == size else resized_plane(plane, (size[0], size[1]))
+            return np.zeros((height, width), dtype=np.bool_)
+        return present_plane(read(position), preprocess, self.block.presentation, (height, width))
 
     def _input(self, part: slice | torch.Tensor) -> torch.Tensor:
         shown = self.pixels[part]

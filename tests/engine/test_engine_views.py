@@ -15,7 +15,7 @@ from benchmark.engine.device_choice import make_policy
 from benchmark.engine.devices import numerics
 from benchmark.engine.model_view import NetworkView
 from registry.labels import label_space
-from registry.model import LoadedModel, present
+from registry.model import LoadedModel, presented
 
 
 def view(batch, presentation="whole", preprocess=HALF, pixels=None, **changes):
@@ -89,7 +89,7 @@ def test_a_mask_lies_on_the_photograph_that_is_painted_from_it(height, width, pr
     image = np.repeat((mask * 255).astype(np.uint8)[:, :, None], 3, axis=2)
     how = HALF.model_copy(update={"size": 224, "resize": 256, "interpolation": "bilinear"})
     seen = view(4, presentation, how, decode=lambda i: image, mask=lambda i: mask)
-    bright, shown = present([image], how, presentation)[0][:, :, 0], seen.mask(3)
+    bright, shown = presented(image, how, presentation)[:, :, 0], seen.mask(3)
     other = replace(seen, block=replace(seen.block, stimuli=replace(seen.block.stimuli, mask=lambda i: ~mask)))
     assert np.array_equal(other.mask(3), ~shown)  # by another suite, beside it
     assert shown.shape == bright.shape == (224, 224)

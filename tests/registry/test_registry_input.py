@@ -15,7 +15,7 @@ from registry.cards import ModelCard, Preprocess, read_cards
 from registry.checkpoints import read_weights
 from registry.files import Caches, WeightSources, digest_data, digest_state
 from registry.loading import load_network
-from registry.model import LoadedModel, present, present_plane
+from registry.model import LoadedModel, present_plane, presented
 from registry.preprocessing import UNSTATED, StatedInput, settled_input, stated_by_training, stated_input
 from registry.register import register
 from registry.user_errors import CardError, WeightsError
@@ -36,13 +36,13 @@ def test_resize_modes_are_those_of_timm(shape, mode, timms):
         normalize=False,
     )(Image.fromarray(pixels))  # fmt: skip
     how = Preprocess(size=32, resize=40, interpolation="bicubic", resize_mode=mode, fill=(51, 102, 153))
-    (shown,) = present([pixels], how, "card")
+    shown = presented(pixels, how, "card")
     assert np.array_equal(shown, expected.permute(1, 2, 0).numpy())
 
 
 def test_a_mask_follows_and_the_filled_rest_is_no_object():
     how = Preprocess(size=32, resize=32, resize_mode="longest", fill=(255, 255, 255))
-    mask = present_plane(np.ones((16, 32), dtype=bool), how, "card")
+    mask = present_plane(np.ones((16, 32), dtype=bool), how, "card", (32, 32))
     assert mask.shape == (32, 32) and mask[8:24].all() and not mask[:8].any() and not mask[24:].any()
 
 

@@ -16,7 +16,7 @@ from torchvision import transforms
 from registry.cards import ModelCard, Preprocess
 from registry.files import digest_state
 from registry.labels import label_space
-from registry.model import LoadedModel, fold_batch_norm, present, present_plane
+from registry.model import LoadedModel, fold_batch_norm, present_plane, presented
 
 ANY = Preprocess(size=224, resize=256, interpolation="bicubic")
 FIXED = ANY.model_copy(update={"fixed_size": True})
@@ -50,11 +50,12 @@ def test_caffe_preprocessing(model):
 
 def test_whole_images_are_resized_only_where_they_must_be():
     square, other = image(224, 224), image(100, 150)
-    assert present([square], FIXED, "whole")[0] is square and present([other, other], ANY, "whole")[0] is other
     resized = np.asarray(Image.fromarray(other).resize((224, 224), Image.Resampling.BICUBIC))
-    assert np.array_equal(present([other], FIXED, "whole")[0], resized)
-    mixed = present([square, other], ANY, "whole")
-    assert mixed[0] is square and np.array_equal(mixed[1], resized)
+    for how, images, expected in (
+        (FIXED, [square], [square]), (ANY, [other, other], [other, other]), (FIXED, [other], [resized]),
+        (ANY, [square, other], [square, resized]),
+    ):  # fmt: skip
+        assert np.array_equal(network(how).present(images, "whole").permute(0, 2, 3, 1), np.stack(expected))
 
 
 @pytest.mark.slow
@@ -65,21 +66,22 @@ def test_cards_crop_as_torchvision_does(height, width, how):
     for presentation, (resize, crop, mode) in peers.items():
         resized = transforms.Resize(resize, transforms.InterpolationMode(mode))(Image.fromarray(pixels))
         expected = np.asarray(transforms.CenterCrop(crop)(resized))
-        assert np.array_equal(present([pixels], card, presentation)[0], expected)
+        assert np.array_equal(presented(pixels, card, presentation), expected)
 
 
-def fit(batch, preprocess):
+def network(preprocess):
     card = ModelCard(name="net", source="file", arch="net", preprocess=preprocess)
-    return LoadedModel(card=card, module=torch.nn.Identity(), digest="", labels=label_space("world16")).fit(batch)
+    return LoadedModel(card=card, module=torch.nn.Identity(), digest="", labels=label_space("world16"))
 
 
 def test_fit_only_where_one_size_is_taken():
     batch = torch.rand(2, 3, 224, 224)
-    assert fit(batch, ANY) is batch and fit(batch, FIXED) is batch
-    small = fit(batch, Preprocess(size=64, resize=64, fixed_size=True))
+    assert network(ANY).fit(batch) is batch and network(FIXED).fit(batch) is batch
+    tiny = network(Preprocess(size=64, resize=64, fixed_size=True))
+    small = tiny.fit(batch)
     assert small.shape == (2, 3, 64, 64) and torch.allclose(small * 255, (small * 255).round(), atol=1e-4)
     pixels = torch.randint(0, 256, (1, 3, 224, 224)).float() / 255
-    ours = fit(pixels, Preprocess(size=64, resize=64, fixed_size=True))
+    ours = tiny.fit(pixels)
     peer = Image.fromarray((pixels[0] * 255).round().byte().permute(1, 2, 0).numpy())
     peer = np.asarray(peer.resize((64, 64), Image.Resampling.BILINEAR), dtype=float)
     assert np.abs(ours[0].permute(1, 2, 0).numpy() * 255 - peer).max() <= 1.01
@@ -93,10 +95,10 @@ def test_masks_follow_their_image(presentation, preprocess, size):
     height, width = size
     mask[height // 3 : height * 2 // 3, width // 4 : width // 2] = True
     pixels = np.repeat(mask[..., None], 3, axis=2).astype(np.uint8) * 255
-    shown = present([pixels], preprocess, presentation)[0]
+    shown = presented(pixels, preprocess, presentation)
     batch = torch.from_numpy(np.array(shown)).permute(2, 0, 1)[None].float() / 255
-    batch = fit(batch, preprocess)[0, 0].numpy()
-    found = present_plane(mask, preprocess, presentation)
+    batch = network(preprocess).fit(batch)[0, 0].numpy()
+    found = present_plane(mask, preprocess, presentation, batch.shape)
     assert (found.dtype, found.shape) == (np.bool_, batch.shape) and (found != (batch > 0.5)).mean() < 0.02
     clear = (batch < 0.02) | (batch > 0.98)
     assert (found == (batch > 0.5))[clear].mean() > 0.995
