@@ -3,7 +3,9 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from itertools import product
 from pathlib import Path
@@ -240,44 +242,39 @@ USUAL = {"interpolation": "bilinear", "mean": IMAGENET_MEAN, "std": IMAGENET_STD
 UNSTATED = "nothing states it: the field's usual evaluation"
 
 
-def _of_torchvision(name: str, side: int | None, *, own_weights: bool) -> StatedInput:
-    from torchvision import models
-
-    try:
-        kinds = models.get_model_weights(name)
-        inputs = {entry: _fields(entry.transforms()) for entry in kinds}
-    except (ValueError, AttributeError):  # no weights, or a detector's
-        return StatedInput()
-    fields, fixed = inputs[kinds["DEFAULT"]], name.startswith(("vit_", "maxvit"))
-    if own_weights:  # some architectures have later recipes for larger images
-        return _unstated(side or min(each["size"] for each in inputs.values()), fixed)
-    if side is not None:
-        fields |= {"size": side, "resize": round(fields["resize"] * side / fields["size"])}
-    where = f"torchvision's {kinds['DEFAULT']}, its default: the architecture's own configuration"
-    return StatedInput({**fields, "fixed_size": fixed}, where)
-
-
-def _unstated(size: int, fixed: bool) -> StatedInput:
-    return StatedInput({**USUAL, "size": size, "resize": round(size * 256 / 224), "fixed_size": fixed}, UNSTATED)
-
-
 def stated_input(arch: str, side: int | None = None, *, own_weights: bool = False) -> StatedInput:
-    """Return the input that an architecture's library states; no fields if it states none. `side` is in pixels, if the
-    network is built for another size. The library's default does not describe `own_weights` of the user, unless the
-    name has a tag (timm:NAME.TAG)."""
+    """Return the input that an architecture's library states; no fields if it states none. A network may be built for
+    another `side` in pixels. The library's default does not describe the user's `own_weights` unless the name has a tag
+    (timm:NAME.TAG)."""
     kind, name = split_arch(arch)
     require_known(arch)
     if kind == "torchvision":
-        return _of_torchvision(name, side, own_weights=own_weights)
-    config = import_module("timm.models").get_pretrained_cfg(name) if kind == "timm" else None
-    if config is None:
-        return StatedInput()
-    if own_weights and "." not in name:
-        return _unstated(side or config.input_size[-1], config.fixed_input_size)
-    why = "" if "." in name else ", its default: the architecture's own configuration"
-    sized = {"input_size": (3, side, side)} if side else {}
-    where = f"timm's pretrained tag {config.tag} of {name.partition('.')[0]}{why}" if config.tag else f"timm's {name}"
-    return StatedInput(pretrained_config({**config.to_dict(), **sized}, f"arch '{arch}'").fields(), where)
+        kinds: Any = import_module("torchvision.models")
+        try:
+            inputs = {str(entry): _fields(entry.transforms()) for entry in kinds.get_model_weights(name)}
+            default = str(kinds.get_model_weights(name)["DEFAULT"])
+        except (ValueError, AttributeError):  # no weights, or a detector's
+            return StatedInput()
+        fields, fixed = inputs[default], name.startswith(("vit_", "maxvit"))
+        smallest = min(each["size"] for each in inputs.values())  # some have later recipes for larger images
+        if side is not None:
+            fields |= {"size": side, "resize": round(fields["resize"] * side / fields["size"])}
+        where = f"torchvision's {default}, its default: the architecture's own configuration"
+    else:
+        config = import_module("timm.models").get_pretrained_cfg(name) if kind == "timm" else None
+        if config is None:
+            return StatedInput()
+        fixed, smallest = config.fixed_input_size, config.input_size[-1]
+        sized = {"input_size": (3, side, side)} if side else {}
+        fields = pretrained_config({**config.to_dict(), **sized}, f"arch '{arch}'").fields()
+        why = "" if "." in name else ", its default: the architecture's own configuration"
+        tag = f"timm's pretrained tag {config.tag} of {name.partition('.')[0]}{why}"
+        where = tag if config.tag else f"timm's {name}"
+    if own_weights and (kind == "torchvision" or "." not in name):
+        size = side or smallest
+        fields = {**USUAL, "size": size, "resize": round(size * 256 / 224)}
+        where = UNSTATED
+    return StatedInput({**fields, "fixed_size": fixed}, where)
 
 
 def pretrained_config(config: Mapping[str, Any], what: str) -> PretrainedConfig:
@@ -442,19 +439,21 @@ def _lines(arch: str, how: Preprocess, sources: Mapping[str, str], agreeing: str
 _ROUNDING = 1e-5
 
 
-def sample_images() -> list[Pixels]:
+@cache
+def sample_images() -> tuple[Pixels, ...]:
     """Return images of waves with odd and even sides, wider and higher, smaller and larger than usual inputs."""
     images = []
     for height, width in ((97, 150), (175, 97), (101, 102), (640, 501)):
         rows, columns = np.mgrid[:height, :width]
         waves = np.stack([np.sin(rows / 9 + columns / 13), np.cos(rows / 7 - columns / 17), columns / width], axis=2)
         images.append((127 + 120 * waves).astype(np.uint8))
-    return images
+    return tuple(images)
 
 
-def pixel_differences(images: Sequence[Pixels], fed: Sequence[Given], how: Preprocess) -> Iterator[NDArray[np.float64]]:
-    """Yield how far pixels [h, w, 3] in [0,1], `fed` to a network, are from a card's; infinity for another shape."""
-    for image, given in zip(images, fed, strict=True):
+def pixel_gaps(fed: Sequence[Given], how: Preprocess) -> Iterator[NDArray[np.float64]]:
+    """Yield how far pixels [h, w, 3] in [0,1], `fed` to a network of each of the `sample_images`, are from a card's;
+    infinity for another shape."""
+    for image, given in zip(sample_images(), fed, strict=True):
         theirs = np.moveaxis(np.asarray(given, dtype=np.float64), 0, -1) if isinstance(given, Tensor) else np.empty(0)
         shown = presented(image, how, "card")[..., :: -1 if how.channels == "bgr" else 1]
         ours = (shown / 255 * how.scale - how.mean) / how.std
@@ -463,61 +462,48 @@ def pixel_differences(images: Sequence[Pixels], fed: Sequence[Given], how: Prepr
 
 def read_transform(transform: Transform, where: str) -> StatedInput:
     """Return the fields of a card that feeds exactly what the transform does; otherwise of one whose network makes its
-    input itself (`resize_mode` "own"). where: who states it."""
-    images, fed = _fed(transform)
-    parts = _fields(transform)
+    input itself (`resize_mode` "own"). `where` is who states it."""
+    fed, plain = _fed(transform), {"mean": (0.0,) * 3, "std": (1.0,) * 3}
     for scale, channels in product((1.0, 255.0), ("rgb", "bgr")):
-        fields = {**parts, "scale": scale, "channels": channels}
-        try:
-            how = Preprocess.model_validate(fields)
-        except ValidationError:  # no size, a filter that cards do not have, a mean of another scale
-            continue
-        if _is_expressed(images, fed, how):
-            return StatedInput(fields, where)
+        fields = {**plain, **_fields(transform), "scale": scale, "channels": channels}
+        # no size, a filter that cards do not have, a mean of another scale
+        with suppress(ValidationError):
+            if _is_expressed(fed, Preprocess.model_validate(fields)):
+                return StatedInput(fields, where)
     shape = tuple(fed[-1].shape) if isinstance(fed[-1], Tensor) else ()
     side = min(max(shape[-2:]), 4096) if len(shape) == 3 else 224
-    plain = {"mean": (0.0,) * 3, "std": (1.0,) * 3, "fixed_size": False}
-    return StatedInput({**plain, "size": side, "resize": side, "resize_mode": "own"}, where)
+    return StatedInput({**plain, "fixed_size": False, "size": side, "resize": side, "resize_mode": "own"}, where)
 
 
-def _fed(transform: Transform) -> tuple[list[Pixels], list[Given]]:
-    images = sample_images()
-    return images, [network_input(transform, torch.from_numpy(image).permute(2, 0, 1)) for image in images]
+def _fed(transform: Transform) -> list[Given]:
+    return [network_input(transform, torch.from_numpy(image).permute(2, 0, 1)) for image in sample_images()]
 
 
-def _is_expressed(images: Sequence[Pixels], fed: Sequence[Given], how: Preprocess) -> bool:
-    return all(gap.max() <= _ROUNDING for gap in pixel_differences(images, fed, how))
+def _is_expressed(fed: Sequence[Given], how: Preprocess) -> bool:
+    return all(gap.max() <= _ROUNDING for gap in pixel_gaps(fed, how))
 
 
-def _fields(transform: Any) -> dict[str, Any]:
-    """Return the fields of a card that parts of a transform name; what is misread shows in the pixels."""
-    fields: dict[str, Any] = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
-    for part in _parts(transform):
-        kind, given = type(part).__name__, {**getattr(part, "__dict__", {})}
-        if "interpolation" in given:
-            chosen = given["interpolation"]
-            name = Image.Resampling(chosen).name if isinstance(chosen, int) else str(getattr(chosen, "value", chosen))
-            fields["interpolation"] = name.lower()
-        if "Resize" in kind and "size" in given:
-            sides = _sides(given["size"])
-            squash = {"resize_mode": "squash", "size": sides[0]} if len(sides) == 2 else {}
-            fields |= {"resize": sides[0], **squash}
-        elif "Crop" in kind and "size" in given:
-            fields["size"] = _sides(given["size"])[0]
-        elif "resize_size" in given:  # of torchvision's weights
-            fields |= {name: _sides(given[f"{key}_size"])[0] for name, key in (("resize", "resize"), ("size", "crop"))}
-        if "mean" in given and "std" in given:
-            fields |= {name: tuple(np.ravel(np.asarray(given[name], dtype=float)).tolist()) for name in ("mean", "std")}
-    return fields
-
-
-def _parts(transform: Any) -> Iterator[Any]:
-    inner = getattr(transform, "transforms", None)
+def _fields(part: Any) -> dict[str, Any]:
+    """Return the fields of a card that a transform or its parts name; what is misread shows in the pixels."""
+    inner = getattr(part, "transforms", None)
     if isinstance(inner, list | tuple | torch.nn.ModuleList):
-        for part in inner:
-            yield from _parts(part)
-    else:
-        yield transform
+        return {name: value for each in inner for name, value in _fields(each).items()}
+    kind, given, fields = type(part).__name__, {**getattr(part, "__dict__", {})}, dict[str, Any]()
+    if "interpolation" in given:
+        chosen = given["interpolation"]
+        name = Image.Resampling(chosen).name if isinstance(chosen, int) else str(getattr(chosen, "value", chosen))
+        fields["interpolation"] = name.lower()
+    if "Resize" in kind and "size" in given:
+        sides = _sides(given["size"])
+        squash = {"resize_mode": "squash", "size": sides[0]} if len(sides) == 2 else {}
+        fields |= {"resize": sides[0], **squash}
+    elif "Crop" in kind and "size" in given:
+        fields["size"] = _sides(given["size"])[0]
+    elif "resize_size" in given:  # of torchvision's weights
+        fields |= {name: _sides(given[f"{key}_size"])[0] for name, key in (("resize", "resize"), ("size", "crop"))}
+    if "mean" in given and "std" in given:
+        fields |= {name: tuple(np.ravel(np.asarray(given[name], dtype=float)).tolist()) for name in ("mean", "std")}
+    return fields
 
 
 def _sides(size: Any) -> list[int]:
@@ -529,7 +515,7 @@ def kept_transform(own: Transform | None, card: ModelCard) -> Transform | None:
     network's factory returns. Raises CardError if it feeds other pixels than the card says."""
     if card.own_transform and own is not None:
         return own
-    if own is not None and card.preprocess is not None and _is_expressed(*_fed(own), card.preprocess):
+    if own is not None and card.preprocess is not None and _is_expressed(_fed(own), card.preprocess):
         return None
     why = f"the transform that {card.arch} returns is not the one of its card"
     raise CardError(f"model '{card.name}': {why}. Restore it, or register the network again (`--replace`).")

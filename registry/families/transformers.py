@@ -19,7 +19,7 @@ from registry.families.family import Draft, library, quiet, repository_folder
 from registry.families.zero_shot import TOKENIZER, with_text_head, zero_shot
 from registry.files import WeightSources, digest_data, expanded, is_file, is_folder
 from registry.labels import labels_of_names, names_in_order
-from registry.preprocessing import StatedInput, pixel_differences, preprocess_of, sample_images
+from registry.preprocessing import StatedInput, pixel_gaps, preprocess_of, sample_images
 from registry.user_errors import CardError, Remedy, WeightsError, foreign, shown
 
 #: Where the settings of an image processor are: by themselves, or among those of the tokenizer that goes with it.
@@ -51,9 +51,8 @@ def stated_by_processor(folder: Path, config: Mapping[str, Any]) -> StatedInput:
 def require_same_pixels(processor: Callable[..., Mapping[str, Any]], how: Preprocess) -> None:
     """Raise ValueError if a processor feeds other pixels than a card would: its class may have a rule of its own.
     Its resizing in torch differs from Pillow's by a level here and there, which is let pass."""
-    images = sample_images()
-    fed = [torch.as_tensor(processor(images=image, return_tensors="pt")["pixel_values"][0]) for image in images]
-    if any(gap.mean() > 1 / 255 for gap in pixel_differences(images, fed, how)):
+    each = (processor(images=image, return_tensors="pt")["pixel_values"][0] for image in sample_images())
+    if any(gap.mean() > 1 / 255 for gap in pixel_gaps([*map(torch.as_tensor, each)], how)):
         raise ValueError(f"a card cannot express what {type(processor).__name__} does to an image")
 
 
