@@ -2,10 +2,10 @@
 determines all randomness. Template readers, below, simulate people."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -108,13 +108,17 @@ def normal(keys: Tensor, count: int, stream: int) -> Tensor:
 
 def mixed(z: Tensor) -> Tensor:
     """splitmix64 (Steele et al. 2014) on int64, which wraps as unsigned numbers do."""
-    z = z * _GOLDEN
+    return _finished(z * _GOLDEN)
+
+
+def _finished(z: Any) -> Any:
+    """Return the last steps of splitmix64 on int64 of torch or numpy."""
     z = (z ^ _shifted(z, 30)) * _FIRST
     z = (z ^ _shifted(z, 27)) * _SECOND
     return z ^ _shifted(z, 31)
 
 
-def _shifted(z: Tensor, bits: int) -> Tensor:
+def _shifted(z: Any, bits: int) -> Any:
     """Shifted right with zeros coming in, which `>>` on signed numbers does not do."""
     return (z >> bits) & ((1 << (64 - bits)) - 1)
 
@@ -125,17 +129,13 @@ def _unit(z: Tensor) -> Tensor:
 
 
 Seeds = NDArray[np.uint64]
-Labels = Mapping[str, NDArray[Any]]
-Indices = NDArray[np.int64]
 
 
 def splitmix64(seeds: Seeds, stream: int = 0) -> Seeds:
     """Return a well-mixed 64-bit number per seed (Steele et al. 2014); each `stream` gives another, all bijective."""
-    offset = np.uint64((_GOLDEN * (stream + 1)) % 2**64)
-    z = np.asarray(seeds, dtype=np.uint64) + offset
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(_FIRST % 2**64)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(_SECOND % 2**64)
-    return z ^ (z >> np.uint64(31))
+    z = np.asarray(seeds, dtype=np.uint64) + np.uint64((_GOLDEN * (stream + 1)) % 2**64)
+    mixed_seeds: Seeds = _finished(z.view(np.int64)).view(np.uint64)
+    return mixed_seeds
 
 
 def uniform(seeds: Seeds, stream: int = 0) -> NDArray[np.float64]:
@@ -143,56 +143,7 @@ def uniform(seeds: Seeds, stream: int = 0) -> NDArray[np.float64]:
     return (splitmix64(seeds, stream) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-class _Stimuli(NamedTuple):
-    """The input of an observer's rule: label columns, a seed for each image, the categories, the card's options."""
-
-    labels: Labels
-    seeds: Seeds
-    categories: tuple[str, ...]
-    options: Mapping[str, Any]
-
-    def read(self, column: str) -> Indices:
-        """Return the positions of a column's labels among the categories."""
-        place = {name: index for index, name in enumerate(self.categories)}
-        indices = [place.get(str(value), -1) for value in self.labels[column]]
-        if -1 in indices:
-            value = self.labels[column][indices.index(-1)]
-            raise LabelError(f"label '{value}' in column '{column}' is not one of the {len(place)} categories.")
-        return np.asarray(indices, dtype=np.int64)
-
-    def chance(self, stream: int) -> NDArray[np.float64]:
-        """Return a uniform number per stimulus by its seed; the option `seed` keeps two copies of an observer apart."""
-        salt = splitmix64(np.asarray([self.options.get("seed", 0)], dtype=np.uint64), 7)[0]
-        return uniform(self.seeds ^ np.uint64(salt), stream)
-
-    def guess(self, count: int) -> Indices:
-        """Return a uniform guess among `count`."""
-        return (self.chance(1) * count).astype(np.int64)
-
-
-def _shape(stimuli: _Stimuli) -> Indices:
-    if not {"shape", "category"} & set(stimuli.labels):
-        raise LabelError("the stimuli have neither a 'shape' nor a 'category' column.")
-    return stimuli.read("shape" if "shape" in stimuli.labels else "category")
-
-
-def _noisy(stimuli: _Stimuli) -> Indices:
-    truth, count = _shape(stimuli), len(stimuli.categories)
-    wrong = (truth + 1 + stimuli.guess(count - 1)) % count
-    return np.where(stimuli.chance(0) < float(stimuli.options.get("p", 0.75)), truth, wrong)
-
-
-_RULES: Mapping[str, Callable[[_Stimuli], Indices]] = {
-    "shape-reader": _shape,
-    "texture-reader": lambda stimuli: (
-        stimuli.read("texture") if "texture" in stimuli.labels else stimuli.guess(len(stimuli.categories))
-    ),
-    "uniform-guesser": lambda stimuli: stimuli.guess(len(stimuli.categories)),
-    "constant-responder": lambda stimuli: np.full(
-        len(stimuli.seeds), int(stimuli.options.get("answer", 0)) % len(stimuli.categories)
-    ),
-    "noisy-shape-reader": _noisy,
-}
+RULES = ("shape-reader", "texture-reader", "uniform-guesser", "constant-responder", "noisy-shape-reader")
 
 
 @dataclass(frozen=True)
@@ -202,8 +153,8 @@ class IdealObserver:
     card: ModelCard
 
     def __post_init__(self) -> None:
-        if self.card.arch not in _RULES:
-            raise unknown_name("ideal observer", self.card.arch, _RULES)
+        if self.card.arch not in RULES:
+            raise unknown_name("ideal observer", self.card.arch, RULES)
         chance = self.card.options.get("p", 0.75)
         if not isinstance(chance, int | float) or not 0 <= chance <= 1:
             raise CardError(f"card '{self.card.name}': option 'p': expected a probability, found {chance!r}.")
@@ -213,13 +164,31 @@ class IdealObserver:
         """Return the digest of the rule and its options: not the name."""
         return digest_data({"ideal": self.card.arch, "options": self.card.options})
 
-    def answer(self, labels: Labels, seeds: Seeds, categories: tuple[str, ...]) -> NDArray[np.float32]:
+    def answer(
+        self, labels: Mapping[str, NDArray[Any]], seeds: Seeds, categories: tuple[str, ...]
+    ) -> NDArray[np.float32]:
         """Return one-hot answers [n, categories] from label columns [n] and seeds [n]; each depends on its own
         trial alone. Raises LabelError if a label is not a category."""
-        stimuli = _Stimuli(
-            labels=labels, seeds=np.asarray(seeds, dtype=np.uint64), categories=categories, options=self.card.options
-        )
-        chosen = _RULES[self.card.arch](stimuli)
-        answers = np.zeros((len(chosen), len(categories)), dtype=np.float32)
+        rule, options, count = self.card.arch, self.card.options, len(categories)
+        # The option `seed` keeps two copies of an observer apart.
+        salt = splitmix64(np.asarray([options.get("seed", 0)], dtype=np.uint64), 7)[0]
+        salted = np.asarray(seeds, dtype=np.uint64) ^ salt
+        column = "texture" if rule == "texture-reader" else "shape" if "shape" in labels else "category"
+        if rule == "constant-responder":
+            chosen = np.full(len(salted), int(options.get("answer", 0)) % count)
+        elif rule == "uniform-guesser" or (column == "texture" and column not in labels):
+            chosen = (uniform(salted, 1) * count).astype(np.int64)
+        elif column not in labels:
+            raise LabelError("the stimuli have neither a 'shape' nor a 'category' column.")
+        else:
+            places = {name: index for index, name in enumerate(categories)}
+            chosen = np.asarray([places.get(str(value), -1) for value in labels[column]], dtype=np.int64)
+            if (chosen < 0).any():
+                value = labels[column][chosen.argmin()]
+                raise LabelError(f"label '{value}' in column '{column}' is not one of the {count} categories.")
+        if rule == "noisy-shape-reader":
+            wrong = (chosen + 1 + (uniform(salted, 1) * (count - 1)).astype(np.int64)) % count
+            chosen = np.where(uniform(salted) < float(options.get("p", 0.75)), chosen, wrong)
+        answers = np.zeros((len(chosen), count), dtype=np.float32)
         answers[np.arange(len(chosen)), chosen] = 1.0
         return answers
