@@ -10,43 +10,16 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from registry import files
 from registry.cards import ModelCard
-from registry.files import (
-    WeightSources,
-    digest_file,
-    expanded,
-    file_name,
-    is_file,
-    is_folder,
-    is_url,
-    locked,
-    public,
-    redacted,
-    write_whole,
-)
+from registry.files import WeightSources, digest_file, expanded, file_name, is_file, is_url
 from registry.user_errors import WeightsError, unknown_name
-
-
-@dataclass(frozen=True, kw_only=True)
-class TransferLimits:
-    """Limits of one request, redirects included."""
-
-    seconds: float = 6 * 3600
-    bytes: int = 64 * 2**30  # of the answer
-    silence: float = 60  # seconds without a byte
-
-    def require(self, began: float, received: int) -> None:
-        """Raise TransferError if a request has passed a limit."""
-        if received > self.bytes:
-            raise TransferError(f"more than {self.bytes} bytes: given up")
-        if time.monotonic() - began > self.seconds:
-            raise TransferError(f"timed out, not done after {self.seconds:g} s: given up")
 
 
 class TransferError(OSError):
@@ -57,53 +30,57 @@ def send_request(
     method: str,
     url: str,
     write: Callable[[bytes], object],
-    limits: TransferLimits,
     answered: Callable[[Any], None] = lambda _answer: None,
+    *,
+    seconds: float = 6 * 3600,
+    most: int = 64 * 2**30,
+    silence: float = 60,
     **request: Any,
 ) -> int:
     """Send a request, write the body of its answer block by block, and return its status. answered: gets the answer
-    before its body; request: as requests has it (json, headers, ...). Raises TransferError; errors of `write` pass."""
+    before its body; seconds: of all, redirects included; most: bytes of the answer; silence: seconds without a byte;
+    request: as requests has it (json, headers, ...). Raises TransferError; errors of `write` pass."""
     import requests  # costs more to import than a leaderboard to read
-    from urllib3.exceptions import HTTPError
 
-    began, received, status = time.monotonic(), 0, 0
-    problem: Exception | None = None
+    end, outcome = time.monotonic() + seconds, Future[int]()
 
     def transfer() -> None:
-        nonlocal received, status, problem
-        asked = {"timeout": min(limits.silence, limits.seconds), "stream": True, **request}
+        left, asked = most, {"timeout": min(silence, seconds), "stream": True, **request}
         try:
             with requests.Session() as session, session.request(method, url, **asked) as answer:
-                status = answer.status_code
                 answered(answer)
                 for block in answer.iter_content(1 << 14):
-                    received += len(block)
-                    limits.require(began, received)
+                    left -= len(block)
+                    if left < 0:
+                        raise TransferError(f"more than {most} bytes: given up")
+                    if time.monotonic() > end:  # nobody waits for the rest
+                        return
                     write(block)
-        except (requests.RequestException, HTTPError) as error:
-            problem = TransferError(_why(error))
-        except Exception as error:  # noqa: BLE001 - of `write`: its caller's
-            problem = error
+                outcome.set_result(answer.status_code)
+        except Exception as error:  # noqa: BLE001 - of `write`, too: its caller's
+            outcome.set_exception(_in_plain_words(error))
 
     # In a thread of its own: nothing else ends a read from a server that sends a byte now and then.
-    (thread := threading.Thread(target=transfer, daemon=True)).start()
-    while thread.is_alive():
-        limits.require(began, received)
-        thread.join(min(1, limits.seconds / 10))
-    if problem is not None:
-        raise problem
-    return status
+    threading.Thread(target=transfer, daemon=True).start()
+    try:
+        return outcome.result(seconds)
+    except TimeoutError as error:
+        raise TransferError(f"timed out, not done after {seconds:g} s: given up") from error
 
 
-def _why(error: Exception) -> str:
-    """Return the reason in words of gestaltbench and the system: messages of libraries contain addresses."""
+def _in_plain_words(error: Exception) -> Exception:
+    """Return an error of the transfer in words of gestaltbench: messages of libraries contain addresses."""
     import requests
+    from urllib3.exceptions import HTTPError
 
+    if not isinstance(error, (requests.RequestException, HTTPError)):
+        return error
     if isinstance(error, requests.exceptions.ChunkedEncodingError) or "Incomplete" in str(error):
-        return "cut short on the way"
+        return TransferError("cut short on the way")
     if isinstance(error, requests.Timeout) or "timed out" in str(error):
-        return "no answer in time: timed out"
-    return "no connection to that host" if isinstance(error, requests.ConnectionError) else type(error).__name__
+        return TransferError("no answer in time: timed out")
+    is_apart = isinstance(error, requests.ConnectionError)
+    return TransferError("no connection to that host" if is_apart else type(error).__name__)
 
 
 _MARK = re.compile(r"-([0-9a-f]{8,64})\.")
@@ -113,10 +90,9 @@ _MARK = re.compile(r"-([0-9a-f]{8,64})\.")
 Tick = Callable[[int, int | None], None]
 
 
-def download(place: str, target: Path | str, tick: Tick = lambda _done, _whole: None, **limits: float) -> None:
+def download(place: str, target: Path | str, tick: Tick = lambda _done, _whole: None, **limits: Any) -> None:
     """Write the content of a URL, or of a file on this machine, to `target`, which a former attempt may have begun.
-    limits: other than usual, as `TransferLimits` has them. Raises OSError; what has come stays, unless the server
-    refuses it."""
+    limits: as `send_request` has them. Raises OSError; the bytes so far stay, unless the server refuses the request."""
     if not is_url(place):
         shutil.copyfile(expanded(place.removeprefix("file://")), target)
         return
@@ -139,7 +115,7 @@ def download(place: str, target: Path | str, tick: Tick = lambda _done, _whole: 
             done += len(block)
             tick(done, whole)
 
-        status = send_request("GET", place, write, TransferLimits(**limits), begin, headers=headers)  # type: ignore[arg-type]
+        status = send_request("GET", place, write, begin, headers=headers, **limits)
         if status >= HTTPStatus.BAD_REQUEST:
             file.truncate(0)
             raise TransferError(f"HTTP status {status}")
@@ -157,10 +133,10 @@ def fetch_whole(
     with each source and its reason."""
     failures = []
     room = target.with_name(f".{target.name}.part")
-    with locked(room):
+    with files.locked(room):
         new = room / target.name
         for place in places:
-            shown = redacted(public(place))
+            shown = files.redacted(files.public(place))
             report(f"getting {shown}")
             try:
                 download(place, new, tick)
@@ -212,7 +188,7 @@ def recorded_digest(path: Path) -> str:
 def record(path: Path) -> str:
     """Note the digest of a file beside it, and return it."""
     digest = digest_file(path)
-    write_whole(_note(path), digest)
+    files.write_whole(_note(path), digest)
     return digest
 
 
@@ -227,7 +203,7 @@ def local_path(url: str, folder: Path) -> Path:
     name = Path(file_name(url))
     if _MARK.search(name.name):
         return folder / name
-    address = hashlib.sha256(public(url).encode()).hexdigest()
+    address = hashlib.sha256(files.public(url).encode()).hexdigest()
     return folder / f"{name.stem}.{address[:8]}{name.suffix}"
 
 
@@ -338,6 +314,6 @@ def missing_weights(card: ModelCard, place: WeightSources) -> str:
         path = local_file(card, place.weights_folder)
     except WeightsError as error:
         return str(error)
-    if not weights or is_file(path) or is_folder(path):
+    if not weights or is_file(path) or files.is_folder(path):
         return ""
     return "downloads on use" if is_url(weights) else f"missing: {path}"

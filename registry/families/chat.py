@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from registry.cards import ModelCard
 from registry.documents import read_document, validated
-from registry.download import TransferError, TransferLimits, send_request
+from registry.download import TransferError, send_request
 from registry.families.family import Draft
 from registry.families.predict import chosen_alone
 from registry.files import WeightSources, digest_data, expanded, locked
@@ -233,12 +233,11 @@ class Chat(nn.Module):
     def _posted(self, body: Mapping[str, Any]) -> tuple[int, Any]:
         """Send one request and return the status (0 for none) and the answer as plain data without the key."""
         seconds, content = self.endpoint.timeout, BytesIO()
-        limits = TransferLimits(seconds=seconds, bytes=MOST_BYTES, silence=seconds)
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         try:
             status = send_request(
-                "POST", self._url, content.write, limits, json=body, headers=headers, allow_redirects=False,
-                auth=lambda request: request,  # no login of .netrc
+                "POST", self._url, content.write, seconds=seconds, most=MOST_BYTES, silence=seconds, json=body,
+                headers=headers, allow_redirects=False, auth=lambda request: request,  # no login of .netrc
             )  # fmt: skip
         except TransferError as error:
             return 0, str(error)
