@@ -39,13 +39,16 @@ def read_bytes(path: Path, what: str, error: type[BenchError], most: int = MOST_
     return content
 
 
-def read_json(path: Path, what: str, error: type[BenchError], expected: str = "", most: int = MOST_BYTES) -> Any:
-    """Return a JSON file as plain data; a repeated name in one object is refused."""
-    return parse_json(read_bytes(path, what, error, most), path, what, error, expected)
-
-
-def parse_json(content: bytes, path: Path, what: str, error: type[BenchError], expected: str = "") -> Any:
-    """Do as `read_json`, of a file's content."""
+def read_json(
+    path: Path,
+    what: str,
+    error: type[BenchError],
+    expected: str = "",
+    most: int = MOST_BYTES,
+    content: bytes | None = None,
+) -> Any:
+    """Return a JSON file, or its `content`, as plain data; a repeated name in one object is refused."""
+    content = read_bytes(path, what, error, most) if content is None else content
     if sum(map(content.count, (b",", b"[", b"{"))) > MOST_PARTS:
         raise error(f"{what} {shown(path)} holds more than {MOST_PARTS} values: not read.")
     with foreign(what, path, error, expected):
@@ -53,11 +56,11 @@ def parse_json(content: bytes, path: Path, what: str, error: type[BenchError], e
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        twice = next(name for name, n in Counter(names).items() if n > 1)  # a hostile object has many names
+    whole = dict(pairs)
+    if len(whole) < len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise ValueError(f"'{shown(twice)[:80]}' appears twice in one object")
-    return dict(pairs)
+    return whole
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -81,12 +84,8 @@ def texts_in(value: Any) -> Iterator[str]:
     """Yield every text of nested plain data, keys among them."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from texts_in(key)
-            yield from texts_in(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
+    elif isinstance(value, Mapping | list | tuple):
+        for inner in (*value, *value.values()) if isinstance(value, Mapping) else value:
             yield from texts_in(inner)
 
 
@@ -101,17 +100,12 @@ def _require_plain(value: Any) -> None:
         raise ValueError(f"a {type(value).__name__} was found instead of text, a number or a list")
 
 
-def read_document(path: Path, what: str, error: type[BenchError]) -> Any:
-    """Return the content of a YAML file as plain data. Raises `error` as `read_bytes` and `parse_document`."""
-    return parse_document(read_bytes(path, what, error), path, what, error)
-
-
-def parse_document(content: bytes, path: Path, what: str, error: type[BenchError]) -> Any:
-    """Do as `read_document`, of a file's content: refused if it is not valid YAML or not plain data."""
-    if len(content) > MOST_BYTES:
-        raise error(f"{what} {shown(path)} is larger than {MOST_BYTES // 2**20} MiB: not read.")
+def read_document(path: Path, what: str, error: type[BenchError], content: bytes | None = None) -> Any:
+    """Return a YAML file, or its `content`, as plain data: refused if it is not valid YAML or not plain data. Raises
+    `error` as `read_bytes`."""
     with foreign(what, path, error, "It is not valid YAML of text, numbers, lists and mappings."):
-        text, depth = content.decode("utf-8"), 0
+        text = (read_bytes(path, what, error) if content is None else content).decode("utf-8")
+        depth = 0
         for event in yaml.parse(text, Loader=_Loader):  # what follows is recursive
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > MOST_LEVELS:

@@ -93,13 +93,25 @@ def hold(
 
 
 def _loaded(own: _Object, card: ModelCard, digest: str, transform: Transform | None) -> LoadedModel:
-    if not own.code:
-        card = _identified(card, own)
+    """Return an object as a loaded network. Its code is as of a file if its card's architecture builds it again."""
     if isinstance(own.module, Function):
         own.module = Function(own.module.function, label_space(card.labels), card.name)
-    card, module = card.model_copy(update={"sha256": digest}), own.module.eval()
-    labels, code = labels_of(card), own.code
-    model = LoadedModel(card=card, module=module, digest=digest, labels=labels, code=code, transform=transform)
+    kind, kwargs = type(own.module), dict[str, Any]()
+    if not own.code:
+        if card.arch.startswith("python:"):  # what its class was called with, if attributes keep it
+            kept = {**vars(own.module), **dict(getattr(own.module, "hparams", None) or {})}
+            for name, parameter in inspect.signature(kind.__init__).parameters.items():
+                value = kept.get(name, parameter.default)
+                if isinstance(value, (*_PLAIN, list)) and name != "num_classes" and value != parameter.default:
+                    kwargs[name] = list(value) if isinstance(value, tuple) else value
+        outputs = len(label_space(card.labels).classes)
+        own.is_built = kind.__module__ != "__main__" and _rebuilds(own.module, card.arch, outputs, kwargs)
+        own.code = architectures.source_code(card.arch, own.module) if own.is_built else _code(own.module)
+    options = {**card.options, "kwargs": kwargs} if own.is_built and kwargs else card.options
+    card, labels = card.model_copy(update={"sha256": digest, "options": options}), labels_of(card)
+    model = LoadedModel(
+        card=card, module=own.module.eval(), digest=digest, labels=labels, code=own.code, transform=transform
+    )
     if isinstance(own.module, Function):
         images = (pictures(4, model.preprocess.size) * 255).byte().permute(0, 2, 3, 1).numpy()
         own.module.settle(stacked(model.inputs([*images])), card.name, "It is given what the preprocessing makes.")
@@ -251,22 +263,6 @@ def _asked(own: _Object, tokenize: Any, draft: Draft, folder: Path) -> Draft:
     own.module = zero_shot(towers.visual, named).to(place)
     own.code = _code(own.module)
     return replace(named, rows=(*draft.rows, *named.rows))
-
-
-def _identified(card: ModelCard, own: _Object) -> ModelCard:
-    """Return the card with the arguments that build its network; its code is as of a file if they do build it again."""
-    kind, kwargs = type(own.module), dict[str, Any]()
-    if card.arch.startswith("python:"):  # what its class was called with, if attributes keep it
-        kept = {**vars(own.module), **dict(getattr(own.module, "hparams", None) or {})}
-        for name, parameter in inspect.signature(kind.__init__).parameters.items():
-            value = kept.get(name, parameter.default)
-            if isinstance(value, (*_PLAIN, list)) and name != "num_classes" and value != parameter.default:
-                kwargs[name] = list(value) if isinstance(value, tuple) else value
-    outputs = len(label_space(card.labels).classes)
-    own.is_built = kind.__module__ != "__main__" and _rebuilds(own.module, card.arch, outputs, kwargs)
-    own.code = architectures.source_code(card.arch, own.module) if own.is_built else _code(own.module)
-    is_told = own.is_built and kwargs
-    return card.model_copy(update={"options": {**card.options, "kwargs": kwargs}}) if is_told else card
 
 
 def _code(module: nn.Module) -> str:

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from registry import architectures, checkpoints, files
-from registry.architectures import archs_by_name, build_network
+from registry import architectures, checkpoints, files, preprocessing
+from registry.architectures import build_network
 from registry.cards import ModelCard, builtin_cards
 from registry.checkpoints import Misfit, WeightChoice
 from registry.convert import written
@@ -29,18 +29,8 @@ from registry.heads import BoxAnswers, Boxes, WithHead, read_head, without_head
 from registry.known_states import known_card, remember_network, state_key
 from registry.labels import LabelSpace, label_space, spaces_of_size, with_nothing
 from registry.model import LoadedModel, Transform
-from registry.preprocessing import (
-    BEFORE,
-    FIELD,
-    agrees,
-    as_text,
-    kept_transform,
-    may_normalise,
-    normalising_parts,
-    scale_of,
-)
 from registry.simulated import IdealObserver
-from registry.user_errors import BenchError, CardError, Remedy, WeightsError, reason, shown, some_of
+from registry.user_errors import BenchError, CardError, Remedy, WeightsError, foreign, shown, some_of
 
 
 def _pretrained_timm(card: ModelCard, cache: Path | None) -> nn.Module:
@@ -52,13 +42,11 @@ def _pretrained_timm(card: ModelCard, cache: Path | None) -> nn.Module:
         architectures.require_known(card.arch)
     elif not re.fullmatch(r"hf[_-]hub:[\w.-]+/[\w.-]+(@[\w.-]+)?", name):
         raise CardError(f"arch '{name}' of model '{card.name}': expected hf_hub:ORG/NAME.")
-    kwargs = card.options.get("kwargs", {})
-    try:
+    offline = "Offline? Fetch it once with a network, or set HF_ENDPOINT to a mirror."
+    with foreign(f"timm's network of '{card.name}',", name, WeightsError, offline, "cannot be had with its weights"):
+        kwargs = card.options.get("kwargs", {})
         module: nn.Module = timm.create_model(name, pretrained=True, cache_dir=cache, **kwargs)
-    except Exception as error:
-        why = f"{reason(error)}. Offline? Fetch it once with a network, or set HF_ENDPOINT to a mirror."
-        raise WeightsError(f"model '{card.name}': timm could not build '{name}' with its weights: {why}") from error
-    return module
+        return module
 
 
 def labels_of(card: ModelCard) -> LabelSpace:
@@ -134,10 +122,11 @@ def _network(card: ModelCard, place: WeightSources, labels: LabelSpace, *, bare:
         choice, origin = _weights(card, place, module)
         choice = _without_classifier(card, module, choice) if bare else choice
         stated, how = choice.normalisation, card.preprocess
-        if stated is not None and how is not None and not agrees(stated, how):
+        if stated is not None and how is not None and not preprocessing.agrees(stated, how):
+            own, ours = map(preprocessing.as_text, (stated, how))
             raise WeightsError(
-                f"checkpoint {origin} holds a normalisation ({stated.where}): {as_text(stated)}. The card of "
-                f"'{card.name}' says {as_text(how)}. Leave out --mean, --std and --scale to take the checkpoint's."
+                f"checkpoint {origin} holds a normalisation ({stated.where}): {own}. The card of '{card.name}' says "
+                f"{ours}. Leave out --mean, --std and --scale to take the checkpoint's."
             )
         checkpoints.fit_state(module, choice.state, str(origin), partial(advice, card, module, choice, origin))
     return module.eval(), code
@@ -150,16 +139,16 @@ def require_once(module: nn.Module, card: ModelCard) -> None:
         # lists of other modules are remarks (open_clip's `image_mean`)
         values = vars(part) if "normali" in type(part).__name__.lower() else {}
         for field, value in {**values, **dict(part.named_buffers(recurse=False))}.items():
-            if FIELD.fullmatch(field) and isinstance(value, Tensor | list | tuple):
+            if preprocessing.FIELD.fullmatch(field) and isinstance(value, Tensor | list | tuple):
                 name = checkpoints.unwrapped_key(f"{place}.{field}".lstrip("."))
-                if all(map(BEFORE.fullmatch, name.split(".")[:-1])):
+                if all(map(preprocessing.BEFORE.fullmatch, name.split(".")[:-1])):
                     own[name] = torch.as_tensor(value)
-    for names, *statistics in normalising_parts(own) if own else ():
+    for names, *statistics in preprocessing.normalising_parts(own) if own else ():
         mean, std = (values.tolist() for values in statistics)
-        scale = scale_of(mean, std)
+        scale = preprocessing.scale_of(mean, std)
         if how is not None and (how.mean, how.std, how.scale) != ((0, 0, 0), (1, 1, 1), scale):
             flags = "--mean 0,0,0 --std 1,1,1" + (f" --scale {scale:g}" if scale != 1 or how.scale != 1 else "")
-            said = f"({', '.join(names)}), and its card says {as_text(how)}. Give {flags}."
+            said = f"({', '.join(names)}), and its card says {preprocessing.as_text(how)}. Give {flags}."
             raise WeightsError(f"the network of model '{card.name}' normalises its input itself {said}")
 
 
@@ -178,7 +167,7 @@ def load_network(card: ModelCard, place: WeightSources, *, device: str = "cpu", 
         head, boxes = file and read_head(Path(file)), option and Boxes.of(option)
         module, code = _network(card, place, labels, bare=bare or bool(head))
         own = vars(module).pop("_transform", None)
-        transform = None if own is None and not card.own_transform else kept_transform(own, card)
+        transform = None if own is None and not card.own_transform else preprocessing.kept_transform(own, card)
         if boxes:
             module, code = BoxAnswers(module, boxes).eval(), files.digest_data([code, boxes])
         elif head:
@@ -260,9 +249,8 @@ def advice(card: ModelCard, module: nn.Module, choice: WeightChoice, path: Path,
         text = (
             "Only the head is missing: this is a backbone without a classifier. --probe FOLDER (a folder per class), or"
         )
-        return f"{text} --probe world, fits one to its features; other keys are left then.", Remedy(
-            words=("--probe", "world")
-        )
+        text = f"{text} --probe world, fits one to its features; other keys are left then."
+        return text, Remedy(words=("--probe", "world"))
     if not (missing or misfit.shapes) and (extras := _of_extras(strange, want, choice)) is not None:
         return extras
     if not (missing or strange) and set(misfit.shapes) <= head:
@@ -329,7 +317,9 @@ def _renamed(
 
 def _of_extras(strange: Iterable[str], want: Iterable[str], choice: WeightChoice) -> tuple[str, Remedy] | None:
     """Return advice for a file that has all of the network, and more; what may come before it is not left out."""
-    if before := [name for name in strange if name in choice.state and may_normalise(name, choice.state[name])]:
+    if before := [
+        name for name in strange if name in choice.state and preprocessing.may_normalise(name, choice.state[name])
+    ]:
         text = f"All of the network is there, and {some_of(before, 5)} may change its input: register the whole network"
         return f"{text} with --arch python:FILE.py:FUNCTION.", Remedy()
     if choice.name and set(strange) <= set(choice.outside):
@@ -359,18 +349,14 @@ def required_arch(file: Path | None) -> str:
     stated = [part[name] for part in parts for name in words["architecture"] if isinstance(part.get(name), str)]
     for text in stated:
         name: str = text if ":" in text else text.partition(".")[0]
-        for arch in archs_by_name().get(name.lower(), [name] if name.startswith(("timm:", "torchvision:")) else []):
+        given = [name] if name.startswith(("timm:", "torchvision:")) else []
+        for arch in architectures.archs_by_name().get(name.lower(), given):
             with suppress(BenchError):
-                if _fits(arch, content):
+                with torch.device("meta"):
+                    module = build_network(arch, 1000)
+                renew = architectures.renew_keys if arch.startswith("torchvision:") else dict
+                choice = checkpoints.choose_weights(content, module.state_dict(keep_vars=True), renew=renew)
+                misfit = Misfit.between(choice.state if choice else {}, module.state_dict())
+                if {*misfit.missing, *misfit.shapes} <= head_names(module):
                     return arch
     raise CardError(f"{shown(file)} does not state its architecture. Give --arch: {usual}.")
-
-
-def _fits(arch: str, content: Any) -> bool:
-    """Return whether all weights of an architecture, but for its head's, are in the content."""
-    with torch.device("meta"):
-        module = build_network(arch, 1000)
-    renew = architectures.renew_keys if arch.startswith("torchvision:") else dict
-    choice = checkpoints.choose_weights(content, module.state_dict(keep_vars=True), renew=renew)
-    misfit = Misfit.between(choice.state if choice else {}, module.state_dict())
-    return not {*misfit.missing, *misfit.shapes} - head_names(module)

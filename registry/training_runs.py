@@ -21,7 +21,6 @@ _BARE = re.compile(rf"(?:^|[-_= ]|(?<!\d)\.|checkpoint|ckpt|chkpt|model|weights|
 #: As above, of a folder: "run-2" counts runs.
 _FOLDER = re.compile(rf"^(?:(?:.*[-_. ])?(?:checkpoint|ckpt|chkpt|snapshot)[-_=. ]?)?{_NUMBER}$")
 
-_MOST = 10**15  # a step is less: what is more is a date, a digest or a mistake
 #: Where frameworks keep checkpoints below a run's folder: transformers' Trainer, then Lightning and its loggers.
 _PLACES = (
     *("checkpoint-*/model.safetensors", "checkpoint-*/pytorch_model.bin"),
@@ -79,10 +78,9 @@ def placed(paths: Sequence[Path], unit: Unit | None = None, folder: Path | None 
         except WeightsError as error:
             left_out[path] = str(error)
             continue
-        if steps:
-            said[path] = steps
-        else:
+        if not steps:
             left_out[path] = "neither its name nor the file says a step or an epoch"
+        said |= {path: steps} if steps else {}
     votes = {name: sum(name in steps for steps in said.values()) for name in _CALLED}
     chosen: Unit = unit or ("epoch" if votes["epoch"] > votes["step"] else "step")
     for path, counts in said.items():
@@ -129,12 +127,10 @@ def steps_in_file(path: Path) -> dict[Unit, int]:
     steps: dict[Unit, int] = {}
     for unit, keys in own_table("training_words")["position"].items() if isinstance(content, Mapping) else ():
         for value in (content[key] for key in keys if key in content):
-            if isinstance(value, str) and re.fullmatch(r"[0-9]{1,15}", value):  # metadata of safetensors are text
-                value = int(value)
-            elif hasattr(value, "numel") and value.numel() == 1:
-                value = value.item()
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if number and 0 <= value < _MOST and value == int(value):
-                steps[unit] = int(value)
+            value = value.item() if hasattr(value, "numel") and value.numel() == 1 else value
+            # Metadata of safetensors are text. A longer number is a date, a digest or a mistake.
+            number = re.fullmatch(r"([0-9]{1,15})(\.0)?", str(value)) if isinstance(value, str | int | float) else None
+            if number:
+                steps[unit] = int(number[1])
                 break
     return steps

@@ -17,7 +17,7 @@ from benchmark.contracts.trials import ObserverKind
 from benchmark.display import printable
 from benchmark.failures import ScoresError
 from benchmark.store import StimuliRecord
-from registry.documents import parse_json, read_json
+from registry.documents import read_json
 from registry.user_errors import foreign
 
 T = TypeVar("T")
@@ -184,7 +184,7 @@ def read_leaderboard_document(path: Path) -> Document:
             content = file.read(LARGEST + 1)  # the size in its header may be a lie
         if len(content) > LARGEST:
             raise ScoresError(f"{path}: its {BUNDLED} is larger than {LARGEST // 2**20} MiB: not read.")
-        plain = parse_json(content, path, what, ScoresError)
+        plain = read_json(path, what, ScoresError, content=content)
     else:
         plain = read_json(path, what, ScoresError, most=LARGEST)
     form = plain.get("form") if isinstance(plain, dict) else None

@@ -12,7 +12,7 @@ import yaml
 
 from benchmark.failures import MissingStimuli, StimuliError, unknown_name
 from benchmark.settings import Settings
-from registry.documents import parse_document, read_document, validated
+from registry.documents import read_document, validated
 from registry.files import locked, write_whole
 
 Kind = Literal["images", "names", "trials", "scores", "textures"]
@@ -129,7 +129,7 @@ def group_members(name: str) -> tuple[str, ...]:
 def package_table(name: str) -> Mapping[Any, Any]:
     """Read a YAML table of this package."""
     data = (files("benchmark.stimuli") / name).read_bytes()
-    table: Mapping[Any, Any] = parse_document(data, Path(name), "table", StimuliError)
+    table: Mapping[Any, Any] = read_document(Path(name), "table", StimuliError, data)
     return table
 
 

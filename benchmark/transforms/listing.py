@@ -20,7 +20,7 @@ import yaml
 from benchmark.contracts import Transform
 from benchmark.failures import PluginError
 from benchmark.third_party import load_each
-from registry.documents import parse_document, validated
+from registry.documents import read_document, validated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -163,7 +163,7 @@ def plugins() -> tuple[Entries, Mapping[str, str]]:
 
 def parse(text: str, where: str) -> Entries:
     """Read a list's entries by name, in its order. Raises PluginError with file, entry and expectation."""
-    data = parse_document(text.encode(), Path(where), "list of corruptions", PluginError)
+    data = read_document(Path(where), "list of corruptions", PluginError, text.encode())
     named = data.get("corruptions") if isinstance(data, dict) else None
     defaults = (data.get("defaults") if isinstance(data, dict) else None) or {}
     if not (named and isinstance(named, dict) and all(isinstance(x, dict | None) for x in (defaults, *named.values()))):
