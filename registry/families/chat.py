@@ -134,6 +134,7 @@ class Chat(nn.Module):
         self._kept: dict[str, Reply] = {}
         self._url = f"{endpoint.url.rstrip('/')}/chat/completions"
         self._read = self._failed = 0  # bytes of the file; requests without a reply
+        self._torn = b""  # the start of a line that was cut short
         self._lock = Lock()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -162,19 +163,14 @@ class Chat(nn.Module):
         """Read the lines that this or another process has added. A truncated or invalid line is ignored."""
         with suppress(FileNotFoundError), self.file.open("rb") as file:
             file.seek(self._read)
-            lines, end, _ = file.read().rpartition(b"\n")
+            lines, end, self._torn = file.read().rpartition(b"\n")
             self._read += len(lines + end)
             for line in lines.split(b"\n"):
                 with suppress(ValueError, TypeError, AnswerError):
                     reply = validated(Reply, json.loads(line), AnswerError)
-                    if reply.answer in ("", *self.words):
-                        self._add(reply)
-
-    def _add(self, reply: Reply) -> None:
-        if reply.kind == "failed":
-            self._failed += 1
-        else:
-            self._kept[reply.image] = reply
+                    self._failed += reply.kind == "failed"
+                    if reply.kind != "failed" and reply.answer in ("", *self.words):
+                        self._kept[reply.image] = reply
 
     def _ask(self, images: Mapping[str, NDArray[np.uint8]]) -> None:
         """Ask about several at a time. A failure ends it; pending requests are finished and their replies kept."""
@@ -190,14 +186,13 @@ class Chat(nn.Module):
             raise AnswerError(f"'{self.name}' has reached its cap, {cap}: {self.remark}. Nothing is asked twice.")
 
     def _write(self, reply: Reply) -> None:
-        with self._lock, self.file.open("ab") as file:
-            self.file.chmod(0o600)  # texts of others, for nobody else on this machine
-            torn = b"\n" if file.tell() != self._read else b""  # after a line that was cut short
-            file.write(torn + json.dumps(asdict(reply)).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-            self._read = file.tell()
-            self._add(reply)
+        with self._lock:
+            with self.file.open("ab") as file:
+                self.file.chmod(0o600)  # texts of others, for nobody else on this machine
+                file.write(b"\n" * bool(self._torn) + json.dumps(asdict(reply)).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            self.read_file()
 
     def _ask_one(self, budget: Semaphore, stop: Event, item: tuple[str, NDArray[np.uint8]]) -> bool:
         """Ask about one image; ask again if the endpoint is busy, unless the run has ended. Returns whether the budget
@@ -242,16 +237,14 @@ class Chat(nn.Module):
         except TransferError as error:
             return 0, str(error)
         text = content.getvalue().decode(errors="replace")
-        try:
+        with suppress(ValueError, RecursionError):
             text = json.dumps(json.loads(text), ensure_ascii=False)  # without escapes that would hide the key
-            return status, json.loads(self._without_key(text))
-        except (ValueError, RecursionError):
-            return status, self._without_key(text)
-
-    def _without_key(self, text: str) -> str:
         for form in (json.dumps(self._key)[1:-1], self._key) if self._key else ():
             text = text.replace(form, "***")
-        return text
+        try:
+            return status, json.loads(text)
+        except (ValueError, RecursionError):
+            return status, text
 
     def _parsed(self, digest: str, status: int, plain: Any) -> Reply:
         """Return the reply of an answer: an option and nothing else, but for case, quotes, a full stop. Raises

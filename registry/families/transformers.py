@@ -253,8 +253,7 @@ class Features(nn.Module):
 
     def __init__(self, network: nn.Module, *, pooled: bool) -> None:
         super().__init__()
-        self.network = network
-        self.pooled = pooled
+        self.network, self.pooled = network, pooled
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [n, 3, h, w] to features [n, d]."""
