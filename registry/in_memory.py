@@ -33,7 +33,7 @@ from registry.files import digest_data, digest_state, write_whole
 from registry.known_states import known_card, state_key
 from registry.labels import given_labels, label_space, labels_of_names, names_in_order
 from registry.loading import labels_of, load_network, require_once
-from registry.model import LoadedModel, Transform, stacked
+from registry.model import LoadedModel, Transform, input_batch
 from registry.preprocessing import StatedInput, read_transform
 from registry.register import CardFolder, Trial, admit, checked, drafted_card
 from registry.user_errors import BenchError, CardError, LabelError, foreign
@@ -114,7 +114,7 @@ def _loaded(own: _Object, card: ModelCard, digest: str, transform: Transform | N
     )
     if isinstance(own.module, Function):
         images = (pictures(4, model.preprocess.size) * 255).byte().permute(0, 2, 3, 1).numpy()
-        own.module.settle(stacked(model.inputs([*images])), card.name, "It is given what the preprocessing makes.")
+        own.module.settle(input_batch(model.inputs([*images])), card.name, "It is given what the preprocessing makes.")
     require_once(own.module, card)
     return model
 

@@ -107,12 +107,12 @@ def by_shape(each: Sequence[Given], run: Callable[[Given], Tensor]) -> Tensor:
     groups: dict[tuple[Any, ...], list[int]] = {}
     for i, given in enumerate(each):
         groups.setdefault(tuple(part.shape for part in tree_leaves(given)), []).append(i)
-    answers = torch.cat([run(stacked([each[i] for i in rows])) for rows in groups.values()])
+    answers = torch.cat([run(input_batch([each[i] for i in rows])) for rows in groups.values()])
     order = torch.tensor([i for rows in groups.values() for i in rows], device=answers.device)
     return answers[order.argsort()]
 
 
-def stacked(each: Sequence[Given]) -> Given:
+def input_batch(each: Sequence[Given]) -> Given:
     """Return single inputs of one shape as a batch."""
     batch: Given = tree_map(lambda *parts: torch.stack(parts), *each)
     return batch

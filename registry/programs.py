@@ -5,7 +5,7 @@ Nothing here imports torch, so the process of a proof starts at once."""
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -57,7 +57,7 @@ def run_session(session: Any, named: Sequence[str] | None, given: Mapping[str, A
         timer.cancel()
 
 
-def prove(path: Path, side: int) -> None:
+def prove_onnx(path: Path, side: int) -> None:
     """Run a file on two images, unless its inputs are not images."""
     session = onnx_session(path, threads=2)
     inputs = session.get_inputs()
@@ -78,11 +78,11 @@ _PATIENCE = 10
 
 
 def require_proof(
-    runtime: str, module: str, path: Path, side: int, place: WeightSources, files: tuple[str, int]
+    runtime: str, prove: Callable[..., None], path: Path, side: int, place: WeightSources, files: tuple[str, int]
 ) -> None:
     """Open the program and show it images of `side` pixels (0: of its own size) in another process, once for a file on
-    this machine. `runtime` is the package that runs it, `module` has `prove(path, side)`. `files` are their digest and
-    bytes. Raises WeightsError."""
+    this machine. runtime: the package that runs it; prove: a function of a module; files: digest and bytes of the
+    program. Raises WeightsError."""
     release = f"{runtime} {import_module(runtime).__version__}"
     digest, size = files
     proof = place.weights_folder.with_name("proofs") / digest_data([release, digest, side])
@@ -91,8 +91,8 @@ def require_proof(
     seconds, memory = SECONDS + size // 20_000_000, MEMORY + 4 * size
     tried = f"It was tried by {release} on images of {side or 'its own'} px"
     expected = f"{tried}, with {seconds} s and {memory / 2**30:.1f} GiB. Export it again with this version."
-    command = [sys.executable, "-P", "-m", "registry.programs", module, *map(str, (path.absolute(), side))]
-    command += map(str, (seconds, memory))
+    command = [sys.executable, "-P", "-m", "registry.programs", prove.__module__, prove.__name__]
+    command += map(str, (path.absolute(), side, seconds, memory))
     with foreign("program", path, WeightsError, expected):
         try:
             done = subprocess.run(  # noqa: S603 - this very program
@@ -113,8 +113,8 @@ def require_proof(
 _REFUSED = 3
 
 
-def _main(module: str, path: str, side: str, seconds: str, memory: str) -> None:
-    prove = import_module(module).prove
+def _main(module: str, function: str, path: str, side: str, seconds: str, memory: str) -> None:
+    prove = getattr(import_module(module), function)
     with suppress(ImportError, OSError):  # where the system has no such limits, time alone is limited
         import resource
 

@@ -175,7 +175,7 @@ def _opened(copy: io.BytesIO) -> tuple[nn.Module, int | None]:
     return program.module(), int(shape[0]) if isinstance(shape[0], int) else None
 
 
-def prove(path: Path, side: int) -> None:
+def prove_exported(path: Path, side: int) -> None:
     """Show the program two images: one is a special case in many."""
     torch.set_num_threads(2)
     module, batch = _opened(checked_archive(path))
@@ -203,7 +203,7 @@ def network(card: ModelCard, place: WeightSources, _outputs: int, **_bare: bool)
     such images, or asking for too much memory or time."""
     path, side = weights_path(card, place), card.preprocess.size if card.preprocess else 224
     content = (copy := checked_archive(path)).getbuffer()
-    require_proof("torch", __name__, path, side, place, (sha256(content).hexdigest(), len(content)))
+    require_proof("torch", prove_exported, path, side, place, (sha256(content).hexdigest(), len(content)))
     with foreign("exported program", path, WeightsError):
         module, batch = _opened(copy)
     return (module if batch is None else FixedBatch(module, batch)), digest_file(path)

@@ -13,7 +13,6 @@ from typing import Any
 from registry.cards import Checkpoint, Source
 from registry.determinism_checks import Check
 from registry.documents import read_json
-from registry.download import fetch_whole
 from registry.files import WeightSources, expanded, is_file, is_folder, is_url
 from registry.labels import label_space, space_name, write_mapping
 from registry.preprocessing import StatedInput
@@ -106,40 +105,27 @@ def library(module: str, extra: str, what: str) -> ModuleType:
 
 
 def repository_folder(repository: str, place: WeightSources, files: Sequence[str], optional: Sequence[str]) -> Path:
-    """Return a folder with the `files` of ORG/NAME[@REVISION] and those of the `optional` ones (names, or patterns for
-    the hub) that it has. The mirror is tried first, then the Hugging Face hub. Raises CardError for another form of
-    name, WeightsError if no place has the repository."""
+    """Return a folder with the `files` of ORG/NAME[@REVISION] and those of the `optional` ones (names or patterns) that
+    it has: from a mirror on this machine, otherwise from the Hugging Face hub. Raises CardError for another form of
+    name, WeightsError if the repository can be had nowhere."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w.-]+)?", repository) or ".." in repository:
         raise CardError(f"'{shown(repository)[:200]}' is neither a folder here nor ORG/NAME[@REVISION] of the hub.")
     name, _, revision = repository.partition("@")
-    failures = []
-    if is_url(place.mirror):
-        folder = place.weights_folder / name.replace("/", "--")
-        folder.mkdir(parents=True, exist_ok=True)
-        for file in [*files, *(file for file in optional if "*" not in file)]:
-            try:
-                if not (folder / file).is_file():
-                    fetch_whole(iter([f"{str(place.mirror).rstrip('/')}/{name}/{file}"]), folder / file)
-            except OSError as error:
-                if file in files:
-                    failures.append(str(error))
-                    break
-        else:
-            return folder
-    elif place.mirror:
+    mirrored = ""
+    if place.mirror and not is_url(place.mirror):
         folder = expanded(place.mirror.removeprefix("file://")) / name
         if all((folder / file).is_file() for file in files):
             return folder
-        failures.append(f"{folder}: it lacks one of {', '.join(files)}")
+        mirrored = f"{folder}: it lacks one of {', '.join(files)} | "
     try:
         from huggingface_hub import snapshot_download
 
         patterns, cache = [*files, *optional], place.caches.hub
         return Path(snapshot_download(name, revision=revision or None, cache_dir=cache, allow_patterns=patterns))
-    except Exception as error:  # noqa: BLE001 - a download may fail in any way of its library's
-        failures.append(f"Hugging Face hub: {' '.join(str(error).split())[:300]}")
-    hint = "Fetch it once with a network, name a folder with its files, or a mirror (BENCH_MIRROR, HF_ENDPOINT)."
-    raise WeightsError(f"the repository {repository} could not be had. {' | '.join(failures)} Offline? {hint}")
+    except Exception as error:
+        why = f"{mirrored}Hugging Face hub: {' '.join(str(error).split())[:300]}"
+        hint = "Fetch it once with a network, name a folder with its files, or a mirror (BENCH_MIRROR, HF_ENDPOINT)."
+        raise WeightsError(f"the repository {repository} could not be had. {why} Offline? {hint}") from error
 
 
 def labels_of_folders(

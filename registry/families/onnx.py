@@ -19,7 +19,7 @@ from registry.families.family import Draft, library
 from registry.families.predict import are_probabilities, log_probabilities
 from registry.files import WeightSources, absence, digest_data, digest_file, expanded, is_file
 from registry.preprocessing import StatedInput
-from registry.programs import TYPES, onnx_session, require_proof, run_session
+from registry.programs import TYPES, onnx_session, prove_onnx, require_proof, run_session
 from registry.user_errors import AnswerError, CardError, Remedy, WeightsError, foreign, shown
 
 #: Seconds for a batch: a file that its proof showed to be quick may loop on other images.
@@ -104,7 +104,7 @@ class _Program(nn.Module):
         digest, length = files_digest(path)
         self.register_buffer("contents", torch.frombuffer(bytearray.fromhex(digest), dtype=torch.uint8).clone())
         library("onnxruntime", "onnx", "arch 'onnx'")
-        require_proof("onnxruntime", "registry.programs", path, size, place, (digest, length))
+        require_proof("onnxruntime", prove_onnx, path, size, place, (digest, length))
         self._sessions: dict[str, Any] = {}
         inputs, answers = self._session("cpu").get_inputs(), self._session("cpu").get_outputs()
         self._named = [output.name for output in answers if output.type.startswith("tensor(")]

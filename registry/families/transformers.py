@@ -2,7 +2,7 @@
 safetensors. Code of a repository is not loaded."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -119,8 +119,7 @@ def describe(draft: Draft, folder: Path, place: WeightSources) -> Draft:
     if arch and draft.weights:
         raise CardError(f"hf:{shown(arch)} brings its weights: --weights is not for it. A folder: --arch hf:FOLDER.")
     named = arch or draft.weights or ""
-    local, files = is_folder(expanded(named)), _folder(named, place)
-    config = _config(files)
+    local, (files, config) = is_folder(expanded(named)), _opened(named, place)
     towers, templates = _has_towers(config), draft.options.get("templates")
     if not towers and templates is not None:
         raise CardError(f"{shown(named)} is a classifier: --templates is for models that are asked in texts.")
@@ -172,8 +171,7 @@ def _asked(draft: Draft, choice: str | None, files: Path, folder: Path) -> Draft
 
 def network(card: ModelCard, place: WeightSources, _outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
     """Return the network of a card, or bare: the features under its answers; and the digest of its configuration."""
-    folder = _folder(card.weights or card.arch.removeprefix("hf:"), place)
-    config = _config(folder)
+    folder, config = _opened(card.weights or card.arch.removeprefix("hf:"), place)
     code = digest_data({name: value for name, value in config.items() if name not in SILENT})
     if _has_towers(config):
         tower = ImageTower(_loaded("AutoModel", folder, "towers")[0])
@@ -184,12 +182,10 @@ def network(card: ModelCard, place: WeightSources, _outputs: int, *, bare: bool)
     return Classifier(_loaded("AutoModelForImageClassification", folder, "classifier")[0]).eval(), code
 
 
-def _folder(named: str, place: WeightSources) -> Path:
+def _opened(named: str, place: WeightSources) -> tuple[Path, dict[str, Any]]:
+    """Return a model's folder, which holds weights as safetensors, and its configuration."""
     folder = expanded(named)
-    return folder if is_folder(folder) else repository_folder(named, place, (CONFIG,), _OPTIONAL)
-
-
-def _config(folder: Path) -> dict[str, Any]:
+    folder = folder if is_folder(folder) else repository_folder(named, place, (CONFIG,), _OPTIONAL)
     file = folder / CONFIG
     config = read_json(file, "configuration", CardError)
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
@@ -204,20 +200,17 @@ def _config(folder: Path) -> dict[str, Any]:
             f"{shown(folder)} holds its weights as a pickle ({file.name}). --convert writes model.safetensors there.",
             Remedy(write=partial(rewritten, file)),
         )
-    return config
+    return folder, config
 
 
-def _names(config: dict[str, Any]) -> list[str]:
-    named = config.get("id2label")
-    if named is None:
-        count = config.get("num_labels", 2)
-        if not isinstance(count, int) or not 0 < count <= 1_000_000:
-            raise CardError(f"{CONFIG}: num_labels: expected a count of outputs, found {count!r:.60}.")
-        return [f"LABEL_{i}" for i in range(count)]
-    with foreign(CONFIG, "", CardError, "Expected id2label: index -> name."):
+def _names(config: dict[str, Any]) -> Sequence[str]:
+    with foreign(CONFIG, "", CardError, "Expected id2label: index -> name, or num_labels: a count of outputs."):
+        count, named = config.get("num_labels", 2), config.get("id2label")
+        if named is None and isinstance(count, int) and 0 < count <= 1_000_000:
+            return [f"LABEL_{i}" for i in range(count)]
         if (names := names_in_order(named)) is None:
-            raise ValueError("it maps no indices to names")
-    return [*names]
+            raise ValueError(f"found {named or count!r:.60}")
+        return names
 
 
 class Classifier(nn.Module):

@@ -12,12 +12,12 @@ from suites.human_comparison.low_pass import LOW_PASS
 from suites.human_comparison.metrics import curves, kept, metrics_of
 from suites.human_comparison.pairing import compare_all, compare_pair
 from suites.human_comparison.score import score
-from suites.human_comparison.shown_experiments import SET_ROLES, plan, shown
+from suites.human_comparison.shown_experiments import SET_ROLES, experiments_shown, plan
 
 
 def suite_of(own: Experiment | None) -> Suite:
     """Return the suite of an added experiment, or of the published ones."""
-    experiments, declared = shown(own), package_data("suites.human_comparison", "metrics")
+    experiments, declared = experiments_shown(own), package_data("suites.human_comparison", "metrics")
     figures = list(declared_figures(declared["figures"]))
     figures[1:1] = chain.from_iterable(map(curves, experiments.values()))
     suite = Suite(

@@ -18,7 +18,7 @@ from suites.human_comparison.bootstrap import Crowd, ExperimentAnswers, Experime
 from suites.human_comparison.metrics import AGREEMENT, BESIDE, KEPT, MARGINS, METRICS, kept, margin_draws
 from suites.human_comparison.score import METHOD as IMAGES
 from suites.human_comparison.score import SILENT, caveats, coverage_flag, roles_of, silent_roles
-from suites.human_comparison.shown_experiments import BY_ROLE, REGIMES, UNDISTORTED, Shown, shown
+from suites.human_comparison.shown_experiments import BY_ROLE, REGIMES, UNDISTORTED, Shown, experiments_shown
 
 LIMITS = {m.name: limits for m in METRICS if (limits := m.span or m.bounds)}
 METHOD = "bootstrap: images, people"  # images within conditions, people within experiments
@@ -48,7 +48,7 @@ def compare(config: Experiment | None, trials: Trials, references: Mapping[str, 
     scores: list[Score] = []
     averages: list[Averages] = []
     answered_by_all: list[tuple[ExperimentAnswers, ExperimentDraws]] = []
-    experiments = shown(config)
+    experiments = experiments_shown(config)
     reasons = dict.fromkeys(silent_roles(trials, experiments), SILENT)
     for role in roles_of(trials, experiments):
         if experiments[role].partial:
@@ -227,7 +227,7 @@ def people(config: Experiment | None, trials: Mapping[str, Trials]) -> Sequence[
     person. Averages are over conditions, unordered pairs of people, experiments; OOD accuracy pools people. The
     pairs' error consistency is also the ceiling. People who did not see an experiment's common images are left out
     of it."""
-    experiments = shown(config)
+    experiments = experiments_shown(config)
     answered = {role for part in trials.values() for role in roles_of(part, experiments)}
     shared = (_group(own, trials) for role, own in experiments.items() if role in answered)
     groups = [group for group in shared if group is not None]

@@ -25,7 +25,7 @@ SET_ROLES = {**{own.name: role for role, own in BY_ROLE.items()}, "filled-silhou
 WORLD_LEVELS: Mapping[str, Sequence[str]] = package_table("experiments.yaml")["world"]
 
 
-def shown(config: Experiment | None) -> Shown:
+def experiments_shown(config: Experiment | None) -> Shown:
     """Return the experiments of a suite's configuration: the added one, or the published ones."""
     return BY_ROLE if config is None else {config.role: config}
 
@@ -38,7 +38,7 @@ WORLD_IMAGES = 64
 def plan(config: Experiment | None, shelf: Shelf) -> Plan:
     """Plan one block per installed experiment, whole images, no transform; the others are missing with a reason."""
     world = config is None and shelf.space == WORLD
-    roles = [role for role, levels in WORLD_LEVELS.items() if not levels] if world else list(shown(config))
+    roles = [role for role, levels in WORLD_LEVELS.items() if not levels] if world else list(experiments_shown(config))
     sets, missing = sets_of(shelf, roles)
     blocks = [Block(stimuli=stimuli, presentation="whole", role=role) for role, stimuli in sets.items()]
     if world:
