@@ -123,7 +123,7 @@ def _network(card: ModelCard, place: WeightSources, labels: LabelSpace, *, bare:
         choice = _without_classifier(card, module, choice) if bare else choice
         stated, how = choice.normalisation, card.preprocess
         if stated is not None and how is not None and not preprocessing.agrees(stated, how):
-            own, ours = map(preprocessing.as_text, (stated, how))
+            own, ours = preprocessing.as_text(stated), preprocessing.as_text(how)
             raise WeightsError(
                 f"checkpoint {origin} holds a normalisation ({stated.where}): {own}. The card of '{card.name}' says "
                 f"{ours}. Leave out --mean, --std and --scale to take the checkpoint's."

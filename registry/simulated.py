@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -39,6 +39,9 @@ _EARLY, _LATE = 1, 2  # streams of random numbers
 _GOLDEN = -7046029254386353131  # the constants of splitmix64 as signed numbers
 _FIRST = -4658895280553007687
 _SECOND = -7723592293110705685
+
+#: Numbers of 64 bits, which wrap.
+Bits = TypeVar("Bits", Tensor, NDArray[np.int64])
 
 
 class TemplateReader(nn.Module):
@@ -111,14 +114,14 @@ def mixed(z: Tensor) -> Tensor:
     return _finished(z * _GOLDEN)
 
 
-def _finished(z: Any) -> Any:
+def _finished(z: Bits) -> Bits:
     """Return the last steps of splitmix64 on int64 of torch or numpy."""
     z = (z ^ _shifted(z, 30)) * _FIRST
     z = (z ^ _shifted(z, 27)) * _SECOND
     return z ^ _shifted(z, 31)
 
 
-def _shifted(z: Any, bits: int) -> Any:
+def _shifted(z: Bits, bits: int) -> Bits:
     """Shifted right with zeros coming in, which `>>` on signed numbers does not do."""
     return (z >> bits) & ((1 << (64 - bits)) - 1)
 
@@ -134,8 +137,7 @@ Seeds = NDArray[np.uint64]
 def splitmix64(seeds: Seeds, stream: int = 0) -> Seeds:
     """Return a well-mixed 64-bit number per seed (Steele et al. 2014); each `stream` gives another, all bijective."""
     z = np.asarray(seeds, dtype=np.uint64) + np.uint64((_GOLDEN * (stream + 1)) % 2**64)
-    mixed_seeds: Seeds = _finished(z.view(np.int64)).view(np.uint64)
-    return mixed_seeds
+    return _finished(z.view(np.int64)).view(np.uint64)
 
 
 def uniform(seeds: Seeds, stream: int = 0) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from benchmark.stimuli.trial_tables import CHOICES, CONFIDENCE
 from suites.human_comparison.bootstrap import NEEDS_PEOPLE, accuracy_draws, interval
 from suites.human_comparison.metrics import accuracy_name, differences, kept, metrics_of
 from suites.human_comparison.psychometric import fit_curve
-from suites.human_comparison.shown_experiments import BY_ROLE, Shown, shown
+from suites.human_comparison.shown_experiments import BY_ROLE, Shown, experiments_shown
 
 METHOD = "bootstrap: images"  # within conditions
 SILENT = f"no answer but '{NO_ANSWER}'"
@@ -25,7 +25,7 @@ SILENT = f"no answer but '{NO_ANSWER}'"
 
 def score(config: Experiment | None, trials: Trials) -> Sequence[Score]:
     """Return the scores of one observer without people. The headline has no value yet: `compare` gives it one."""
-    experiments = shown(config)
+    experiments = experiments_shown(config)
     scores = [Score(metric="error_consistency", value=None, reason=NEEDS_PEOPLE), ood_accuracy(trials, experiments)]
     present, silent = roles_of(trials, experiments), silent_roles(trials, experiments)
     metrics = {metric.name: metric for metric in metrics_of(experiments)}
