@@ -58,14 +58,6 @@ def _git(folder: Path, *words: str) -> bytes:
     return done.stdout
 
 
-def _changed(folder: Path, commit: str) -> list[str]:
-    """Return the paths that differ from a commit, new ones among them."""
-    plain = ("--name-only", "--no-renames", "--no-ext-diff", "--relative", "-z")
-    listed = _git(folder, "diff", *plain, commit, "--", ".")
-    listed += _git(folder, "ls-files", "--others", "--exclude-standard", "-z", ".")
-    return sorted({os.fsdecode(name) for name in listed.split(b"\0") if name})
-
-
 class _Shelf(Resolver):
     """Stimuli of this machine, without networks: nothing is loaded."""
 
@@ -244,7 +236,12 @@ def check_board(
     Markdown for the page of a change. Exit code 0 means sound, 1 refused, 3 that a maintainer decides."""
     board = BoardFolder(Path(folder))
     every = [path.relative_to(board.folder).as_posix() for path in board.submissions()]
-    asked = _changed(board.folder, base) if base else [] if paths else every
+    asked = [] if base or paths else every
+    if base:  # what differs from it, and new paths
+        plain = ("--name-only", "--no-renames", "--no-ext-diff", "--relative", "-z")
+        listed = _git(board.folder, "diff", *plain, base, "--", ".")
+        listed += _git(board.folder, "ls-files", "--others", "--exclude-standard", "-z", ".")
+        asked = sorted({os.fsdecode(name) for name in listed.split(b"\0") if name})
     for path in (path.removeprefix(f"{folder}/").rstrip("/") for path in paths):
         asked += [place for place in every if place.startswith(f"{path}/")] or [path]
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:

@@ -27,10 +27,7 @@ class MergeReport:
     waiting: dict[str, str] = field(default_factory=dict)  # "MODEL under SUITE", or a leaderboard -> why
     lacking: list[str] = field(default_factory=list)  # parts of the plans that are unfinished
 
-    @property
-    def conflicts(self) -> list[str]:
-        """Return what was skipped, a line each."""
-        return [line for merged in self.merged for line in merged.conflicts]
+    conflicts: list[str] = field(default_factory=list)  # what was skipped
 
     @property
     def exit_code(self) -> int:
@@ -60,43 +57,34 @@ def merge(
     for place in map(parse_location, sources):
         if same_place(place, parse_location(target)):
             raise StoreError(f"{place.shown} cannot be merged into itself")
-    looked_at = []
+    # Leaderboards are closed after a look: a job array has more than a process may have open.
+    places, notes, cut_short = list[str](), dict[str, list[str]](), dict[str, Set[str]]()
     for url in sources:
         with open_store(url, write=False) as part:
-            cut, notes = part.incomplete(failed=False).keys(), ended_parts(part.run_notes())
-            looked_at.append(_Source(url=url, place=part.place, notes=notes, cut_short=cut))
+            places.append(part.place)
+            notes[url] = ended_parts(part.run_notes())
+            cut_short[part.place] = part.incomplete(failed=False).keys()  # though no observer failed
 
     def opened() -> Iterator[Store]:
-        for source in sorted(looked_at, key=lambda source: min(named_parts(source.notes), default=())):
-            with open_store(source.url, write=False) as part:
+        for url in sorted(sources, key=lambda url: min(named_parts(notes[url]), default=())):
+            with open_store(url, write=False) as part:
                 yield part
 
     with open_store(target, create=bool(sources)) as store:
         report = MergeReport(into=store.place)
-        command = shlex.join(["bench", "db", "merge", *(source.place for source in looked_at), "--into", store.place])
-        with recorded(store, command) as run:
+        with recorded(store, shlex.join(["bench", "db", "merge", *places, "--into", store.place])) as run:
             report.merged += store.merge(opened)
             scored = score_again(store, run)
+        report.conflicts = [line for merged in report.merged for line in merged.conflicts]
         report.scored, report.waiting = scored.new_sets, scored.waiting
         here = ended_parts(store.run_notes())
         # Plans of earlier merges are left out.
-        brought = [note for source in looked_at for note in source.notes] if looked_at else here
-        report.lacking = lacking_parts(here, brought)
+        report.lacking = lacking_parts(here, [note for own in notes.values() for note in own] if notes else here)
         lacking = store.incomplete().keys()  # trials that running or killed runs still lack
-        for source in looked_at:
-            if n := len(lacking & source.cut_short):
-                report.waiting[source.place] = f"{n} of its observations lack trials: finish its run and merge again"
+        for shown, keys in cut_short.items():
+            if n := len(lacking & keys):
+                report.waiting[shown] = f"{n} of its observations lack trials: finish its run and merge again"
         return report
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Source:
-    """A leaderboard to merge. It is closed meanwhile: a job array has more than a process may have open."""
-
-    url: str
-    place: str
-    notes: list[str]  # of finished parts
-    cut_short: Set[str]  # keys of observations that lack trials though no observer failed
 
 
 def db_status(db: Db = None) -> Status:

@@ -13,23 +13,16 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from functools import wraps
+from functools import partial, wraps
 from multiprocessing import forkserver
 from pathlib import Path
 from threading import Event, Lock, Thread
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import benchmark
-from benchmark.api.running import (
-    Result,
-    RunPlan,
-    RunRequest,
-    ShardWork,
-    cut_plan,
-    devices_and_policy,
-    prepare,
-    run_here,
-)
+from benchmark.api import running
+from benchmark.api.running import Result, RunPlan, RunRequest, ShardWork, cut_plan, devices_and_policy
 from benchmark.engine.reporters import Reporter, Silent
 from benchmark.engine.score_shards import RunReport, score_shards
 from benchmark.engine.tasks import plan_digest, whole_name
@@ -58,7 +51,7 @@ def execute(plan: RunPlan, reporter: Reporter, command: str = "bench run") -> Ru
     """Carry out a plan. Raise BenchError if its devices or its cluster are missing."""
     with _executor(plan, reporter) as executor:
         if executor is None:
-            return run_here(plan, reporter, command)
+            return running.run_here(plan, reporter, command)
         parts = cut_plan(plan, executor.policy, executor.shards)
         work = []
         for i, part in enumerate(parts):
@@ -82,8 +75,8 @@ def execute(plan: RunPlan, reporter: Reporter, command: str = "bench run") -> Ru
                     reporter.note(str(error))
     if not reports:
         raise BenchError(f"every shard failed; {next(iter(lost.values()), 'the plan is empty')}")
+    ended = [reports[i] for i in sorted(reports)]
     with open_store(plan.settings.db) as store:
-        ended = [reports[i] for i in sorted(reports)]
         report = score_shards(plan.tasks, ended, store, command, whole_name(parts[0].part))
     report.failed |= lost
     return report
@@ -95,16 +88,15 @@ def _executor(plan: RunPlan, reporter: Reporter) -> AbstractContextManager[Proce
 
         return ray_cluster(plan, reporter)
     devices, policy = devices_and_policy(plan.request)
-    if len(devices) == 1:
-        return nullcontext()
-    return nullcontext(Processes(devices=devices, policy=policy, reporter=reporter, plan=plan))
+    several = len(devices) > 1
+    return nullcontext(Processes(devices=devices, policy=policy, reporter=reporter, plan=plan) if several else None)
 
 
 def _runs(make: Callable[P, RunRequest]) -> Callable[P, RunReport]:
     @wraps(make)
     def run(*args: P.args, **stated: P.kwargs) -> RunReport:
         request = make(*args, **stated)
-        plan = prepare(replace(request, reporter=None), read_settings(request.db))
+        plan = running.prepare(replace(request, reporter=None), read_settings(request.db))
         return execute(plan, request.reporter or Silent(), "gestaltbench.run")
 
     return run
@@ -231,7 +223,9 @@ def shard_process(connection: Connection, environ: Mapping[str, str], work: Shar
                 import torch
 
                 torch.cuda.set_device(device)
-            reporter: Any = _ShardReporter(send)
+            # The methods of a reporter, each as a message.
+            methods = [name for name in vars(Silent) if not name.startswith("_")]
+            reporter: Any = SimpleNamespace(**{name: partial(send, name) for name in methods})
             send("report", work.carry_out(reporter))
         except BenchError as error:
             send("error", str(error))
@@ -247,11 +241,3 @@ def _end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(PATIENCE)
     os._exit(130)
-
-
-@dataclass(frozen=True)
-class _ShardReporter:
-    send: Callable[..., None]
-
-    def __getattr__(self, method: str) -> Callable[..., None]:
-        return lambda *words: self.send(method, *words)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -94,9 +95,8 @@ def import_trials(
     Any separator and encoding is read, also JSON. The layouts of model-vs-human and texture-vs-shape are known: columns
     are subj, session, trial, rt, object_response, category, condition, imagename and decision_margin; or image,
     response and pred_label, in files named after observers. A malformed file is reported with its row and skipped; the
-    others of its folder are imported (exit code 3).
-
-    Recipes of published networks also come from the names of Geirhos et al. 2018; a second import may add them.
+    others of its folder are imported (exit code 3). Recipes of published networks also come from the names of Geirhos
+    et al. 2018.
 
     An observer is the name in a source, "resnet50 (texture-vs-shape)": two sources have two networks of one name.
     Tables of one import are joined. A new import of an experiment of a source replaces all earlier answers to that
@@ -108,27 +108,25 @@ def import_trials(
     if experiment and name_experiment(experiment, known_ones) not in {*scored, *known_ones}:
         raise unknown_name("experiment", experiment, scored, "It names the experiment whose images were answered.")
     recipes = stated_recipes(training)
-    known = None if source is None else check_source(source)
     stated = TableHints(
         experiment=experiment,
         observer=observer,
-        source=known,
+        source=None if source is None else check_source(source),
         columns=stated_pairs(columns, "--columns", (*REQUIRED, *OPTIONAL), "file=imagename,answer=object_response"),
         answers=stated_pairs(answers, "--answers", (*GEIRHOS16, NO_ANSWER), "plane=airplane,none=na"),
         keep_late=keep_late,
         known=known_ones,
     )
     asked = {"path": path.absolute(), "training": training, "source": source, "experiment": experiment}
-    more = {"observer": observer, "columns": columns, "answers": answers, "keep_late": keep_late}
-    command = command_line(import_trials, "bench import trials", **asked, **more)
+    asked |= {"observer": observer, "columns": columns, "answers": answers, "keep_late": keep_late}
+    command = command_line(import_trials, "bench import trials", **asked)
     with open_store(settings.db) as store, recorded(store, command) as number:
         report = read_in(path, store, number, recipes, stated)
         for name in report.observers.keys() - scored:
             report.notes.append(f"{name}: answers are on no board, because no suite shows images of this experiment")
-        for suite in suites.values():
-            if suite.experiments:
-                scorer = Scorer(store=store, run=number, suite=suite)
-                scorer.again() if report.replaced else scorer.imported()
+        for suite in (suite for suite in suites.values() if suite.experiments):
+            scorer = Scorer(store=store, run=number, suite=suite)
+            scorer.again() if report.replaced else scorer.imported()
     return report
 
 
@@ -197,27 +195,23 @@ def _bring_in(store: Store, run: str, folders: Mapping[str, Path], report: Refer
                 put_reported_scores(tables.scores, store, run)
                 report.notes += tables.notes
             else:
-                imported = read_in(folder, store, run, advance=_steps(f"reading {name}", reporter))
+                imported = read_in(folder, store, run, advance=partial(_step, f"reading {name}", reporter))
                 report.trials += imported.trials
                 report.notes += imported.notes
                 report.failed += imported.unfit
         except BenchError as error:
             report.failed.append(f"{name}: {error}")
     codes = Codes()
-    for suite in plugins.find_suites().suites.values():
-        if suite.experiments:
-            Scorer(store=store, run=run, suite=suite, codes=codes).imported(_steps(f"scoring {suite.name}", reporter))
+    for suite in (suite for suite in plugins.find_suites().suites.values() if suite.experiments):
+        step = partial(_step, f"scoring {suite.name}", reporter)
+        Scorer(store=store, run=run, suite=suite, codes=codes).imported(step)
 
 
-def _steps(name: str, reporter: Reporter) -> Callable[[int, int], None]:
-    """Return a callback of (steps done, total) that moves a bar; the first step starts the bar again."""
-
-    def step(done: int, total: int) -> None:
-        if done == 1:
-            reporter.expect(name, total, 0)
-        reporter.advance(name, 1)
-
-    return step
+def _step(name: str, reporter: Reporter, done: int, total: int) -> None:
+    """Move a bar; the first step starts it again."""
+    if done == 1:
+        reporter.expect(name, total, 0)
+    reporter.advance(name, 1)
 
 
 def import_scores(
@@ -235,12 +229,10 @@ def import_scores(
 
     Imported scores have tables of their own below a suite's (`bench rank`). They are ordered, not ranked, and enter no
     paired test. Repeating an import adds nothing; a changed value replaces the earlier one."""
-    path = Path(path)
-    stated = None if source is None else check_source(source)
-    plain = plugins.find_suites().suites
+    path, plain = Path(path), plugins.find_suites().suites
     suites = {suite.name: suite for one in plain.values() for suite in (*one.variants.values(), one)}
     metrics = {metric.name: metric for suite in suites.values() for metric in suite.metrics}
-    tables = read_scores(path, stated, metrics)
+    tables = read_scores(path, None if source is None else check_source(source), metrics)
     for name in {score.observer.source for score in tables.scores}:
         check_source(name)
     check_names(tables.scores, {n: [m.name for m in s.metrics] for n, s in suites.items()}, same)

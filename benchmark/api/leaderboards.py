@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import Annotated, Self
 
 from benchmark import plugins
 from benchmark.api.options import KINDS, Filters, Names, Option, joined
@@ -25,9 +25,6 @@ from benchmark.settings import Settings
 from benchmark.store import ObserverRow, ScoreRow, StimuliNote, Store, open_store
 from benchmark.variables import read_settings
 from registry.card_files import stated_cards
-
-if TYPE_CHECKING:
-    pass
 
 #: Between two names: "adversarial(l2,3.0)" is one.
 COMMA = re.compile(r",(?![^(]*\))")
@@ -116,25 +113,20 @@ def card_status(store: Store, settings: Settings) -> CardStatus:
     names = [card.get("formerly") for card in (*(row.card for row in observers), *cards.values())]
     former = {str(name) for each in names if isinstance(each, list) for name in each}
     retired = {name for name, card in cards.items() if card.get("retired")}
-    stored = [row for row in observers if row.kind == "network" and row.name in cards]
-    remarks = _remarks(stored, settings) if stored else {}
     in_memory = [row.name for row in observers if row.card.get("source") == "memory" and row.name not in cards]
-    remarks |= dict.fromkeys(in_memory, "evaluated in memory: no card loads it again")
+    remarks = dict.fromkeys(in_memory, "evaluated in memory: no card loads it again")
+    if stored := [row for row in observers if row.kind == "network" and row.name in cards]:
+        from registry.cards import read_cards  # pydantic is slow to import, and others' networks have no cards
+
+        known = read_cards(settings.cards)
+        for row in (row for row in stored if row.name in known):
+            today, digest = known[row.name].model_dump(mode="json", include={"sha256", *FED}), row.card.get("sha256")
+            others = [f"another {name}" for name in FED if name in row.card and row.card[name] != today[name]]
+            if digest and today["sha256"] not in (None, digest):
+                others = [f"older weights ({digest[:12]})"]
+            if others:
+                remarks[row.name] = f"outdated: of {others[0]}"
     return CardStatus(frozenset(retired | (former - cards.keys())), remarks)
-
-
-def _remarks(stored: Iterable[ObserverRow], settings: Settings) -> dict[str, str]:
-    from registry.cards import read_cards  # pydantic is slow to import, and a board of others' networks has no cards
-
-    cards, remarks = read_cards(settings.cards), dict[str, str]()
-    for row in (row for row in stored if row.name in cards):
-        today, digest = cards[row.name].model_dump(mode="json", include={"sha256", *FED}), row.card.get("sha256")
-        others = [f"another {name}" for name in FED if name in row.card and row.card[name] != today[name]]
-        if digest and today["sha256"] not in (None, digest):
-            others = [f"older weights ({digest[:12]})"]
-        if others:
-            remarks[row.name] = f"outdated: of {others[0]}"
-    return remarks
 
 
 def current_rows(scores: Sequence[ScoreRow], now: CardStatus, models: Names | None) -> list[ScoreRow]:

@@ -77,9 +77,10 @@ def photograph_checks(model: LoadedModel, folder: Path | None, settings: Setting
         text = f"unchecked: no photographs of its classes are installed. `{line}` tries it on {COUNT}"
         if folder is not None:
             raise StimuliError(f"--check {folder}: its classes are not those of the label space '{labels.name}'.")
-        head = head_order(model)
-        told = [Check(name="classes", ok=True, detail=head[0], mark="look" if head[1] else "ok")] if head else []
-        return [Check(name="photographs", ok=True, detail=f"{text}. {NOT_TOLD}", mark="note"), *told]
+        told = [Check(name="photographs", ok=True, detail=f"{text}. {NOT_TOLD}", mark="note")]
+        if head := head_order(model):
+            told.append(Check(name="classes", ok=True, detail=head[0], mark="look" if head[1] else "ok"))
+        return told
     targets: NDArray[np.intp] = np.array([place[str(stimuli.labels["category"][i])] for i in rows], dtype=np.intp)
     x = model.fit(model.prepare([stimuli.decode(i) for i in rows], "card"))
     outcome = diagnose(FedPhotographs(model, x), targets)
@@ -191,15 +192,11 @@ def verified(model: LoadedModel, script: str, folder: Path | None, settings: Set
     wrong = int(((found.argmax(1) != expected.argmax(1)) & (gaps > TOLERANCE * scale)).sum())
     pixels, described = _pixel_gap(ours, theirs)
     if wrong:
-        # Whether both networks answer alike to the user's preprocessed images.
-        try:
+        part = "Network: ours fails on the script's preprocessed images."
+        with suppress(Exception):  # of whatever a network does with another input
             apart = distance(_answers(theirs, model.answer)[:, :classes], expected)
-        except Exception as error:  # noqa: BLE001 - of whatever a network does with another input
-            part = f"Network: ours fails on the script's preprocessed images ({reason(error)})."
-        else:
             part = f"Network: on the script's preprocessed images the logits differ by {apart:.2g} of the largest."
-            if apart <= TOLERANCE:
-                part = "Both networks agree on the script's preprocessed images."
+            part = "Both networks agree on the script's preprocessed images." if apart <= TOLERANCE else part
         raise WeightsError(
             f"model '{model.card.name}' was not registered: {wrong} of {len(images)} decisions on photographs of "
             f"{stimuli.name} are not those of {script} (logits differ by up to {float(gaps.max()):.3g}). "

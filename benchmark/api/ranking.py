@@ -5,19 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from benchmark import plugins
-from benchmark.api.leaderboards import (
-    CardStatus,
-    Filtered,
-    Selection,
-    card_status,
-    chosen_names,
-    chosen_rows,
-    chosen_suites,
-    current_rows,
-    notes_of,
-    shown_rows,
-    suites_with_scores,
-)
+from benchmark.api import leaderboards
+from benchmark.api.leaderboards import CardStatus, Filtered, Selection, card_status, chosen_rows, current_rows, notes_of
 from benchmark.api.options import AmongShown, By, Filters, FlaggedLast, Option, Unseen
 from benchmark.contracts import Suite
 from benchmark.contracts.trials import PEOPLE
@@ -77,7 +66,7 @@ def rank(
         shelf = plugins.find_suites(suite, scored=scored)
         if by is not None and suite in (None, by) and by.partition(":")[0] in shelf.suites:
             suite, by = by, None
-        suites = chosen_suites(store, suite, shelf)
+        suites = leaderboards.chosen_suites(store, suite, shelf)
         if by is not None:
             known = {metric.name for each in suites for metric in each.metrics}
             if by not in known:
@@ -95,7 +84,7 @@ def rank(
             if flagged_last:
                 tables = [board.flagged_last(table) for table in tables]
             if filters:
-                shown = filter(None, [shown_rows(store, table, filters) for table in tables])
+                shown = filter(None, [leaderboards.shown_rows(store, table, filters) for table in tables])
                 tables = sorted(shown, key=lambda table: -len(table.rows))
             ranked += tables
         identities = {note.name: note.identity for note in store.observers() if note.kind == "network"}
@@ -131,15 +120,14 @@ def measures(leaderboard: Filtered) -> list[CueMeasures]:
     from benchmark.leaderboard.cue_measures import cue_boards, measures_of
 
     with leaderboard.reading() as store:
-        sets, now = notes_of(store), card_status(store, leaderboard.settings)
+        sets, now, filters = notes_of(store), card_status(store, leaderboard.settings), leaderboard.filters
         observers = {row.name: row for row in store.observers()}
 
         def ranked(suite: Suite, metric: str) -> list[Board]:
-            rows = _scores_of(store, suite, metric, now, leaderboard.filters)
-            return boards(rows, suite, sets, by=metric)
+            return boards(_scores_of(store, suite, metric, now, filters), suite, sets, by=metric)
 
-        tables = cue_boards(suites_with_scores(store), ranked)
-        shown = chosen_names(store, {*observers, PEOPLE}, leaderboard.filters)
+        tables = cue_boards(leaderboards.suites_with_scores(store), ranked)
+        shown = leaderboards.chosen_names(store, {*observers, PEOPLE}, filters)
     identities = {name: row.identity for name, row in observers.items() if row.kind == "network"}
     noted = [(metric, board.with_twins(table, identities)) for metric, table in tables]
     return measures_of(noted, {name: row.card for name, row in observers.items()}, shown)

@@ -50,12 +50,10 @@ def provenance(
             under[row.suite, row.metric].add(row.condition)
 
         def title(row: ScoreRow) -> str:
-            """Return the title of its metric in tables."""
             whole = titles.get((row.suite, row.metric), row.metric)
             return title_under(whole, row.condition, under[row.suite, row.metric])
 
         def called(noun: str, name: str, names: Callable[[ScoreRow], Sequence[str]]) -> list[ScoreRow]:
-            """Return the rows of a name. Raise UnknownName without any."""
             if found := [row for row in rows if name in names(row)]:
                 return found
             raise unknown_name(noun, name, {each for row in rows for each in names(row)} - {""}, hint)
@@ -118,8 +116,7 @@ def reproduce(
     Exit code 0 means equal bit for bit, 1 that a number differs, 3 that some could not be computed.
 
     Returns None if `agreed` refuses the run."""
-    settings = read_settings(db)
-    origin = _origin(Selection(db), observer, suite, metric, condition)
+    settings, origin = read_settings(db), _origin(Selection(db), observer, suite, metric, condition)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         fresh = replace(settings, db=f"{folder}/again.db")
         try:

@@ -7,15 +7,8 @@ from dataclasses import replace
 from typing import Annotated
 
 from benchmark import plugins
-from benchmark.api.leaderboards import (
-    CardStatus,
-    Selection,
-    card_status,
-    current_rows,
-    notes_of,
-    require_observer,
-    suites_with_scores,
-)
+from benchmark.api import leaderboards
+from benchmark.api.leaderboards import CardStatus, Selection, card_status, require_observer, suites_with_scores
 from benchmark.api.options import Option
 from benchmark.contracts import Suite
 from benchmark.engine.scoring import compare_observers
@@ -23,16 +16,7 @@ from benchmark.failures import BenchError
 from benchmark.leaderboard import boards
 from benchmark.leaderboard.board_model import cell_of, title_under
 from benchmark.leaderboard.reference_scores import references_of
-from benchmark.leaderboard.verdict import (
-    UNPAIRED,
-    Known,
-    Lacking,
-    Measured,
-    Rival,
-    interval_test,
-    nearest_names,
-    verdict_of,
-)
+from benchmark.leaderboard.verdict import Known, Lacking, Measured, Rival, interval_test, nearest_names, verdict_of
 from benchmark.leaderboard.verdict_forms import Verdict
 from benchmark.stats.comparisons import SuiteComparison, adjusted
 from benchmark.store import ScoreRow, Store
@@ -79,7 +63,7 @@ def verdict_in(store: Store, leaderboard: Selection, observer: str) -> Verdict:
 
 def _measured(store: Store, suites: Sequence[Suite], observer: str, status: CardStatus) -> Iterator[Measured]:
     """Yield the suites in which the network has a headline, each on the board with most observers."""
-    sets = notes_of(store)
+    sets = leaderboards.notes_of(store)
     mine = store.latest_scores(observers=[observer], metrics={suite.headline.name for suite in suites})
     for suite in suites:
         head = suite.headline
@@ -88,11 +72,10 @@ def _measured(store: Store, suites: Sequence[Suite], observer: str, status: Card
         if not wholes:
             continue
         rows = store.latest_scores(suite=suite.name, conditions=("",), metrics=[head.name])
-        rows = current_rows(rows, status, observer)
+        rows = leaderboards.current_rows(rows, status, observer)
         known = {row.observer for row in rows}
         rows += [row for whole in wholes for row in references_of(store, whole, known)]
-        tables = boards(rows, suite, sets)
-        for board in tables:
+        for board in boards(rows, suite, sets):
             row = next((r for r in (*board.rows, *board.references) if r.observer == observer), None)
             if row is not None and (cell := row.cells[board.by]).value is not None:
                 score = cell.source._replace(flags=cell.flags)
@@ -127,10 +110,9 @@ def _rival(store: Store, observer: str, measured: Sequence[Measured], twins: Seq
         return Rival(name=name, tests=tests.headlines, paired=True)
     rows = []
     for each in sound:
-        other = next((row for _, row in each.neighbours(twins) if row.observer == name), None)
-        if other is not None:
-            by = each.board.by
-            test = interval_test(cell_of(each.score), other.cells[by], by, UNPAIRED)
+        by = each.board.by
+        for other in [row for _, row in each.neighbours(twins) if row.observer == name][:1]:
+            test = interval_test(cell_of(each.score), other.cells[by], by)
             rows.append(SuiteComparison(suite=each.suite.name, metric=each.suite.headline, comparison=test))
     return Rival(name=name, tests=adjusted(rows), paired=False)
 

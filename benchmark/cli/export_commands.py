@@ -155,10 +155,8 @@ def reference(**asked: Any) -> int:
         report = api.reference(**asked, reporter=reporter)
     echo_lines((*report.notes, *report.failed), err=True)
     alone = f", scores alone of {report.reported} more" if report.reported else ""
-    echo_line(
-        f"{counted(report.observers, 'network')} and {report.people} people in {report.db}{alone}: "
-        f"{counted(report.trials, 'new trial')}"
-    )
+    who = f"{counted(report.observers, 'network')} and {report.people} people in {report.db}{alone}"
+    echo_line(f"{who}: {counted(report.trials, 'new trial')}")
     place = shlex.quote(report.db)
     echo_line(f"your network among them: bench run -m MODEL --suite {','.join(report.suites)} --db {place}")
     echo_line(f"the tables: bench rank --db {place}")

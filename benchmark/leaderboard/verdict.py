@@ -80,10 +80,10 @@ class Rival:
     paired: bool
 
 
-def interval_test(own: Cell, other: Cell, metric: str, name: str) -> Comparison:
+def interval_test(own: Cell, other: Cell, metric: str) -> Comparison:
     """Test a difference by the two intervals, as of independent numbers: conservative on common stimuli."""
     a, b = float(own.value or 0.0), float(other.value or 0.0)
-    start = Comparison(metric=metric, a=a, b=b, difference=a - b, n=own.n, method=name)
+    start = Comparison(metric=metric, a=a, b=b, difference=a - b, n=own.n, method=UNPAIRED)
     ends = (own.low, other.high) if a > b else (own.high, other.low)
     if ends[0] is None or ends[1] is None:
         return start
@@ -91,7 +91,7 @@ def interval_test(own: Cell, other: Cell, metric: str, name: str) -> Comparison:
     if error <= 0:
         return start
     test = Restricted(difference=a - b, variance=Quadratic(at_zero=error**2, cross=0.0, square=0.0))
-    return decided(start, test, name)
+    return decided(start, test, UNPAIRED)
 
 
 def neighbour_tests(
@@ -105,7 +105,7 @@ def neighbour_tests(
     for each in measured:
         for group, row in each.neighbours(twins):
             at.append((each.suite.name, group, row))
-            tests.append(interval_test(cell_of(each.score), row.cells[each.board.by], each.board.by, UNPAIRED))
+            tests.append(interval_test(cell_of(each.score), row.cells[each.board.by], each.board.by))
     found: dict[str, list[tuple[str, Row, Comparison]]] = defaultdict(list)
     for (suite, group, row), test in zip(at, adjust(tests), strict=True):
         stronger = rival is not None and row.observer == rival.name and suite in paired

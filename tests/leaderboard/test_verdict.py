@@ -66,11 +66,11 @@ def known(*suites, **fields):
 def test_a_difference_of_two_intervals_is_tested_by_the_ends_that_face_each_other():
     own, other = Cell(0.5, 0.4, 0.55, n=100), Cell(0.3, 0.2, 0.36)
     for a, b, sign in ((own, other, 1), (other, own, -1)):
-        found = interval_test(a, b, "head", "by hand")
+        found = interval_test(a, b, "head")
         error = sqrt(0.1**2 + 0.06**2) / 1.959963984540054
-        assert found.difference == pytest.approx(sign * 0.2) and found.method == "by hand"
+        assert found.difference == pytest.approx(sign * 0.2) and found.method == UNPAIRED
         assert found.p == pytest.approx(erfc(0.2 / error / sqrt(2)))
-    assert interval_test(own, Cell(0.3), "head", "").p is None
+    assert interval_test(own, Cell(0.3), "head").p is None
 
 
 def test_value_place_and_likeness(score):
@@ -127,17 +127,14 @@ def test_the_nearest_neighbour_and_what_would_show_a_difference(score):
     rows = [
         SuiteComparison(
             suite=each.suite.name, metric=HEAD,
-            comparison=interval_test(cell_of(each.score), each.board.rows[-1].cells["head"], "head", UNPAIRED),
+            comparison=interval_test(cell_of(each.score), each.board.rows[-1].cells["head"], "head"),
         )
         for each in (bias, noise)
     ]  # fmt: skip
     rows[0] = replace(
         rows[0],
         comparison=interval_test(
-            cell_of(bias.score),
-            next(r for r in bias.board.rows if r.observer == "near").cells["head"],
-            "head",
-            UNPAIRED,
+            cell_of(bias.score), next(r for r in bias.board.rows if r.observer == "near").cells["head"], "head"
         ),
     )
     said = sentences(known(bias, noise, rival=Rival(name="near", tests=adjusted(rows), paired=True)))["nearest"]
