@@ -16,7 +16,7 @@ from benchmark.leaderboard.board_model import (
     set_in_words,
     title_under,
 )
-from benchmark.leaderboard.table import PUBLISHED, Field, Table, Value, counts, number
+from benchmark.leaderboard.table import PUBLISHED, Field, Table, Value, declared_table, number
 from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
 
 #: What is told of a number from the score behind it.
@@ -27,7 +27,7 @@ FEW_PEOPLE = 4
 FEW_PUBLISHED = 12
 NEAR = 2  # rows above and below one's own
 OTHERS = ("published", REPORTED)
-TAGS_MAX, TEXT_MAX = 24, 28  # characters beyond which tags and texts may break
+TAGS_MAX = 24  # characters beyond which tags may break
 
 
 def board_table(board: Board) -> Table:
@@ -55,8 +55,8 @@ def board_table(board: Board) -> Table:
 
     head, *others = map(measured, board.columns)
     who = (Field("section"), Field("rank", "rank", who=True), Field("observer"), Field("", "observer", who=True))
-    about = (Field("training", "training", breaks=TAGS_MAX), Field("note"))
-    fields = (*who, Field("kind"), head, *counts("n"), *about, *others, *(Field(key=metric) for metric in silent))
+    about = (Field("", "n", right=True), Field("training", "training", breaks=TAGS_MAX), Field("note"))
+    fields = (*who, Field("kind"), head, *about, *others, *map(Field, silent))
     first, way = board.columns[0], WAYS.get(board.columns[0].direction)
     order = f"ranked by {first.title}, {way}" if way else f"ordered by {first.title}"
     sets = {role: {"set": text, "stimuli": board.digests.get(role, "")} for role, text in board.sets.items()}
@@ -184,26 +184,17 @@ def _suite_table(rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote], suit
         title = title_under(metric.title, row.condition, conditions[row.metric]) if metric else row.metric
         return (title, condition, cell_of(row), n, row.excluded or None, letters.get(row.stimuli, ""), row.method)
 
-    who = (Field(name, name, breaks=TEXT_MAX, who=True) for name in ("metric", "condition"))
-    last = (Field("", "set"), Field("", "interval by", breaks=TEXT_MAX))
     described = [f"{letters.get(d, '')}: {set_in_words(d, sets)}".removeprefix(": ") for d in used]
-    return Table(
-        title=f"{rows[0].observer}: {rows[0].suite} (version {rows[0].version}), {rows[0].space}",
-        caption="; ".join(described) or "no stimuli",
-        fields=(*who, Field("", "value"), *counts("n", "excluded"), *last),
-        rows=tuple(map(values, ordered)),
-        origin=ORIGIN,
-    )
+    shown = "; ".join(described) or "no stimuli"
+    return declared_table("scores", map(values, ordered), sets=shown, **rows[0]._asdict())
 
 
 def headline_table(rows: Sequence[ScoreRow], suites: Sequence[Suite]) -> Table:
     """Return the headline of every suite that the observer has a score in."""
     heads = {(suite.name, suite.headline.name): suite.headline for suite in suites}
-    who = (Field(name, name, who=True) for name in ("suite", "headline"))
-    fields = (*who, Field("value", "value"), *counts("n"))
     shown = [row for row in rows if not row.condition and (row.suite, row.metric) in heads]
-    values = tuple((row.suite, heads[row.suite, row.metric].title, cell_of(row), row.n) for row in shown)
-    return Table(title="headlines", caption="", fields=fields, rows=values, origin=ORIGIN)
+    values = ((row.suite, heads[row.suite, row.metric].title, cell_of(row), row.n) for row in shown)
+    return declared_table("headlines", values)
 
 
 def card_line(observer: ObserverRow) -> str:
@@ -232,12 +223,10 @@ def reported_lines(observer: ObserverRow) -> list[str]:
 
 def score_table(rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote]) -> Table:
     """Return stored scores as they are, one below the other."""
-    names = ("observer", "kind", "training", "suite", "version", "space", "metric", "condition")
-    hidden = (Field("role"), Field("", "value"), *counts("n"), Field("set", "set"), Field("stimuli"))
+    names = ("observer", "kind", "training", "suite", "version", "space", "metric", "condition", "role")
 
     def values(row: ScoreRow) -> tuple[Value, ...]:
-        plain = (getattr(row, name) for name in (*names, "role"))
+        plain = (getattr(row, name) for name in names)
         return (*plain, cell_of(row), row.n, set_in_words(row.stimuli, sets), row.stimuli)
 
-    fields = (*(Field(name, name) for name in names), *hidden)
-    return Table(fields=fields, rows=tuple(map(values, rows)), origin=ORIGIN)
+    return declared_table("stored", map(values, rows))

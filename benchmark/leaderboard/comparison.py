@@ -17,12 +17,11 @@ from benchmark.display import counted, printable
 from benchmark.failures import BenchError
 from benchmark.leaderboard.board_model import Cell
 from benchmark.leaderboard.forms import markdown, markdown_code, markdown_text
-from benchmark.leaderboard.table import Field, Table, Value, counts, number, p_value
+from benchmark.leaderboard.table import Table, Value, declared_table, number, p_value
 from benchmark.stats.comparisons import Compared, ComparedToEach, Comparison, DiscordantTrial, SuiteComparison, adjusted
 from benchmark.stats.differences import detectable, needed, power_of
 
 MANY = 200  # images that are listed of one metric
-DIFFERING = ("condition", "stimulus", "category", "answer_a", "answer_b")
 
 
 def comparison_tables(tests: Compared) -> list[Table]:
@@ -85,19 +84,16 @@ def _how_to_read(notes: Iterable[str], tests: Compared | ComparedToEach) -> Tabl
 
 def discordant_tables(trials: Sequence[DiscordantTrial], a: str, b: str) -> Iterator[Table]:
     """Yield the images that only one of the two gets right, by suite and metric."""
-    titles = ("condition", "image", "category", "A says", "B says")
     for (suite, metric), group in groupby(trials, key=lambda row: (row.suite, row.metric)):
         rows = list(group)
         first = sum(row.winner == "a" for row in rows)
         won = f"{counted(first, 'image')} that A alone gets right, {len(rows) - first} that B does"
-        yield Table(
-            title=f"{suite}, {metric}: {won}",
-            caption=f"A: {a}    B: {b}",
-            fields=(Field("winner", "alone"), *map(Field, DIFFERING, titles)),
-            rows=tuple((row.winner.upper(), *(getattr(row, name) for name in DIFFERING)) for row in rows[:MANY]),
-            notes=(f"... {len(rows) - MANY} more",) if len(rows) > MANY else (),
-            facts={"suite": suite, "metric": metric},
+        shown = (
+            (row.winner.upper(), row.condition, row.stimulus, row.category, row.answer_a, row.answer_b)
+            for row in rows[:MANY]
         )
+        more = [f"... {len(rows) - MANY} more"] * (len(rows) > MANY)
+        yield declared_table("discordant", shown, more, suite=suite, metric=metric, won=won, a=a, b=b)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,11 +125,6 @@ def power_table(rows: Sequence[PowerRow]) -> Table:
     """Return the differences that each comparison detects now, and the sample that it needs."""
     detect, power = rows[0].detect, rows[0].power
     pair = rows[0].who if len({row.who for row in rows}) == 1 else ""
-    names = (Field("suite", "suite", who=True), Field("title", "metric", breaks=10, who=True))
-    who = (*names, Field("who", "" if pair else "of", breaks=30))
-    now = (Field("n", "n", right=True), *counts("sees"), Field("chance", "chance", right=True))
-    wanted = (Field("images", "n needed", right=True), Field("people", "people, times", right=True))
-    fields = (*who, *now, *wanted)
 
     def values(row: PowerRow) -> tuple[Value, ...]:
         test, n, names = row.comparison.test, row.comparison.n, (row.suite, row.title, row.who)
@@ -144,15 +135,9 @@ def power_table(rows: Sequence[PowerRow]) -> Table:
         enough = "no number" if row.images is None else f"{math.ceil(row.images):,}"
         return (*names, *seen, enough, "" if row.people is None else number(row.people, 2))
 
-    notes = [
-        f"sees: the smallest difference that is found with a chance of {power:g}; chance: of finding {detect:g}; n "
-        f"needed: to find it with a chance of {power:g}, with as many more of what images share, and as many people.",
-        "Two-sided 95 %, of one comparison; a family of several (Holm) needs more.",
-    ]
-    if any(row.people for row in rows):
-        notes.append("people, times: how many times as many people do so on as many images.")
-    caption = f"{pair}{', ' if pair else ''}to see a difference of {detect:g}"
-    return Table(title="Power", caption=caption, fields=fields, rows=tuple(map(values, rows)), notes=tuple(notes))
+    people = ["people, times: how many times as many people do so on as many images."] * any(r.people for r in rows)
+    hidden, of = (["who"], f"{pair}, ") if pair else ([], "")
+    return declared_table("power", map(values, rows), people, hidden, pair=of, detect=detect, power=power)
 
 
 def better(row: SuiteComparison) -> str:
@@ -177,11 +162,6 @@ def test_table(
     title: str, caption: str, rows: Sequence[tuple[str, SuiteComparison]], suite: str = "", metric: str = ""
 ) -> Table:
     """Paired tests. rows: (name of B if it differs by row, the test); suite, metric: given if the title has them."""
-    who = (Field("other", "B", who=True), Field("suite", "" if suite else "suite", who=True), Field("metric"))
-    title_field = Field("title", "" if metric else "metric", breaks=10, who=True)
-    tested = (Field("difference", "A - B"), *counts("n"), Field("better", "better", breaks=12))
-    sides = (Field("a", "A"), Field("b", "" if metric else "B"), *counts("A / B alone"))
-    fields = (*who, title_field, *tested, Field("p_holm"), Field("", "p (Holm)"), *sides)
 
     def values(other: str, row: SuiteComparison) -> tuple[Value, ...]:
         test = row.comparison
@@ -190,15 +170,10 @@ def test_table(
         names, p = (other, row.suite, row.metric.name, row.title), (test.p_holm, p_value(test.p_holm))
         return (*names, cell, test.n, better(row), *p, test.a, test.b, alone)
 
-    shown = tuple(values(*pair) for pair in rows if pair[1].comparison.difference is not None)
-    return Table(
-        title=title,
-        caption=caption,
-        fields=fields if shown else (),
-        rows=shown,
-        measure="number",
-        origin=("level", "method", "p", "discordant"),
-    )
+    shown = (values(*pair) for pair in rows if pair[1].comparison.difference is not None)
+    hidden = [*["suite"] * bool(suite), *["title", "b"] * bool(metric)]
+    table = declared_table("test", shown, hidden=hidden, title=title, caption=caption)
+    return table if table.rows else replace(table, fields=())
 
 
 def _notes(tests: Compared) -> Iterator[str]:
@@ -362,9 +337,7 @@ def diff_markdown(diff: Diff, images: int = 20) -> str:
         gained, lost = paired.discordant or (None, None)
         return (row.suite, row.title, number(paired.b), number(paired.a), cell, verdict, paired.n, lost, gained)
 
-    titles = ("suite", "headline", "base", "new", "new - base", "verdict", "n", "lost", "gained")
-    fields = tuple(Field("", title, code=title == "suite") for title in titles)
-    table = markdown(Table(fields=fields, rows=tuple(map(values, diff.changes)))).rstrip("\n")
+    table = markdown(declared_table("diff", map(values, diff.changes))).rstrip("\n")
     head = f"### {markdown_code(diff.new)} against {markdown_code(diff.base)}: {diff.verdict}"
     return "\n".join([head, "", table, "", *_verdict_notes(diff), *(_flipped(diff, images) if images > 0 else ())])
 
@@ -387,8 +360,6 @@ def _verdict_notes(diff: Diff) -> Iterator[str]:
 
 
 def _flipped(diff: Diff, images: int) -> Iterator[str]:
-    names = ("condition", "image", "category", "base says", "new says")
-    fields = (Field("", "way"), *(Field(name, name, code=True) for name in names))
     for (suite, metric), group in groupby(diff.flipped, key=lambda trial: (trial.suite, trial.metric)):
         rows = sorted(group, key=lambda trial: trial.winner != "b")
         lost = sum(trial.winner == "b" for trial in rows)
@@ -400,7 +371,7 @@ def _flipped(diff: Diff, images: int) -> Iterator[str]:
             says = (trial.answer_b, trial.answer_a) if trial.answer_b != trial.answer_a else ("", "")
             way = "lost" if trial.winner == "b" else "gained"
             values.append((way, trial.condition, trial.stimulus, trial.category, *says))
-        yield markdown(Table(fields=fields, rows=tuple(values)))
+        yield markdown(declared_table("flipped", values))
         if len(rows) > images:
             words = ("bench", "compare", diff.new, diff.base, "--images")
             yield f"and {len(rows) - images} more: {markdown_code(shlex.join(words))}\n"

@@ -10,7 +10,7 @@ import numpy as np
 from benchmark.contracts import Trials
 from benchmark.failures import BenchError, TrialsError, unknown_name
 from benchmark.leaderboard.board_model import Board, Cell
-from benchmark.leaderboard.table import NOTHING, Field, Table, Value, counts, number, p_value
+from benchmark.leaderboard.table import NOTHING, Field, Table, Value, declared_table, number, p_value
 from benchmark.stats.agreement import Agreement, Matched, agreement, match, pairwise
 from benchmark.stats.comparisons import holm
 from benchmark.stimuli.image_names import shared_exemplars
@@ -23,11 +23,6 @@ HUMAN_METRICS = {"accuracy_difference": False, "observed_consistency": True, "er
 ACCURACY = "ood_accuracy"
 AVERAGED = "averaged"  # column: whether a trial's condition enters its experiment's averages
 ALWAYS = "the more accurate one is always right, or always wrong: copying cannot be seen"
-MEANING = (
-    "mean over conditions: of those that enter the averages, each counting alike; attainable: the kappas that the two "
-    "accuracies allow; p: of the test that kappa is 0, Holm's over the rows of this table; copied: how often the "
-    "less accurate one copies the other, in a model where it else answers alone (negative: the opposite).",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,22 +104,7 @@ def agreement_table(compared: Iterable[ObserverPair], title: str = "") -> Table:
         shares = (one.observed, number(one.observed, 3), one.expected, number(one.expected, 3))
         return (pair.a, pair.b, pair.experiment, pair.condition, kappa, *more, copied, *counted, *shares)
 
-    sides = (Field(side, "" if title else side, who=True) for side in ("a", "b"))
-    shown = (Field(name, name, who=True) for name in ("experiment", "condition"))
-    ends = (Field("attainable_low"), Field("attainable_high"), *counts("attainable"))
-    more = (Field("p"), Field("p_holm"), *counts("p, Holm"), Field("unbiased_kappa"), *counts("unbiased"))
-    four = ("both right", "only a", "only b", "both wrong")
-    answers = (Field(name.replace(" ", "_"), name, right=True) for name in four)
-    shares = (Field("observed"), *counts("c_obs"), Field("expected"), *counts("c_exp"))
-    kappas = (Field("kappa", "kappa"), *ends, *more, Field("copied", "copied"))
-    return Table(
-        title=title,
-        fields=(*sides, *shown, *kappas, *counts("n"), *answers, *shares),
-        rows=tuple(map(values, compared)),
-        notes=MEANING,
-        intervals="[low, high]: 95 % interval; other images, or other shapes and textures where images share them.",
-        origin=("method",),
-    )
+    return declared_table("agreement", map(values, compared), hidden=("a", "b") if title else (), title=title)
 
 
 def comparison_of(a: str, b: str, answered: ExperimentTrials) -> Table:
@@ -172,13 +152,7 @@ def likeness_table(board: Board) -> Table:
     values = pd.DataFrame.from_dict(cells, orient="index", columns=list(metrics), dtype=float).sort_index()
     signs = {metric: -1 if larger else 1 for metric, larger in HUMAN_METRICS.items()}
     mean = (values[list(signs)] * pd.Series(signs)).dropna().rank().mean(axis=1)
-    columns = {"mean rank": mean, "place": mean.rank(), "place by OOD accuracy": (-values[ACCURACY]).rank()}
-    places = pd.DataFrame(columns, index=values.index).sort_values("mean rank", kind="stable")
-    keys = ("mean_rank", "place", "accuracy_place")
-    numbers = (Field(key, title, right=True) for key, title in zip(keys, columns, strict=True))
-    return Table(
-        title=f"Human-likeness on {'; '.join(dict.fromkeys(board.sets.values()))}",
-        fields=(Field("observer", "observer"), *numbers),
-        rows=tuple((row[0], *(NOTHING if pd.isna(v) else f"{v:.3g}" for v in row[1:])) for row in places.itertuples()),
-        notes=("ranks hold among these networks only: another one can make two trade places",),
-    )
+    columns = {"mean": mean, "place": mean.rank(), "accuracy": (-values[ACCURACY]).rank()}
+    places = pd.DataFrame(columns, index=values.index).sort_values("mean", kind="stable")
+    rows = ((row[0], *(NOTHING if pd.isna(v) else f"{v:.3g}" for v in row[1:])) for row in places.itertuples())
+    return declared_table("likeness", rows, sets="; ".join(dict.fromkeys(board.sets.values())))

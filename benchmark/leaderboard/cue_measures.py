@@ -11,7 +11,7 @@ from benchmark.contracts import Metric, Suite
 from benchmark.leaderboard.board_model import CLEAN, Board
 from benchmark.leaderboard.links import Cards, Link, correlation_table, links
 from benchmark.leaderboard.summary import Summary, summaries, summary_table
-from benchmark.leaderboard.table import Field, Table, Value, number
+from benchmark.leaderboard.table import Table, Value, declared_table, number
 from benchmark.stimuli.world.sets import SPACE
 
 TEXTURE = "texture"
@@ -127,9 +127,4 @@ def measure_tables(cue: CueMeasures) -> list[Table]:
         named = "; ".join(f"{name} ({x:g}, {y:g})" for name, x, y in row.apart)
         share = "" if row.share is None else number(row.share, 2)
         rows.append((row.link.x.title, row.link.y.title, len(row.link.observers), share, named))
-    sides = (Field(side, side, who=True, breaks=24) for side in ("x", "y"))
-    apart = Field("ordered_differently", "ordered differently", right=True)
-    fields = (*sides, Field("n", "n", right=True), apart, Field("furthest_apart", "furthest apart (ranks)", breaks=36))
-    note = "ordered differently: pairs of networks, of those that neither measure ties; ranks: 1 depends on shape most."
-    where = Table(title="where they disagree", fields=fields, rows=tuple(rows), notes=(note,))
-    return [side_by_side, agreement, where]
+    return [side_by_side, agreement, declared_table("disagreement", rows)]

@@ -11,7 +11,7 @@ from benchmark.leaderboard.board_model import CLEAN, Cell
 from benchmark.leaderboard.lineage import STANDARD
 from benchmark.leaderboard.links import Observed, correlation_cell
 from benchmark.leaderboard.recipe_effects import HeadlineSample, inseparable, line_of
-from benchmark.leaderboard.table import Field, Table, Value, counts, number
+from benchmark.leaderboard.table import Table, Value, declared_table, number
 from benchmark.stats.clusters import robust_interval
 from benchmark.stats.network_samples import slope_over_networks
 from benchmark.stats.rankings import correlation
@@ -75,17 +75,5 @@ def _row(sample: HeadlineSample, dose: str, levels: Mapping[int, float]) -> tupl
 
 def dose_table(samples: Iterable[HeadlineSample]) -> Table:
     """Return a row for each headline and number on recipes: slope, partial correlation, and what is not separated."""
-    return Table(
-        title="Doses of recipes",
-        caption="slope of each headline per unit of the number, within lines of architectures",
-        fields=(
-            *(Field("dose", "number", who=True, breaks=16), Field("metric", "metric", who=True, breaks=18)),
-            *(Field("space"), *counts("networks"), Field("range", "from - to"), Field("slope", "slope")),
-            *(Field("partial", "partial r"), Field("given", "given", breaks=10)),
-        ),
-        rows=tuple(_row(sample, *dose) for sample in samples for dose in doses_of(sample.networks).items()),
-        notes=("partial r: Pearson's, of number and headline, given these; interval over families.",),
-        intervals="[low, high]: 95 % interval over networks and images.",
-        measure="coefficient",
-        origin=("networks", "images", "interaction", "df"),
-    )
+    rows = (_row(sample, *dose) for sample in samples for dose in doses_of(sample.networks).items())
+    return declared_table("doses", rows)

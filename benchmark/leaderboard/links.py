@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 from benchmark.contracts import distrust_flags
 from benchmark.leaderboard.board import UNTRAINED
 from benchmark.leaderboard.board_model import CLEAN, Cell, Column
-from benchmark.leaderboard.board_tables import TEXT_MAX
 from benchmark.leaderboard.lineage import NETWORKS, NO_CARD, Lineage, lineage
 from benchmark.leaderboard.summary import Summary
-from benchmark.leaderboard.table import NOTHING, Field, Table, Value, counts, format_interval, number
+from benchmark.leaderboard.table import NOTHING, Table, Value, declared_table, format_interval, number
 from benchmark.stats.rankings import FEW, Correlation, correlation
 from benchmark.store.rows import ScoreRow
 
@@ -219,29 +218,16 @@ def _in_words(coefficient: Correlation) -> str:
 
 def correlation_table(links: Sequence[Link], space: str) -> Table:
     """Return every headline against every other: three coefficients, and how far one family moves the first."""
-    given = any(link.partial for link in links)
 
     def values(link: Link) -> tuple[Value, ...]:
         x, y, rank = link.x, link.y, link.spearman
-        found = (rank, *([link.partial] if given else []), link.pearson)
+        found = (rank, link.partial, link.pearson)
         left = [value for value in link.without.values() if value is not None]
         without = f"{number(min(left), 2)} to {number(max(left), 2)}" if left else ""
         names = (x.suite, y.suite, x.metric, y.metric, x.title, y.title)
         return (*names, *map(correlation_cell, found), without, rank.n, rank.families)
 
-    names = (Field(key=key) for key in ("x", "y", "x_metric", "y_metric"))
-    titles = (Field(f"{side}_title", side, who=True, breaks=TEXT_MAX) for side in ("x", "y"))
-    third = (Field("partial given clean", "given clean"),) if given else ()
-    numbers = (Field("spearman", "Spearman"), *third, Field("pearson", "Pearson"))
-    return Table(
-        title="every headline against every other",
-        caption="95 % intervals",
-        fields=(*names, *titles, *numbers, Field("", "one family left out"), *counts("n", "families")),
-        rows=tuple(map(values, links)),
-        facts={"space": space},
-        measure="coefficient",
-        origin=("families", "method"),
-    )
+    return replace(declared_table("links", map(values, links)), facts={"space": space})
 
 
 def correlation_cell(one: Correlation | None) -> Value:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 from benchmark.failures import BenchError
 from benchmark.leaderboard.board_model import Cell
 from benchmark.leaderboard.recipe_effects import RecipeDifference
-from benchmark.leaderboard.table import Field, Table, Value, p_value
+from benchmark.leaderboard.table import Table, Value, declared_table, p_value
 from benchmark.stats.comparisons import Comparison, adjust, decided
 from registry.documents import read_document, validated
 
@@ -106,21 +106,4 @@ def claims_table(rows: Sequence[TriedClaim]) -> Table:
         p = p_value(test.p_holm if test else None)
         return (claim.claim, row.verdict, asked, where, cell, unit, p, when, claim.paper)
 
-    return Table(
-        title="Claims on recipes",
-        caption="over networks and images",
-        fields=(
-            *(Field("claim", "claim", who=True, breaks=30), Field("verdict", "verdict")),
-            *(Field("recipes", "recipes", breaks=20), Field("metric", "metric", breaks=16)),
-            *(Field("difference", "difference"), Field("over", "over", breaks=9), Field("p_holm", "p (Holm)")),
-            *(Field("stated", "stated"), Field("paper")),
-        ),
-        rows=tuple(map(values, rows)),
-        notes=(
-            "held: the difference is beyond the margin; refuted: a difference beyond the margin is excluded; open: "
-            "neither. stated before or after the first of these trials (published trials: after).",
-        ),
-        intervals="[low, high]: over networks and images, at the level of Holm's procedure in the claim's family.",
-        measure="number",
-        origin=("level", "method", "p"),
-    )
+    return declared_table("claims", map(values, rows))

@@ -13,11 +13,10 @@ import numpy as np
 from benchmark.contracts import Metric
 from benchmark.display import counted, printable
 from benchmark.leaderboard.board_model import Cell
-from benchmark.leaderboard.board_tables import TEXT_MAX
 from benchmark.leaderboard.comparison import better
 from benchmark.leaderboard.lineage import STANDARD, UNSTATED
 from benchmark.leaderboard.links import Observed
-from benchmark.leaderboard.table import Field, Table, Value, counts, number, p_value
+from benchmark.leaderboard.table import Field, Table, Value, declared_table, number, p_value
 from benchmark.stats.clusters import robust_interval
 from benchmark.stats.comparisons import Comparison, SuiteComparison, adjusted, decided, undecided
 from benchmark.stats.differences import detectable, power_of
@@ -116,7 +115,7 @@ def recipe_table(samples: Sequence[HeadlineSample], by: GroupedBy = "recipe") ->
     return Table(
         title=f"{PLURAL[by]}, {samples[0].space}",
         caption="means over networks",
-        fields=(Field(by, by, who=True, breaks=TEXT_MAX), *counts("networks"), *about),
+        fields=(Field(by, by, who=True, breaks=28), Field("", "networks", right=True), *about),
         rows=(*rows, (f"between networks of a {by}", None, *within), (f"between {PLURAL[by]}", None, *between)),
         dividers=(len(rows),),
         notes=(note,),
@@ -263,31 +262,14 @@ def recipe_comparison_table(rows: Sequence[RecipeDifference]) -> Table:
         tested = (one.unit, better(one.row), test.p_holm, p_value(test.p_holm))
         return (*names, cell, *tested, share, f"{100 * share:.0f} %" if share else "", parts, test.a, test.b)
 
-    who = (Field("suite", "suite", who=True), Field("metric"), Field("space"))
-    shown = (Field("title", "metric", breaks=10, who=True), Field("difference", "A - B"))
-    over = (Field("unit", "over", breaks=9), Field("better", "better", breaks=12))
-    tested = (Field("p_holm"), Field("", "p (Holm)"), Field("alone"), Field("", "seeds alone", right=True))
-    parts = Field("", "variance: networks / images / both", right=True, breaks=24)
-    notes = [
-        "seeds alone: the mean difference of two networks, one of each recipe, were the recipes equal, as a share of A "
-        "- B. Variance of A - B: between networks, between images, and of each network's own answers to images (both)."
-    ]
+    notes = []
     for side in ("a", "b"):
         names = dict.fromkeys(name for one in rows for name in getattr(one, side))
         notes.append(f"{side.upper()}: {counted(len(names), 'network')}, {_listed(names)}.")
     if fixed := [one.row.title for one in rows if one.sample.answers.images is fixed_images]:
         notes.append(f"Over networks alone, on these images: {', '.join(fixed)}.")
-    return Table(
-        title="A: {}    B: {}".format(*rows[0].sides),
-        caption="recipes, over networks and images",
-        fields=(*who, *shown, *over, *tested, parts, Field("a", "A"), Field("b", "B")),
-        rows=tuple(map(values, rows)),
-        notes=tuple(notes),
-        intervals="[low, high]: over networks and images; all rows are one family of tests (Holm), and an interval "
-        "leaves out 0 exactly where p is below .05.",
-        measure="number",
-        origin=("level", "method", "p"),
-    )
+    a, b = rows[0].sides
+    return declared_table("recipes", map(values, rows), notes, a=a, b=b)
 
 
 def recipe_power_table(
@@ -312,19 +294,5 @@ def recipe_power_table(
         wanted = (units or "no number", train, f"{times * n:,.0f}" if times else "no number", answer)
         return (*who, now, n, number(sees), number(chance, 2), *wanted)
 
-    who = (Field("suite", "suite", who=True), Field("title", "metric", breaks=10, who=True), Field("unit", "over"))
-    now = (Field("networks", "networks", right=True), Field("images", "n", right=True), *counts("sees", "chance"))
-    wanted = (Field("needed", "networks needed", right=True, breaks=9), *counts("hours"))
-    return Table(
-        title="Power",
-        caption=f"recipes, to see a difference of {detect:g}",
-        fields=(*who, *now, *wanted, Field("n", "n needed", right=True), *counts("hours")),
-        rows=tuple(map(values, rows)),
-        notes=(
-            f"sees: the smallest difference found with a chance of {power:g}; chance: of finding {detect:g}. networks "
-            "needed: of each recipe, on these images; n needed: with these networks (no number: the other limits it).",
-            "hours: of this machine for those that lack, to evaluate them"
-            + (f" and to train each in {training:g}" if training else "; --train-hours adds training")
-            + ". Two-sided 95 %, of one comparison; a family of several (Holm) needs more.",
-        ),
-    )
+    trained = f" and to train each in {training:g}" if training else "; --train-hours adds training"
+    return declared_table("recipe_power", map(values, rows), detect=detect, power=power, training=trained)

@@ -22,7 +22,7 @@ from benchmark.leaderboard.board_model import (
 )
 from benchmark.leaderboard.board_tables import ORIGIN, TAGS_MAX, WAYS, shown_name
 from benchmark.leaderboard.lineage import lineage, recipe
-from benchmark.leaderboard.table import ELSEWHERE, NOT_MEASURED, NOTHING, PUBLISHED, Field, Table, Value, counts
+from benchmark.leaderboard.table import ELSEWHERE, NOT_MEASURED, NOTHING, PUBLISHED, Field, Table, Value
 from benchmark.store.rows import ScoreRow
 
 NAMED = 5  # observers that a note names
@@ -121,7 +121,7 @@ def summary_table(summary: Summary, parameters: Mapping[str, int] | None = None)
     who = (Field("section"), Field("mean_rank", "mean rank", mean, who=True), Field("observer"))
     whose = (Field("", "observer", who=True), Field("kind"), Field("training"))
     clean = (_field(summary.clean, clean=True),) if summary.clean else ()
-    last = (Field("", "recipe", breaks=TAGS_MAX), *counts("params"))
+    last = (Field("", "recipe", breaks=TAGS_MAX), Field("", "params", right=True))
     return Table(
         title=f"models by suites, {summary.space}",
         caption=f"{counted(len(summary.headlines), 'headline')}; ordered by mean rank over the suites (not a score)",

@@ -10,6 +10,7 @@ from functools import cached_property
 from math import isfinite
 from typing import Any
 
+from benchmark.contracts.declarations import package_data
 from benchmark.display import printable
 from benchmark.leaderboard.board_model import Cell, Column, Rank
 
@@ -27,7 +28,7 @@ Value = Cell | Rank | str | int | float | tuple[str, ...] | None
 class Field:
     """A column."""
 
-    key: str  # its name in data; "": not in data
+    key: str = ""  # its name in data; "": not in data
     title: str = ""  # "": not shown
     help: str = ""  # its definition
     right: bool = False  # aligned right in a terminal
@@ -37,11 +38,6 @@ class Field:
     said: str = ""  # a remark that the title includes
     facts: Mapping[str, Any] = field(default_factory=dict)  # of all its numbers, for data
     measure: Column | None = None  # its metric, for pages
-
-
-def counts(*titles: str) -> tuple[Field, ...]:
-    """Columns of numbers that only people read: data have them elsewhere."""
-    return tuple(Field("", title, right=True) for title in titles)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +134,26 @@ class Table:
         return (f"{suite} {column.title}: {column.help}".strip() for column in self.fields if column.help)
 
 
+def declared_table(
+    name: str, rows: Iterable[tuple[Value, ...]], notes: Iterable[str] = (), hidden: Sequence[str] = (), **words: Any
+) -> Table:
+    """Return a table of `tables.yaml` with these rows, and these notes below its own. words: what its texts name;
+    hidden: keys of columns that only data have."""
+    plain = package_data("benchmark.leaderboard", "tables")[name]
+    title, caption, intervals = (plain.get(part, "").format_map(words) for part in ("title", "caption", "intervals"))
+    fields = (Field(**each) for each in plain["fields"])
+    return Table(
+        title=title,
+        caption=caption,
+        intervals=intervals,
+        fields=tuple(replace(field, title="") if field.key in hidden else field for field in fields),
+        rows=tuple(rows),
+        notes=(*(note.format_map(words) for note in plain.get("notes", ())), *notes),
+        measure=plain.get("measure", "metric"),
+        origin=plain.get("origin", ()),
+    )
+
+
 def table_of(records: Sequence[Mapping[str, Any]], title: str = "") -> Table:
     """Return plain records of the same names as a table."""
     names = tuple(records[0]) if records else ()
@@ -201,28 +217,26 @@ def remarks(cell: Cell) -> list[str]:
     return [*cell.flags, *([cell.reason] if missing else [])]
 
 
-def text_of(value: Value, footnotes: dict[str, int], unsaid: Iterable[str] = (), digits: int | None = None) -> str:
-    """Return a value as people read it; remarks not in `unsaid` become footnotes " *1", each with one number."""
-    if isinstance(value, Cell):
-        said = [text for text in remarks(value) if text not in unsaid]
-        marks = (f" *{footnotes.setdefault(text, len(footnotes) + 1)}" for text in said)
-        return format_interval(value.value, value.low, value.high, digits) + "".join(marks)
-    if isinstance(value, Rank):
-        return rank_text(*value)
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return number(value)
-    plain: Any = value  # narrowed to no named tuple by now
-    return printable(", ".join(map(str, plain)) if isinstance(plain, tuple) else str(plain))
-
-
 def shown_texts(table: Table, footnotes: dict[str, int]) -> list[tuple[str, ...]]:
-    """Return the columns that people are shown, as they read them."""
+    """Return the columns that people are shown, as they read them; remarks become footnotes " *1", each with one
+    number."""
+
+    def text(value: Value, unsaid: Iterable[str]) -> str:
+        if isinstance(value, Cell):
+            said = [text for text in remarks(value) if text not in unsaid]
+            marks = (f" *{footnotes.setdefault(text, len(footnotes) + 1)}" for text in said)
+            return format_interval(value.value, value.low, value.high, table.digits) + "".join(marks)
+        if isinstance(value, Rank):
+            return rank_text(*value)
+        if isinstance(value, float):
+            return number(value)
+        plain: Any = "" if value is None else value  # narrowed to no named tuple by now
+        return printable(", ".join(map(str, plain)) if isinstance(plain, tuple) else str(plain))
+
     columns = []
     for at in table.visible:
         unsaid = {table.fields[at].said, *table.shared(at)}
-        columns.append(tuple(text_of(row[at], footnotes, unsaid, table.digits) for row in table.rows))
+        columns.append(tuple(text(row[at], unsaid) for row in table.rows))
     return columns
 
 

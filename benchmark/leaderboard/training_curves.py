@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from benchmark.display import counted
 from benchmark.leaderboard.board_model import CLEAN, Board, Cell, Column, Row, is_trusted
 from benchmark.leaderboard.summary import Summary, summaries
-from benchmark.leaderboard.table import Field, Table, Value, counts, number
+from benchmark.leaderboard.table import Field, Table, Value, declared_table, number
 from benchmark.store.rows import ObserverRow
 
 T = TypeVar("T")
@@ -113,7 +113,6 @@ def _of_run(run: str, summary: Summary, observers: Observers) -> Iterator[Traini
 
 def training_tables(curves: Sequence[TrainingCurve]) -> list[Table]:
     """Return for each run and label space its curves in a line each, and a table of its checkpoints."""
-    lines = (Field("", "headline", who=True), Field("", "training"), *counts("first", "last"), Field("", "best"))
     tables = []
     for (run, space), group in groupby(curves, key=lambda curve: (curve.run, curve.space)):
         held = list(group)
@@ -123,8 +122,8 @@ def training_tables(curves: Sequence[TrainingCurve]) -> list[Table]:
             values, best = [point.cell.value or 0.0 for point in curve.points], curve.best
             at = "" if best is None else f"{number(best.cell.value, 3)} at {unit} {best.step}"
             rows.append((curve.title, sparkline(values), number(values[0], 3), number(values[-1], 3), at))
-        caption = f"{space}, {unit}s {places[0][0]} to {places[-1][0]}, {counted(len(places), 'checkpoint')}"
-        tables.append(Table(title=f"training run {run}", caption=caption, fields=lines, rows=tuple(rows)))
+        ends, n = {"first": places[0][0], "last": places[-1][0]}, counted(len(places), "checkpoint")
+        tables.append(declared_table("training", rows, run=run, space=space, unit=unit, n=n, **ends))
         shown = some_evenly(places, MANY)
         table = checkpoint_table(held, shown)
         cut = (f"{len(shown)} of {len(places)} checkpoints, evenly spaced.",) * (len(shown) < len(places))

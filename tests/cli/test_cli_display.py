@@ -17,7 +17,7 @@ from benchmark.cli.ranked_boards import _main_boards
 from benchmark.display import printable, printable_lines
 from benchmark.leaderboard.board_model import Cell, Rank
 from benchmark.leaderboard.forms import terminal
-from benchmark.leaderboard.table import Field, Table, counts
+from benchmark.leaderboard.table import Field, Table
 from registry.files import redacted
 
 #: Clears the screen, sets the title, turns the reading direction, colours by C1, opens and closes rich's markup.
@@ -123,8 +123,8 @@ def terminal_of_80(monkeypatch):
 
 def test_a_board_of_67_networks_takes_80_lines_of_a_terminal_and_is_whole_in_a_pipe(terminal_of_80, capsys):
     fields = (
-        Field("rank", "rank", who=True), Field("", "observer", who=True), Field("bias", "shape bias"), *counts("n"),
-        Field("training", "training", breaks=24), Field("agree", "cues agree"),
+        Field("rank", "rank", who=True), Field("", "observer", who=True), Field("bias", "shape bias"),
+        Field("", "n", right=True), Field("training", "training", breaks=24), Field("agree", "cues agree"),
     )  # fmt: skip
     place, cell = Rank(rank=10, low=9, high=12), Cell(value=0.51234, low=0.4, high=0.6)
     names = [f"net-{at}-{'trained-on-SIN-and-IN-' * (at % 3)}0 (error-consistency) +" for at in range(67)]
