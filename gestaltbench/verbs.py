@@ -34,7 +34,6 @@ from benchmark.leaderboard.recipe_effects import HeadlineSample, RecipeDifferenc
 from benchmark.leaderboard.summary import Summary, summary_table
 from benchmark.leaderboard.table import Table, table_of
 from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_table, training_tables
-from benchmark.leaderboard.transfer import TransferMatrix, matrix_table
 from benchmark.plugins import find_suites
 from benchmark.report import figures, site
 from benchmark.report.drawing import Figure
@@ -313,7 +312,7 @@ class Leaderboard(Selection):
     verdict = _method(api.verdict, _itself)
     provenance = _method(api.provenance, _shown(Provenance, "number", _provenance_table, "what is behind {}"))
     trials = _method(api.trials, _itself)
-    transfer = _method(api.transfer, _shown(TransferMatrix, "transfer matrix", partial(map, matrix_table)))
+    transfer = _method(api.transfer, _shown(Table, "transfer matrix", list))
     export = _method(api.export, _written)
     badge = _method(api.badge, _written)
     cite = _method(api.cite, _written)

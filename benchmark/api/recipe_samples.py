@@ -25,8 +25,7 @@ from benchmark.leaderboard.recipe_claims import PAPERS, TriedClaim, read_claims,
 from benchmark.leaderboard.recipe_effects import HeadlineSample, RecipeDifference, compared_recipes, recipe_power_table
 from benchmark.leaderboard.summary import Summary, summaries
 from benchmark.leaderboard.table import Table
-from benchmark.leaderboard.transfer import TransferMatrix, transfer_matrix
-from benchmark.leaderboard.trial_pools import degrades, pools
+from benchmark.leaderboard.transfer import degrades, pools, transfer_matrix
 from benchmark.observer_trials import trials_of_observers
 from benchmark.stats.intervals import normal_quantile
 from benchmark.stats.network_samples import NetworkAnswers, fixed_images, from_pairs, sampled_ratio
@@ -198,7 +197,7 @@ def transfer(
     suite: Annotated[str | None, Option("Use this suite.", "--suite", "-s", metavar="NAME")] = None,
     *,
     conditions: Annotated[Names, Option(COLUMNS, "--conditions", "-c", metavar="WAY|PATTERN,...")] = "default",
-) -> list[TransferMatrix]:
+) -> list[Table]:
     """Print accuracy by training recipe and degradation.
 
     This is the transfer matrix of Geirhos et al. 2018. Rows are the recipes on cards (set with `bench import trials
@@ -216,4 +215,4 @@ def transfer(
             names = chosen_names(store, {member.observer for member in pool.members}, filters)
             names |= chosen_names(store, people, Filters(hide=filters.hide, kind=filters.kind))
             pooled.append(replace(pool, members=tuple(each for each in pool.members if each.observer in names)))
-    return [item for pool in pooled if (item := transfer_matrix(pool, ways)).columns]
+    return [table for pool in pooled if (table := transfer_matrix(pool, ways)).rows]

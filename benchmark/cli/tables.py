@@ -3,7 +3,6 @@
 import json
 import shlex
 from collections.abc import Callable, Iterable
-from functools import partial
 from itertools import chain, starmap
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -34,7 +33,6 @@ from benchmark.leaderboard.recipe_claims import claims_table
 from benchmark.leaderboard.recipe_effects import recipe_comparison_table
 from benchmark.leaderboard.table import Table
 from benchmark.leaderboard.training_curves import training_tables
-from benchmark.leaderboard.transfer import matrix_table
 from benchmark.leaderboard.verdict_forms import VerdictForm
 from benchmark.plugins import suite_entries, suite_of_metric
 from registry.user_errors import Remedy
@@ -156,7 +154,7 @@ def _tables_of(verb: Callable[..., R], empty: str = "") -> Callable[[Callable[[R
 
 transfer = _tables_of(
     api.transfer, "there are no trials under degradations yet: `bench run --suite corruption` computes them."
-)(partial(map, matrix_table))
+)(list)
 measures = _tables_of(
     api.measures, "measures of shape and texture have no scores yet: `bench run -s cue-conflict` computes them."
 )(lambda cues: chain.from_iterable(map(measure_tables, cues)))

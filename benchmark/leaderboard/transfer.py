@@ -1,20 +1,39 @@
 """The matrix of Geirhos et al. 2018 (NeurIPS, arXiv:1808.08750): accuracies of training recipes (rows) under
-degradations (columns)."""
+degradations (columns), from pools of comparable observers. No pool mixes generated and published images."""
 
+import re
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmark.contracts import Metric, Trials
+from benchmark.contracts import Array, Metric, Suite, Trials
+from benchmark.failures import unknown_name
 from benchmark.leaderboard.board_model import Cell
 from benchmark.leaderboard.table import Field, Table, number
-from benchmark.leaderboard.trial_pools import ObserverTrials, TransferColumn, TrialPool, transfer_columns
+from benchmark.observer_trials import ImportedAnswers, Shown, scored_trials
+from benchmark.plugins import WITHIN
 from benchmark.stats import mean_interval, ratio_score
 from benchmark.stats.ratios import share
+from benchmark.stimuli.experiments import canonical_condition
+from benchmark.stimuli.published_sources import PUBLISHED_SPACE
+from benchmark.store import ObserverRow, Store
+from benchmark.transforms.listing import own_list
 
+#: Where people are near half right: the test conditions of the published matrix.
+PAPER = (
+    "colour/cr", "colour/bw", "contrast/c05", "low-pass/7", "high-pass/0.7", "phase-scrambling/90", "rotation/90",
+    "salt-and-pepper/0.2", "uniform-noise/0.35",
+)  # fmt: skip
+TITLES = {"colour/cr": "colour", "colour/bw": "grey"}
+#: Space whose degradations share names, not sizes, with those of the paper.
+SMALL = "world16"
+#: Kinds that a pool leaves out: their answers belong to others, or follow from a rule.
+ASIDE = ("ideal", "group")
 #: Recipes without any degradation: what the others are held against.
 PLAIN = (("standard",), ("colour",))
 ACCURACY = Metric(
@@ -24,7 +43,30 @@ ACCURACY = Metric(
     ratio=share(lambda trials: trials["right"]),
 )
 SEEN = "trained on this condition"
-NAME_WIDTH = 28
+ABOUT = ("kind", "training", "observers")  # of a row, for data
+_DECIMAL = re.compile(r"\d+(\.\d+)?")
+Conditions = tuple[str, ...]  # of a column: the levels of one degradation, which are averaged
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObserverTrials:
+    """One observer and its trials."""
+
+    observer: str
+    kind: str
+    # Columns "role", "condition" ("uniform-noise/0.35"; "" undistorted), "stimulus", and bool "right" and "seen" (under
+    # a condition that its recipe trains on).
+    trials: Trials
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialPool:
+    """Observers of one label space on comparable stimuli."""
+
+    title: str
+    space: str
+    categories: int  # of the label space (chance is 1/categories)
+    members: tuple[ObserverTrials, ...]
 
 
 class CellOrigin(NamedTuple):
@@ -34,80 +76,222 @@ class CellOrigin(NamedTuple):
     seen: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class TransferRow:
-    """One training recipe, or one observer."""
-
-    title: str
-    kind: str  # "people", "recipe" or "observer" (one that states no recipe)
-    training: tuple[str, ...]
-    members: tuple[ObserverTrials, ...] = field(repr=False)
-    cells: tuple[Cell, ...] = ()  # in the order of the columns, each with a `CellOrigin` as its source
-
-    @property
-    def observers(self) -> tuple[str, ...]:
-        """Names of the observers that the row averages."""
-        return tuple(member.observer for member in self.members)
+def pools(store: Store, suites: Sequence[Suite], judge: Suite | None) -> list[TrialPool]:
+    """Return the published experiments, then one pool per label space and collection of sets of each other suite, if it
+    has observers. `suites` have degraded images (`degrades`). The suite `judge` decides by `seen` which published
+    conditions a recipe trains on."""
+    shown = [suite for suite in suites if _shows_experiments(suite)]
+    collected = [_published(store, shown, judge)] if shown else []
+    for suite in suites:
+        if suite.seen is not None and suite not in shown:
+            collected += _of_suite(store, suite)
+    return [pool for pool in collected if pool.members]
 
 
-@dataclass(frozen=True, kw_only=True)
-class TransferMatrix:
-    """Rows x columns."""
-
-    title: str
-    space: str
-    chance: float  # of a uniform guesser
-    columns: tuple[TransferColumn, ...]
-    rows: tuple[TransferRow, ...]
+def degrades(suite: Suite) -> bool:
+    """Return whether a suite shows degraded images: the published experiments, or conditions that a recipe may have
+    seen. Variants that stop conditions early do not count: their intervals do not hold for a matrix."""
+    return (suite.seen is not None or _shows_experiments(suite)) and WITHIN not in suite.name
 
 
-def transfer_matrix(pool: TrialPool, ways: Sequence[str] = ("default",)) -> TransferMatrix:
+def _shows_experiments(suite: Suite) -> bool:
+    return not set(own_list("human")).isdisjoint(suite.experiments.values())
+
+
+def _published(store: Store, suites: Sequence[Suite], judge: Suite | None) -> TrialPool:
+    keys: dict[str, dict[tuple[str, ...], str]] = defaultdict(dict)
+    for name, by_role in ImportedAnswers(store=store).main.items():
+        keys[name] = {(role,): row.key for role, row in by_role.items()}
+    for suite in suites:
+        own: dict[str, dict[tuple[str, ...], str]] = defaultdict(dict)
+        for scored in scored_trials(store, suite):  # the oldest first: of several score sets the newest counts
+            if scored.scores.space == PUBLISHED_SPACE:
+                own[scored.observer.name] |= {(row.role, row.condition): row.key for row in scored.observations}
+        for name, blocks in own.items():  # a variant adds the blocks that the plain suite does not show
+            keys[name] = blocks | keys[name]
+    members = []
+    for row in store.observers():
+        trials = store.trials(tuple(keys[row.name].values())) if row.name in keys and row.kind not in ASIDE else None
+        graded = trials and trials.where(np.asarray(trials["condition"] != "", dtype=bool))
+        if graded:
+            parts = zip(graded["role"].tolist(), graded["condition"].tolist(), strict=True)
+            condition = np.array(["/".join(part) for part in parts], dtype=str)
+            columns = {"condition": condition, "role": np.full(len(graded), "")}
+            members.append(_member(row, graded, columns, judge))
+    return TrialPool(title="published experiments", space=PUBLISHED_SPACE, categories=16, members=tuple(members))
+
+
+def _of_suite(store: Store, suite: Suite) -> Iterator[TrialPool]:
+    notes = {note.digest: note for note in store.stimuli_names()}
+    groups: dict[Shown, dict[str, ObserverTrials]] = defaultdict(dict)
+    for scored in scored_trials(store, suite):
+        row = scored.observer
+        if scored.observations and row.kind not in ASIDE and len(trials := scored.read(store)):
+            columns = {name: trials[name] for name in ("condition", "role")}
+            groups[scored.shown][row.name] = _member(row, trials, columns, suite)
+    for (space, sets), members in sorted(groups.items(), key=lambda group: -len(group[1])):
+        used = sorted({f"{notes[digest].name} ({digest[:8]})" for _, digest in sets})
+        on = ", ".join(used) if len(used) <= 3 else f"{len(used)} stimulus sets"
+        title, n = f"{suite.name} (version {suite.version}), {space}: {on}", 1000 if space == "imagenet1k" else 16
+        yield TrialPool(title=title, space=space, categories=n, members=tuple(members.values()))
+
+
+def _member(row: ObserverRow, trials: Trials, named: Mapping[str, Array], judge: Suite | None) -> ObserverTrials:
+    """Return an observer of a pool. named: the columns "condition" (as stored) and "role"."""
+
+    def each(conditions: Array, change: Callable[[str], str]) -> Array:
+        names, codes = np.unique(conditions, return_inverse=True)
+        return np.array([change(name) for name in names.tolist()], dtype=str)[codes]
+
+    def listed(condition: str) -> str:
+        """Return the spelling of the published list: "uniform-noise/0.10" of "uniform-noise/0.1"."""
+        entry = own_list("human").get(condition.partition("/")[0])
+        names = (entry.condition(level) for level in entry.levels) if entry else ()
+        return next((name for name in names if common_spelling(name) == condition), condition)
+
+    right = np.asarray(trials["response"] == trials["category"], dtype=bool)
+    condition = each(named["condition"], common_spelling)
+    columns = {**named, "condition": condition, "stimulus": trials["stimulus"], "right": right}
+    seen = np.zeros(len(right), dtype=bool)
+    if judge is not None and judge.seen is not None and row.training:
+        shown = Trials(columns={**columns, "condition": each(condition, listed)})
+        seen = np.asarray(judge.seen(row.training, shown), dtype=bool)
+    trials = Trials(columns={**columns, "seen": seen}, training=row.training)
+    return ObserverTrials(observer=row.name, kind=row.kind, trials=trials)
+
+
+def common_spelling(condition: str) -> str:
+    """Return one spelling per condition "name/level"."""
+    name, slash, level = condition.partition("/")
+    return f"{name}/{canonical_condition(name, level)}" if slash and level else condition
+
+
+def degradation_of(condition: str) -> str:
+    """Return "uniform-noise" for "uniform-noise/0.35", "" for undistorted images."""
+    return "" if condition == "clean" else condition.partition("/")[0]
+
+
+def column_title(conditions: Conditions) -> str:
+    """Return a column in words: "grey", "uniform-noise 0.35", "gaussian_noise (5 levels)"."""
+    first = conditions[0]
+    if len(conditions) > 1 and degradation_of(first):
+        return f"{degradation_of(first)} ({len(conditions)} levels)"
+    return TITLES.get(first, first.replace("/", " ")) if degradation_of(first) else "clean"
+
+
+def transfer_columns(pool: TrialPool, ways: Sequence[str]) -> list[Conditions]:
+    """Return the columns of a pool. By "default" these are the published level of each degradation of the 2018 paper,
+    otherwise the level at which people are nearest to half right, otherwise the mean of levels. `ways` may also be
+    "levels" (every level) or patterns ("uniform-noise/*"). Raises UnknownName if a pattern matches nothing."""
+    every = _in_order({c for member in pool.members for c in np.unique(member.trials["condition"]).tolist()})
+    columns: list[Conditions] = []
+    for way in ways:
+        if way == "default":
+            kinds = ((kind, list(levels)) for kind, levels in groupby(every, degradation_of))
+            columns += [column for kind, levels in kinds for column in _usual(pool, kind, levels)]
+        elif parts := [name for name in every if way == "levels" or fnmatchcase(name, common_spelling(way))]:
+            columns += [(name,) for name in parts]
+        else:
+            raise unknown_name("condition", way, every, "Or one of: default, levels.")
+    return list(dict.fromkeys(columns))
+
+
+def _in_order(conditions: set[str]) -> list[str]:
+    """Return conditions in the order of the paper, then of the published lists, then by name."""
+    lists = [entry for name in ("human", "imagenet-c") for entry in own_list(name).values()]
+    levels = [common_spelling(entry.condition(level)) for entry in lists for level in entry.levels]
+    kinds = ["", *map(degradation_of, PAPER), *(entry.name for entry in lists)]
+
+    def place(condition: str) -> tuple[int, str, int, float, str]:
+        kind, level = degradation_of(condition), condition.rpartition("/")[2]
+        at = kinds.index(kind) if kind in kinds else len(kinds)
+        known = levels.index(condition) if condition in levels else len(levels)
+        return at, kind, known, float(level) if _DECIMAL.fullmatch(level) else 0.0, condition
+
+    return sorted(conditions, key=place)
+
+
+def _usual(pool: TrialPool, kind: str, levels: Sequence[str]) -> list[Conditions]:
+    published: list[Conditions] = [(condition,) for condition in levels if condition in PAPER]
+    if published and pool.space != SMALL:
+        return published
+    gaps: dict[str, float] = {}  # how far people are from half right
+    people = [member.trials for member in pool.members if member.kind == "human"]
+    for name in levels:
+        answers = [trials["right"][trials["condition"] == name] for trials in people]
+        if means := [right.mean() for right in answers if len(right)]:
+            gaps[name] = abs(float(np.mean(means)) - 0.5)
+    if gaps:
+        return [(min(gaps, key=lambda condition: gaps[condition]),)]
+    # An average does not count an experiment's undistorted control.
+    entry = own_list("human").get(kind)
+    plain = {common_spelling(entry.condition(level)) for level in entry.plain} if entry else set()
+    return [tuple(condition for condition in levels if condition not in plain) or tuple(levels)]
+
+
+def transfer_matrix(pool: TrialPool, ways: Sequence[str] = ("default",)) -> Table:
     """Return the matrix of one pool, without rows and columns that have no value and columns that only people have.
 
-    ways: which columns (`transfer_columns`). The interval of a cell is over
-    images, of people over persons (t). Of several observers of a recipe it is the wider of t over observers and the
-    interval over images."""
+    ways: which columns (`transfer_columns`). The interval of a cell is over images, of people over persons (t). Of
+    several observers of a recipe it is the wider of t over observers and the interval over images."""
     columns = transfer_columns(pool, ways)
     groups: dict[tuple[str, tuple[str, ...]], list[ObserverTrials]] = defaultdict(list)
     for member in pool.members:
-        kind, key = "recipe", tuple(sorted(member.training))
-        if member.kind == "human":
-            kind, key = "people", ()
-        elif not member.training:
-            kind, key = "observer", (member.observer,)
-        groups[kind, key].append(member)
-    rows = []
-    for (kind, _), members in groups.items():
-        training, name = members[0].training, members[0].observer
-        titles = {"people": f"people (mean of {len(members)})", "recipe": ", ".join(training), "observer": name}
-        cells = tuple(_tested(kind, members, column) for column in columns)
-        rows.append(TransferRow(title=titles[kind], kind=kind, training=training, members=tuple(members), cells=cells))
+        training = member.trials.training
+        recipe = ("recipe", tuple(sorted(training))) if training else ("observer", (member.observer,))
+        groups[("people", ()) if member.kind == "human" else recipe].append(member)
+    made = {group: [_tested(group[0], members, column) for column in columns] for group, members in groups.items()}
     # A column of people alone says nothing about training.
-    networks = [row for row in rows if row.kind != "people"]
-    used = [i for i in range(len(columns)) if any(row.cells[i].value is not None for row in networks)]
-    shown = [replace(row, cells=tuple(row.cells[i] for i in used)) for row in rows]
-    return TransferMatrix(
-        title=pool.title,
-        space=pool.space,
-        chance=1 / pool.categories,
-        columns=tuple(columns[i] for i in used),
-        rows=tuple(sorted((row for row in shown if any(c.value is not None for c in row.cells)), key=_place)),
+    networks = [cells for (kind, _), cells in made.items() if kind != "people"]
+    used = [i for i in range(len(columns)) if any(cells[i].value is not None for cells in networks)]
+    rows: list[tuple[Any, ...]] = []
+    for group, members in groups.items():
+        (kind, _), training, observers = group, members[0].trials.training, tuple(each.observer for each in members)
+        titles = {"people": f"people (mean of {len(members)})", "recipe": ", ".join(training), "observer": observers[0]}
+        cells = [made[group][i] for i in used]
+        if any(cell.value is not None for cell in cells):
+            rows.append((titles[kind], kind, training, observers, *cells))
+    rows.sort(key=_place)
+    several = [row for row in rows if row[1] == "recipe" and len(row[3]) > 1]
+    notes = [f"Accuracy; chance {number(1 / pool.categories)}."]
+    notes += [f"{title}: mean over {', '.join(observers)}" for title, _, _, observers, *_ in several]
+    if any(row[1] == "observer" for row in rows):
+        notes.append("Rows below the recipes: observers whose cards state none, by name.")
+    shown = [_column(columns[i], [row[at] for row in rows if row[1] != "people"]) for at, i in enumerate(used, 4)]
+    return Table(
+        title=f"Trained on (row), tested on (column): {pool.title}",
+        fields=(Field("trained_on", "trained on", breaks=28, who=True), *map(Field, ABOUT), *shown),
+        rows=tuple(rows),
+        notes=tuple(notes),
+        intervals="[low, high]: 95 % interval.",
+        facts={"matrix": pool.title, "space": pool.space, "chance": 1 / pool.categories},
+        measure="tested_on",
+        origin=CellOrigin._fields,
     )
 
 
-def _place(row: TransferRow) -> tuple[int, int, int, str]:
-    if row.kind == "people":
-        return 0, 0, 0, row.title
-    if row.training in PLAIN:
-        return 1, PLAIN.index(row.training), 0, row.title
-    first = next((i for i, cell in enumerate(row.cells) if cell.source.seen), len(row.cells))
-    return (2 if row.training else 3), len(row.training), first, row.title
+def _column(conditions: Conditions, cells: Sequence[Cell]) -> Field:
+    """Return a column with the trials per cell of networks: "(n 1120)", or "(n 160-1120)" if rows differ."""
+    title, sizes = column_title(conditions), sorted({cell.n for cell in cells} - {0})
+    n = f"(n {'-'.join(map(str, dict.fromkeys((sizes[0], sizes[-1]))))})" if sizes else ""
+    shown = f"{title.replace('_', ' ')} {n}".strip()
+    return Field(title, shown, facts={"conditions": "; ".join(conditions)}, right=True)
 
 
-def _tested(kind: str, members: Sequence[ObserverTrials], column: TransferColumn) -> Cell:
-    own = [member.trials.where(np.isin(member.trials["condition"], column.conditions)) for member in members]
+def _place(row: tuple[Any, ...]) -> tuple[int, int, int, str]:
+    title, kind, training, _, *cells = row
+    if kind == "people":
+        return 0, 0, 0, title
+    if training in PLAIN:
+        return 1, PLAIN.index(training), 0, title
+    first = next((i for i, cell in enumerate(cells) if cell.source.seen), len(cells))
+    return (2 if training else 3), len(training), first, title
+
+
+def _tested(kind: str, members: Sequence[ObserverTrials], conditions: Conditions) -> Cell:
+    own = [member.trials.where(np.isin(member.trials["condition"], conditions)) for member in members]
     # Only observers that have all these conditions count.
-    parts = [trials for trials in own if len(np.unique(trials["condition"])) == len(column.conditions)]
+    parts = [trials for trials in own if len(np.unique(trials["condition"])) == len(conditions)]
     if not parts:
         return Cell(reason="not measured", source=CellOrigin())
     values = [float(part["right"].mean()) for part in parts]
@@ -125,32 +309,3 @@ def _tested(kind: str, members: Sequence[ObserverTrials], column: TransferColumn
         low, high = min(score.low, spread[0]), max(score.high, spread[1])
         method = f"wider of {score.method} and t over {len(parts)} observers"
     return cell._replace(low=max(0.0, low), high=min(1.0, high), source=CellOrigin(method, seen))
-
-
-def matrix_table(table: TransferMatrix) -> Table:
-    """Return the matrix as a table."""
-
-    def tested(i: int, column: TransferColumn) -> Field:
-        """Return the column with the trials per cell, except people's: "(n 1120)", or "(n 160-1120)" if rows differ."""
-        sizes = sorted({row.cells[i].n for row in table.rows if row.kind != "people"} - {0})
-        n = f"(n {'-'.join(map(str, dict.fromkeys((sizes[0], sizes[-1]))))})" if sizes else ""
-        facts = {"conditions": "; ".join(column.conditions)}
-        return Field(column.title, f"{column.title.replace('_', ' ')} {n}".strip(), facts=facts, right=True)
-
-    several = [row for row in table.rows if row.kind == "recipe" and len(row.members) > 1]
-    means = (f"{row.title}: mean over {', '.join(row.observers)}" for row in several)
-    notes = [f"Accuracy; chance {number(table.chance)}.", *means]
-    if any(row.kind == "observer" and not row.training for row in table.rows):
-        notes.append("Rows below the recipes: observers whose cards state none, by name.")
-    who = Field("trained_on", "trained on", breaks=NAME_WIDTH, who=True)
-    about = (Field(key=key) for key in ("kind", "training", "observers"))
-    return Table(
-        title=f"Trained on (row), tested on (column): {table.title}",
-        fields=(who, *about, *(tested(i, column) for i, column in enumerate(table.columns))),
-        rows=tuple((row.title, row.kind, row.training, row.observers, *row.cells) for row in table.rows),
-        notes=tuple(notes),
-        intervals="[low, high]: 95 % interval.",
-        facts={"matrix": table.title, "space": table.space, "chance": table.chance},
-        measure="tested_on",
-        origin=CellOrigin._fields,
-    )

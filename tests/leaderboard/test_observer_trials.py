@@ -5,7 +5,7 @@ import pytest
 
 from benchmark import api, plugins
 from benchmark.contracts import Observer, Score, Stimuli
-from benchmark.leaderboard.trial_pools import pools
+from benchmark.leaderboard.transfer import pools
 from benchmark.observer_trials import observer_trials
 from benchmark.report.contents import read_contents
 from benchmark.store import Chunk, Observation, ScoreSet, open_store

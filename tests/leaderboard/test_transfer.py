@@ -11,8 +11,14 @@ from published_matrix import PEOPLE, ROWS, N, write_matrix
 from benchmark import api
 from benchmark.contracts import Trials
 from benchmark.failures import UnknownName
-from benchmark.leaderboard.transfer import matrix_table, transfer_matrix
-from benchmark.leaderboard.trial_pools import PAPER, ObserverTrials, TrialPool, transfer_columns
+from benchmark.leaderboard.transfer import (
+    PAPER,
+    ObserverTrials,
+    TrialPool,
+    column_title,
+    transfer_columns,
+    transfer_matrix,
+)
 from benchmark.stats import wilson
 from benchmark.stimuli.regenerate import named_recipe
 
@@ -30,9 +36,7 @@ def answered(name, cells, training=(), kind="network", n=200, seen=(), shift=0):
         parts["seen"] += [condition in seen] * n
     columns = {key: np.array(values) for key, values in parts.items()}
     columns["role"] = np.full(len(columns["right"]), "")
-    return ObserverTrials(
-        observer=name, kind=kind, training=tuple(training), trials=Trials(columns=columns, training=tuple(training))
-    )
+    return ObserverTrials(observer=name, kind=kind, trials=Trials(columns=columns, training=tuple(training)))
 
 
 def pool(*members, space="geirhos16", categories=16):
@@ -40,11 +44,11 @@ def pool(*members, space="geirhos16", categories=16):
 
 
 def row(made, title):
-    return next(one for one in made.rows if one.title == title)
+    return next(one for one in made.rows if one[0] == title)
 
 
 def values(made, title):
-    return [cell.value for cell in row(made, title).cells]
+    return [cell.value for cell in row(made, title)[4:]]
 
 
 @pytest.fixture(scope="module")
@@ -63,16 +67,14 @@ def told(published):
 @pytest.mark.release
 def test_the_published_matrix_comes_out(told):
     made = told
-    assert [column.conditions for column in made.columns] == [(name,) for name in PAPER]
-    assert made.chance == 1 / 16
+    assert [column.facts["conditions"] for column in made.fields[4:]] == [*PAPER]
     assert values(made, "people (mean of 2)") == [None if value is None else pytest.approx(value) for value in PEOPLE]
     for observer, expected in ROWS.items():
         assert values(made, ", ".join(named_recipe(observer))) == pytest.approx(list(expected))
     assert len(made.rows) == len(ROWS) + 1
-    people = made.rows[0]
-    assert people.kind == "people" and people.cells[0].source.method == "t over 2 people"
-    assert made.rows[1].training == ("colour",)
-    cell = row(made, SANDP).cells[-1]
+    assert made.rows[0][1] == "people" and made.rows[0][4].source.method == "t over 2 people"
+    assert made.rows[1][2] == ("colour",)
+    cell = row(made, SANDP)[-1]
     assert ((cell.low, cell.high), cell.n) == (wilson(102, N), N)
 
 
@@ -97,9 +99,8 @@ def test_the_command(published, bench):
 def test_seeds_of_a_recipe_are_averaged():
     seeds = zip("abc", (0.5, 0.7, 0.6), (0, 0, 50), strict=True)
     made = transfer_matrix(pool(*(answered(name, {"fog/1": a}, ["standard"], shift=by) for name, a, by in seeds)))
-    (one,) = made.rows
-    (cell,) = one.cells
-    assert (one.title, one.observers) == ("standard", ("a", "b", "c"))
+    ((title, _, _, observers, cell),) = made.rows
+    assert (title, observers) == ("standard", ("a", "b", "c"))
     assert (cell.value, cell.n) == (pytest.approx(0.6), 600)
     half = 4.302653 * 0.1 / np.sqrt(3)  # t over three observers, wider than over images
     assert (cell.low, cell.high) == pytest.approx((0.6 - half, 0.6 + half), abs=1e-5)
@@ -109,11 +110,7 @@ def test_seeds_of_a_recipe_are_averaged():
 def test_recipe_tags_in_any_order_are_one_recipe():
     recipes = {"a": ["standard", "stylised"], "b": ["stylised", "standard"], "c": ["stylised"], "d": []}
     members = pool(*(answered(name, {"fog/1": 0.5}, recipe) for name, recipe in recipes.items()))
-    assert [one.title for one in transfer_matrix(members).rows] == ["stylised", "standard, stylised", "d"]
-
-
-def titles(columns):
-    return [column.title for column in columns]
+    assert [one[0] for one in transfer_matrix(members).rows] == ["stylised", "standard, stylised", "d"]
 
 
 def test_columns():
@@ -130,12 +127,12 @@ def test_columns():
         (["contrast/*", "gaussian_noise/2", "contrast/c05"],
          ["contrast c100", "contrast c05", "contrast c01", "gaussian_noise 2"]),
     ):  # fmt: skip
-        assert titles(transfer_columns(both, asked)) == expected
+        assert [column_title(one) for one in transfer_columns(both, asked)] == expected
     assert len(transfer_columns(both, ["levels"])) == 12
     with pytest.raises(UnknownName, match="gausian_noise"):
         transfer_columns(both, ["gausian_noise/2"])
     # contrast/c01 of people alone and what nobody was shown make no column
-    assert "eidolonI 64-10-10" not in titles(transfer_matrix(both).columns)
+    assert "eidolonI 64-10-10" not in [field.key for field in transfer_matrix(both).fields]
 
 
 def on_noises(name, uniform, salt, recipe="standard", **options):
@@ -148,13 +145,12 @@ def test_a_condition_that_nobody_of_a_row_answered_is_not_measured():
     made = transfer_matrix(
         pool(answered("a", {"contrast/c05": 0.5}, ["x"]), answered("b", {"rotation/90": 0.5}, ["y"]))
     )
-    cells = [(cell.value, cell.reason) for one in made.rows for cell in one.cells]
+    cells = [(cell.value, cell.reason) for one in made.rows for cell in one[4:]]
     assert sorted(cells, key=str) == [(0.5, "")] * 2 + [(None, "not measured")] * 2
 
 
 def test_the_matrix_as_a_table():
-    made = transfer_matrix(pool(on_noises("plain", 0.6, 0.1, "standard"), on_noises("net", 0.5, 0.5, UNIFORM, n=100)))
-    table = matrix_table(made)
+    table = transfer_matrix(pool(on_noises("plain", 0.6, 0.1, "standard"), on_noises("net", 0.5, 0.5, UNIFORM, n=100)))
     shown = [(f.key, f.title, f.who, f.right) for f in table.fields]
     assert shown[:4] == [("trained_on", "trained on", True, False),
                          *((key, "", False, False) for key in ("kind", "training", "observers"))]  # fmt: skip

@@ -53,14 +53,14 @@ def test_a_suite_must_know_what_was_seen(db, bench):
 
 def test_a_run_as_a_transfer_matrix(db):
     (made,) = api.transfer(api.Selection(db))
-    assert "corruption" in made.title and made.space == "world16"
-    assert [row.title for row in made.rows] == ["standard", "noise(salt-and-pepper)", "noise(uniform)"]
+    assert "corruption" in made.title and made.facts["space"] == "world16"
+    assert [row[0] for row in made.rows] == ["standard", "noise(salt-and-pepper)", "noise(uniform)"]
     frame = api.trials(api.Selection(db), SANDP, "corruption")
     right = frame["response"] == frame["category"]
-    columns = {column.degradation: column for column in made.columns}
-    assert made.columns[0].title == "clean"
+    columns = [column.key.partition(" ")[0] for column in made.fields]
+    assert columns[4] == "clean"
     for name in ("uniform-noise", "salt-and-pepper", "fog"):
-        cell = made.rows[1].cells[made.columns.index(columns[name])]
+        cell = made.rows[1][columns.index(name)]
         mine = frame["condition"].str.startswith(f"{name}/")
         assert (cell.value, cell.n) == (pytest.approx(right[mine].mean()), mine.sum())
         assert cell.source.seen is (name == "salt-and-pepper")
@@ -71,7 +71,7 @@ def test_matrices_of_two_runs_are_never_mixed(db, tmp_path):
     copy.write_bytes(Path(db).read_bytes())
     api.run(db=str(copy), models="world-standard-1", suites="corruption", limit=4)
     found = api.transfer(api.Selection(str(copy)))
-    assert [made.rows[0].observers for made in found] == [(PLAIN,), ("world-standard-1",)]
+    assert [made.rows[0][3] for made in found] == [(PLAIN,), ("world-standard-1",)]
     assert len({made.title for made in found}) == 2
     with pytest.raises(BenchError, match="within"):
         api.transfer(api.Selection(str(copy)), "corruption:within-0.1")
