@@ -18,7 +18,7 @@ from benchmark.leaderboard import Board
 from benchmark.leaderboard.board_tables import board_table
 from benchmark.leaderboard.forms import DATA, html, rendered, terminal
 from benchmark.leaderboard.table import Table, records, table_of
-from benchmark.leaderboard.verdict_forms import Verdict
+from benchmark.leaderboard.verdict import Verdict
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,8 +16,7 @@ from benchmark.failures import BenchError
 from benchmark.leaderboard import boards
 from benchmark.leaderboard.board_model import cell_of, title_under
 from benchmark.leaderboard.reference_scores import references_of
-from benchmark.leaderboard.verdict import Known, Lacking, Measured, Rival, interval_test, nearest_names, verdict_of
-from benchmark.leaderboard.verdict_forms import Verdict
+from benchmark.leaderboard.verdict import Known, Measured, Rival, Verdict, interval_test, nearest_names, verdict_of
 from benchmark.stats.comparisons import SuiteComparison, adjusted
 from benchmark.store import ScoreRow, Store
 from benchmark.variables import read_settings
@@ -117,7 +116,7 @@ def _rival(store: Store, observer: str, measured: Sequence[Measured], twins: Seq
     return Rival(name=name, tests=adjusted(rows), paired=False)
 
 
-def _lacking(store: Store, db: str, observer: str, measured: set[str], suites: Sequence[Suite]) -> Iterator[Lacking]:
+def _lacking(store: Store, db: str, observer: str, measured: set[str], suites: Sequence[Suite]) -> Iterator[str]:
     ended = {row.suite: row for row in store.outcomes(observer=observer)}
     heads = {(suite.name, suite.headline.name) for suite in suites}
     rows = store.latest_scores(observers=[observer], conditions=("",), metrics={head for _, head in heads})
@@ -135,5 +134,5 @@ def _lacking(store: Store, db: str, observer: str, measured: set[str], suites: S
     place = "" if db == read_settings().db else f" --db {shlex.quote(db)}"
     for (reason, runs), names in absent.items():
         fetch = " --fetch" if reason == WAITING else ""
-        line = f"bench run --model {shlex.quote(observer)} --suite {','.join(names)}{fetch}{place}"
-        yield Lacking(suites=names, reason=reason, line=line if runs else "")
+        line = f": `bench run --model {shlex.quote(observer)} --suite {','.join(names)}{fetch}{place}`"
+        yield f"{', '.join(names)} ({reason}){line if runs else ''}"

@@ -33,7 +33,7 @@ from benchmark.leaderboard.recipe_claims import claims_table
 from benchmark.leaderboard.recipe_effects import recipe_comparison_table
 from benchmark.leaderboard.table import Table
 from benchmark.leaderboard.training_curves import training_tables
-from benchmark.leaderboard.verdict_forms import VerdictForm
+from benchmark.leaderboard.verdict import VerdictForm
 from benchmark.plugins import suite_entries, suite_of_metric
 from registry.user_errors import Remedy
 

@@ -5,25 +5,26 @@ from __future__ import annotations
 
 import math
 import shlex
+import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from html import escape
 from math import hypot
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal
 
 from benchmark.contracts import Suite, distrust_flags
 from benchmark.contracts.suite import DISTRUST, is_guessing
-from benchmark.display import counted
+from benchmark.display import counted, printable
 from benchmark.leaderboard.board import UNTRAINED
 from benchmark.leaderboard.board_model import Board, Cell, Row, cell_of
-from benchmark.leaderboard.comparison import PowerRow
+from benchmark.leaderboard.forms import json_text, markdown_code, markdown_text
 from benchmark.leaderboard.lineage import UNSTATED, lineage
 from benchmark.leaderboard.reference_scores import is_reference
 from benchmark.leaderboard.table import rank_text, short_interval, short_number
-from benchmark.leaderboard.verdict_forms import Evidence, Sentence, Verdict
 from benchmark.stats.comparisons import Comparison, SuiteComparison, adjust, decided
-from benchmark.stats.differences import Quadratic, Restricted
+from benchmark.stats.differences import Quadratic, Restricted, needed
 from benchmark.stats.intervals import normal_quantile
 from benchmark.stats.rankings import rank_intervals
 from benchmark.store.rows import ScoreRow
@@ -38,6 +39,73 @@ NAMED, WEAKEST = 2, 2
 POWER = 0.8
 NUMBERS = "its numbers are not those of the trained network"
 _KINDS = {"group": "people", "human": "people", "simulated": "simulated people"}
+VerdictForm = Literal["text", "markdown", "json", "html"]
+_STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}"
+    "dt{font-weight:600}dd{margin:0 0 .6rem}"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """A number behind a sentence, with its test if it is of a comparison."""
+
+    suite: str = ""
+    metric: str = ""
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    against: str = ""  # the other observer; the number is then own minus other
+    test: str = ""  # its method
+    p: float | None = None  # adjusted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sentence:
+    """One statement. about: a suite, or "input", "nearest", "trust", "twin", "not measured"."""
+
+    about: str
+    text: str
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Verdict:
+    """Everything that is said of one network, the most important first."""
+
+    observer: str
+    sentences: tuple[Sentence, ...]
+
+    def to(self, form: VerdictForm, width: int = 80) -> str:
+        """Return the verdict as "text" of that width, "markdown", "json" with the evidence, or an "html" page."""
+        if form == "json":
+            return json_text(asdict(self))
+        if form == "markdown":
+            items = (f"- **{markdown_text(each.about)}**: {markdown_text(each.text)}" for each in self.sentences)
+            return "\n".join([f"### {markdown_code(self.observer)}", "", *items]) + "\n"
+        name = printable(self.observer)
+        if form == "html":
+            return (
+                f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(name)}</title>'
+                '<meta name="viewport" content="width=device-width, initial-scale=1">'
+                f"<style>{_STYLE}</style><h1>{escape(name)}</h1>{self._repr_html_()}</html>\n"
+            )
+        left = max((len(each.about) for each in self.sentences), default=0) + 2
+        lines = [name]
+        for each in self.sentences:
+            lines += textwrap.wrap(
+                printable(each.text), max(width, left + 20), initial_indent=each.about.ljust(left),
+                subsequent_indent=" " * left, break_long_words=False, break_on_hyphens=False,
+            )  # fmt: skip
+        return "\n".join(lines) + "\n"
+
+    def __repr__(self) -> str:
+        return self.to("text")
+
+    def _repr_html_(self) -> str:
+        rows = (f"<dt>{escape(each.about)}</dt><dd>{escape(printable(each.text))}</dd>" for each in self.sentences)
+        return f'<dl class="verdict">{"".join(rows)}</dl>'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,24 +306,20 @@ def pair_sentence(rival: Rival) -> Sentence:
                 way = "better in" if higher == (row.metric.direction == "higher") else "worse in"
             ways[way].append(f"{row.suite} ({size})")
         elif test.p_holm is not None:
-            ways[order[-1]].append(f"{row.suite} ({size}{_images(row)})")
+            images, exact = "", abs(test.difference or 0.0)
+            if exact >= 0.0005:  # not printed as 0
+                # How many images would show a difference of this size with a probability of .8.
+                times, count = test.test and needed(test.test, exact, POWER), "no number of"
+                if times:
+                    step = 10 ** max(0, math.floor(math.log10(max(times * test.n, 1.0))) - 1)
+                    count = f"{math.ceil(times * test.n / step) * step:,}"
+                images = f"; {count} images would show it"
+            ways[order[-1]].append(f"{row.suite} ({size}{images})")
     said = [f"{way} {', '.join(where)}" for way, where in ways.items() if where]
     how = "" if rival.paired else f"{STAR}, by intervals"
     method = PAIRED_TEST if rival.paired else UNPAIRED
     evidence = (replace(_difference(row.comparison, rival.name, row.suite), test=method) for row in rival.tests)
     return Sentence(about=PAIR, text=f"{rival.name}{how}: {'; '.join(said)}.", evidence=tuple(evidence))
-
-
-def _images(row: SuiteComparison) -> str:
-    """Return how many images would show a difference of this size (with a probability of .8)."""
-    size = abs(row.comparison.difference or 0.0)
-    if size < 0.0005:  # printed as 0
-        return ""
-    need = PowerRow(suite=row.suite, title="", who="", comparison=row.comparison, detect=size, power=POWER).images
-    if need is None:
-        return "; no number of images would show it"
-    digits = 10 ** max(0, math.floor(math.log10(max(need, 1.0))) - 1)
-    return f"; {math.ceil(need / digits) * digits:,} images would show it"
 
 
 def input_sentence(known: Known) -> Sentence:
@@ -289,27 +353,6 @@ def input_sentence(known: Known) -> Sentence:
     return Sentence(about=INPUT, text=text, evidence=tuple(evidence))
 
 
-def trust_sentence(measured: Sequence[Measured]) -> Sentence:
-    """Return the flags of distrust and of outdated weights on the headlines."""
-    flags: dict[str, list[str]] = defaultdict(list)
-    for each in measured:
-        for flag in each.score.flags:
-            if flag.startswith((DISTRUST, "outdated")):
-                flags[flag.removeprefix(DISTRUST)].append(each.suite.name)
-    text = "; ".join(f"{flag} ({', '.join(where)})" for flag, where in flags.items())
-    none = f"No flag of distrust on {counted(len(measured), 'headline')}."
-    return Sentence(about=TRUST, text=f"Doubtful: {text}." if text else none)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lacking:
-    """Suites without a headline of the network, for one reason. line: the command that would measure them, if any."""
-
-    suites: Sequence[str]
-    reason: str
-    line: str = ""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Known:
     """What a verdict is made of."""
@@ -320,7 +363,7 @@ class Known:
     measured: Sequence[Measured]
     twins: Sequence[str] = ()  # other names of the same network
     rival: Rival | None = None
-    lacking: Sequence[Lacking] = ()
+    lacking: Sequence[str] = ()  # "SUITE, SUITE (REASON): `COMMAND`" of suites without a headline of the network
 
     @property
     def wrong(self) -> bool:
@@ -338,13 +381,18 @@ def verdict_of(known: Known) -> Verdict:
     if sound and known.rival is not None and any(row.comparison.p_holm is not None for row in known.rival.tests):
         sentences.append(pair_sentence(known.rival))
     if sound:
-        sentences.append(trust_sentence(sound))
+        flags: dict[str, list[str]] = defaultdict(list)
+        for each in sound:
+            for flag in (flag for flag in each.score.flags if flag.startswith((DISTRUST, "outdated"))):
+                flags[flag.removeprefix(DISTRUST)].append(each.suite.name)
+        doubts = "; ".join(f"{flag} ({', '.join(where)})" for flag, where in flags.items())
+        none = f"No flag of distrust on {counted(len(sound), 'headline')}."
+        sentences.append(Sentence(about=TRUST, text=f"Doubtful: {doubts}." if doubts else none))
     if known.twins:
         text = f"{', '.join(known.twins)} is the same network (weights, input and labels)."
         sentences.append(Sentence(about="twin", text=text))
     if known.lacking:
-        parts = (f"{', '.join(e.suites)} ({e.reason}){f': `{e.line}`' * bool(e.line)}" for e in known.lacking)
-        sentences.append(Sentence(about=MISSING, text=f"{'; '.join(parts)}."))
+        sentences.append(Sentence(about=MISSING, text=f"{'; '.join(known.lacking)}."))
     if any(STAR in each.text for each in sentences if each.about != MISSING):
         text = "Reference scores that come with the package, on the same images."
         sentences.append(Sentence(about=STAR, text=text))

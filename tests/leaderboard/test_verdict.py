@@ -16,7 +16,6 @@ from benchmark.leaderboard.reference_scores import REFERENCE, reference_rows
 from benchmark.leaderboard.verdict import (
     UNPAIRED,
     Known,
-    Lacking,
     Measured,
     Rival,
     interval_test,
@@ -101,7 +100,7 @@ def test_a_network_that_is_fed_wrongly_or_guesses_is_told_nothing_else(score):
         assert list(said) == ["input"] and said["input"].startswith(text)
         assert "its numbers are not those of the trained network" in said["input"].lower()
     guessing = measured(score, ("mine", 100, {"flags": ("trust: one answer ('cat') for nearly all images",)}))
-    said = sentences(known(guessing, card={}, lacking=(Lacking(suites=("c",), reason="run 'world-*'"),)))
+    said = sentences(known(guessing, card={}, lacking=("c (run 'world-*')",)))
     assert list(said) == ["input", "not measured"] and said["input"].startswith(
         "At chance in every suite, where its numbers mean nothing"
     )
@@ -143,8 +142,7 @@ def test_the_nearest_neighbour_and_what_would_show_a_difference(score):
 
 def test_what_is_missing_trust_and_twins(score):
     one = measured(score, ("mine", 100, {"flags": ("trust: masked", "few")}), *OTHERS)
-    lacking = (Lacking(suites=("a", "b"), reason="not run", line="bench run --model mine --suite a,b"),
-               Lacking(suites=("c",), reason="no gradient"))  # fmt: skip
+    lacking = ("a, b (not run): `bench run --model mine --suite a,b`", "c (no gradient)")
     said = sentences(known(one, lacking=lacking, twins=["other"], card={}))
     assert said["trust"] == "Doubtful: masked (bias)."
     assert said["not measured"] == "a, b (not run): `bench run --model mine --suite a,b`; c (no gradient)."
