@@ -7,7 +7,6 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from html import escape
 from itertools import groupby
 from typing import Literal
@@ -107,19 +106,6 @@ class PowerRow:
     detect: float  # the difference to detect
     power: float  # the wanted power
 
-    @cached_property
-    def images(self) -> float | None:
-        """Images needed to detect the difference with that power, with as many people; None: no number suffices."""
-        test = self.comparison.test
-        times = None if test is None else needed(test, self.detect, self.power, of="images")
-        return None if times is None else times * self.comparison.n
-
-    @cached_property
-    def people(self) -> float | None:
-        """Factor by which the number of people must grow on as many images; None: no number suffices, or no people."""
-        test = self.comparison.test
-        return None if test is None else needed(test, self.detect, self.power, of="people")
-
 
 def power_table(rows: Sequence[PowerRow]) -> Table:
     """Return the differences that each comparison detects now, and the sample that it needs."""
@@ -132,12 +118,14 @@ def power_table(rows: Sequence[PowerRow]) -> Table:
             return (*names, n, row.comparison.reason, None, None, None)
         chance, smallest = power_of(test, detect), detectable(test, power)
         seen = (n, number(smallest), number(chance, 2)) if n > 1 else (None, "", "")
-        enough = "no number" if row.images is None else f"{math.ceil(row.images):,}"
-        return (*names, *seen, enough, "" if row.people is None else number(row.people, 2))
+        images, people = (needed(test, detect, power, of=sample) for sample in ("images", "people"))
+        enough = "no number" if images is None else f"{math.ceil(images * n):,}"
+        return (*names, *seen, enough, "" if people is None else number(people, 2))
 
-    people = ["people, times: how many times as many people do so on as many images."] * any(r.people for r in rows)
+    made = [values(row) for row in rows]
+    people = ["people, times: how many times as many people do so on as many images."] * any(row[-1] for row in made)
     hidden, of = (["who"], f"{pair}, ") if pair else ([], "")
-    return declared_table("power", map(values, rows), people, hidden, pair=of, detect=detect, power=power)
+    return declared_table("power", made, people, hidden, pair=of, detect=detect, power=power)
 
 
 def better(row: SuiteComparison) -> str:
@@ -200,7 +188,7 @@ def _remarked(rows: Iterable[SuiteComparison]) -> Iterator[str]:
     return (f"{row.title} ({row.suite}): {row.comparison.remark}" for row in rows if row.comparison.remark)
 
 
-Verdict = Literal[
+Judgement = Literal[
     "better", "worse", "not inferior", "equivalent", "not equivalent", "no answer changed",
     "no change shown", "changed", "inconclusive",
 ]  # fmt: skip
@@ -224,7 +212,7 @@ class Margin:
         """Level of each of the simultaneous intervals; two one-sided tests at 5 % are one interval at 90 %."""
         return 1 - (2 if self.both else 1) * RISK / max(1, suites)
 
-    def verdict(self, low: float, high: float, direction: Direction) -> Verdict:
+    def verdict(self, low: float, high: float, direction: Direction) -> Judgement:
         """Return the verdict by the interval of a difference. direction: of a metric with a better end, or `both`."""
         if self.both:
             if -self.size < low and high < self.size:
@@ -243,7 +231,7 @@ class Change:
     """One metric of a suite, new minus base."""
 
     row: SuiteComparison
-    verdict: Verdict = "inconclusive"  # on this metric alone
+    verdict: Judgement = "inconclusive"  # on this metric alone
     low: float | None = None  # interval of the difference
     high: float | None = None
     reason: str = ""  # why it is inconclusive
@@ -317,7 +305,7 @@ def _change(row: SuiteComparison, margin: Margin | None, suites: int) -> Change:
     low, high = paired.test.interval(margin.level(suites)) if margin and asked else (paired.low, paired.high)
     if low is None or high is None:
         return Change(row=row, reason="too few clusters for an interval")
-    verdict: Verdict = "no change shown"
+    verdict: Judgement = "no change shown"
     if margin and asked:
         verdict = margin.verdict(low, high, direction)
     elif not low <= 0 <= high:
@@ -339,24 +327,21 @@ def diff_markdown(diff: Diff, images: int = 20) -> str:
 
     table = markdown(declared_table("diff", map(values, diff.changes))).rstrip("\n")
     head = f"### {markdown_code(diff.new)} against {markdown_code(diff.base)}: {diff.verdict}"
-    return "\n".join([head, "", table, "", *_verdict_notes(diff), *(_flipped(diff, images) if images > 0 else ())])
-
-
-def _verdict_notes(diff: Diff) -> Iterator[str]:
-    margin = diff.margin
+    on, margin = "on the stimuli that both answered", diff.margin
     if margin is None:
-        yield "Paired tests on the stimuli that both answered, adjusted over the suites (Holm)."
-        yield "No change found is not proof of none; test that with `--noninferior X` or `--equivalent X`."
+        how = (
+            f"Paired tests {on}, adjusted over the suites (Holm).\n"
+            "No change found is not proof of none; test that with `--noninferior X` or `--equivalent X`."
+        )
     elif margin.both:
         tested = sum(change.row.comparison.test is not None for change in diff.changes)
         risk, level = (f"{100 * share:.4g} %" for share in (RISK / max(1, tested), margin.level(tested)))
-        tests = f"Two one-sided tests at {risk}" + (" each" if tested > 1 else "")
-        yield f"{tests} on the stimuli that both answered: {level} intervals within +-{margin.size:g}."
+        each = " each" if tested > 1 else ""
+        how = f"Two one-sided tests at {risk}{each} {on}: {level} intervals within +-{margin.size:g}."
     else:
-        accepted = f"up to {margin.size:g} worse is accepted"
-        yield f"Simultaneous 95 % intervals on the stimuli that both answered; {accepted}."
-    for line in diff.remarks:
-        yield f"- {markdown_text(line)}"
+        how = f"Simultaneous 95 % intervals {on}; up to {margin.size:g} worse is accepted."
+    remarks = (f"- {markdown_text(line)}" for line in diff.remarks)
+    return "\n".join([head, "", table, "", how, *remarks, *(_flipped(diff, images) if images > 0 else ())])
 
 
 def _flipped(diff: Diff, images: int) -> Iterator[str]:
