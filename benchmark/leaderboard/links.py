@@ -3,8 +3,7 @@ of one family are nearly one observation: see `benchmark.stats.rankings`."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import fsum
 from typing import Any, NamedTuple
@@ -54,7 +53,6 @@ class Link:
     spearman: Correlation
     pearson: Correlation
     partial: Correlation | None = None  # given clean accuracy; None: it is one of the two, or no observer has it
-    without: Mapping[str, float | None] = field(default_factory=dict)  # with each family left out
     distrusted: tuple[str, ...] = ()  # observers left out because one of their two numbers is not trusted
 
     @property
@@ -134,8 +132,8 @@ def _sides(networks: Sequence[Observed], x: Column, y: Column, parts: Parts) -> 
         return
     variable, fixed = (x, plain[1]) if x.parts else (y, plain[0])
     own = parts.get(variable.suite, {})
-    trusted = {network.name for network in networks if variable.suite not in network.distrusted} & own.keys()
-    rest = {n: {role: own[n][role] for role in own[n] if role not in shared} for n in own if n in trusted}
+    trusted = own.keys() & {network.name for network in networks if variable.suite not in network.distrusted}
+    rest = {name: {role: own[name][role] for role in own[name] if role not in shared} for name in trusted}
     sets = Counter(frozenset(part) for part in rest.values() if part)
     size = {roles: sum(n for more, n in sets.items() if roles <= more) for roles in sets}
     order = sorted(sets, key=sorted)
@@ -158,9 +156,10 @@ def _link(networks: Sequence[Observed], a: Side, b: Side) -> Link:
     both = tuple(network for network in networks if network.name in a.values and network.name in b.values)
     xs, ys = (tuple(side.values[network.name] for network in both) for side in (a, b))
     odd = tuple(network.name for network in networks if not network.distrusted.isdisjoint((x.suite, y.suite)))
-    link = partial(Link, x=x, y=y, observers=both, xs=xs, ys=ys, distrusted=odd)
-    if reason := a.reason or b.reason:
-        return link(spearman=Correlation(reason=reason), pearson=Correlation(reason=reason))
+    none = Correlation(reason=a.reason or b.reason)
+    link = Link(x=x, y=y, observers=both, xs=xs, ys=ys, spearman=none, pearson=none, distrusted=odd)
+    if none.reason:
+        return link
     families = [network.lineage.family for network in both]
     spearman, pearson = (correlation(xs, ys, families, method=how) for how in ("spearman", "pearson"))
     rows, given_clean = zip(both, xs, ys, families, strict=True), None
@@ -168,24 +167,26 @@ def _link(networks: Sequence[Observed], a: Side, b: Side) -> Link:
     if held and CLEAN not in (x.suite, y.suite):
         given, first, second, of = zip(*held, strict=True)
         given_clean = correlation(first, second, of, method="spearman", given=given)
-    return link(spearman=spearman, pearson=pearson, partial=given_clean, without=spearman.without)
+    return replace(link, spearman=spearman, pearson=pearson, partial=given_clean)
 
 
 def link_tables(links: Sequence[Link], space: str) -> list[Table]:
-    """Answers to the field's questions, and every pair of headlines."""
-    asked = Table(title=f"links between suites, {space}", notes=tuple(question_sentences(links)))
-    return [asked, correlation_table(links, space)]
+    """Return a sentence for each question whose two suites were measured, and every pair of headlines."""
 
+    def words(found: Correlation) -> str:
+        if found.value is None:
+            return f"{NOTHING} ({found.reason})"
+        text = format_interval(found.value, found.low, found.high)
+        return f"{text} (n = {found.n} in {found.families} families{', ' if found.reason else ''}{found.reason})"
 
-def question_sentences(links: Sequence[Link]) -> Iterator[str]:
-    """Yield a sentence for each question whose two suites were measured."""
-    for link in by_question(links):
-        if link.question:
-            clean = f"; given clean accuracy {_in_words(link.partial)}" if link.partial else ""
-            yield f"{link.question} {link_result(link)}: Spearman {_in_words(link.spearman)}{clean}"
+    notes = []
+    for link in (link for link in by_question(links) if link.question):
+        clean = f"; given clean accuracy {words(link.partial)}" if link.partial else ""
+        notes.append(f"{link.question} {link_result(link)}: Spearman {words(link.spearman)}{clean}")
     if odd := sorted({name for link in links for name in link.distrusted}):
-        yield f"Left out where a number is not trusted (flags on the boards): {', '.join(odd)}"
-    yield CAUTION
+        notes.append(f"Left out where a number is not trusted (flags on the boards): {', '.join(odd)}")
+    asked = Table(title=f"links between suites, {space}", notes=(*notes, CAUTION))
+    return [asked, correlation_table(links, space)]
 
 
 def by_question(links: Sequence[Link]) -> list[Link]:
@@ -208,21 +209,13 @@ def link_result(link: Link) -> str:
     return "they go together" if rank.value * ways[0] * ways[1] > 0 else "they go against each other"
 
 
-def _in_words(coefficient: Correlation) -> str:
-    n, families, reason = coefficient.n, coefficient.families, coefficient.reason
-    if coefficient.value is None:
-        return f"{NOTHING} ({reason})"
-    text = format_interval(coefficient.value, coefficient.low, coefficient.high)
-    return f"{text} (n = {n} in {families} families{', ' if reason else ''}{reason})"
-
-
 def correlation_table(links: Sequence[Link], space: str) -> Table:
     """Return every headline against every other: three coefficients, and how far one family moves the first."""
 
     def values(link: Link) -> tuple[Value, ...]:
         x, y, rank = link.x, link.y, link.spearman
         found = (rank, link.partial, link.pearson)
-        left = [value for value in link.without.values() if value is not None]
+        left = [value for value in rank.without.values() if value is not None]
         without = f"{number(min(left), 2)} to {number(max(left), 2)}" if left else ""
         names = (x.suite, y.suite, x.metric, y.metric, x.title, y.title)
         return (*names, *map(correlation_cell, found), without, rank.n, rank.families)

@@ -10,14 +10,7 @@ from scipy import stats
 from benchmark.contracts import Metric
 from benchmark.leaderboard.board import boards
 from benchmark.leaderboard.lineage import NETWORKS, architecture_line, lineage
-from benchmark.leaderboard.links import (
-    experiment_values,
-    link_result,
-    link_tables,
-    links,
-    observed_networks,
-    question_sentences,
-)
+from benchmark.leaderboard.links import experiment_values, link_result, link_tables, links, observed_networks
 from benchmark.leaderboard.summary import summaries
 from benchmark.stats.rankings import Correlation
 
@@ -99,7 +92,7 @@ def test_a_number_that_is_not_trusted_takes_no_part_and_its_network_is_named(sum
     assert first.observer not in {one.name for one in found[pair].observers}
     assert found[pair].spearman.n == whole[pair].spearman.n - 1
     assert found[other].spearman == whole[other].spearman
-    assert any(first.observer in line for line in question_sentences(list(found.values())))
+    assert any(first.observer in line for line in link_tables(list(found.values()), "")[0].notes)
 
 
 def test_where_lower_is_better_on_one_side_what_rises_together_goes_against_each_other(summary):
@@ -120,7 +113,7 @@ def test_coefficients_equal_an_independent_computation(summary, numbers):
     expected = (r[0, 1] - r[0, 2] * r[1, 2]) / np.sqrt((1 - r[0, 2] ** 2) * (1 - r[1, 2] ** 2))
     assert link.partial.value == pytest.approx(expected, abs=1e-12)
     assert (link.spearman.n, link.spearman.families) == (24, 12)
-    assert set(link.without) == {one.lineage.family for one in observed_networks(summary)}
+    assert set(link.spearman.without) == {one.lineage.family for one in observed_networks(summary)}
     assert found["cue-conflict", "clean"].partial is None
 
 
