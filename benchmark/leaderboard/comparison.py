@@ -7,6 +7,7 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from html import escape
 from itertools import groupby
 from typing import Literal
@@ -106,6 +107,13 @@ class PowerRow:
     detect: float  # the difference to detect
     power: float  # the wanted power
 
+    @cached_property
+    def images(self) -> float | None:
+        """Images needed to detect the difference with that power, with as many people; None: no number suffices."""
+        test = self.comparison.test
+        times = None if test is None else needed(test, self.detect, self.power)
+        return None if times is None else times * self.comparison.n
+
 
 def power_table(rows: Sequence[PowerRow]) -> Table:
     """Return the differences that each comparison detects now, and the sample that it needs."""
@@ -118,8 +126,8 @@ def power_table(rows: Sequence[PowerRow]) -> Table:
             return (*names, n, row.comparison.reason, None, None, None)
         chance, smallest = power_of(test, detect), detectable(test, power)
         seen = (n, number(smallest), number(chance, 2)) if n > 1 else (None, "", "")
-        images, people = (needed(test, detect, power, of=sample) for sample in ("images", "people"))
-        enough = "no number" if images is None else f"{math.ceil(images * n):,}"
+        people = needed(test, detect, power, of="people")
+        enough = "no number" if row.images is None else f"{math.ceil(row.images):,}"
         return (*names, *seen, enough, "" if people is None else number(people, 2))
 
     made = [values(row) for row in rows]

@@ -122,8 +122,8 @@ def training_tables(curves: Sequence[TrainingCurve]) -> list[Table]:
             values, best = [point.cell.value or 0.0 for point in curve.points], curve.best
             at = "" if best is None else f"{number(best.cell.value, 3)} at {unit} {best.step}"
             rows.append((curve.title, sparkline(values), number(values[0], 3), number(values[-1], 3), at))
-        ends, n = {"first": places[0][0], "last": places[-1][0]}, counted(len(places), "checkpoint")
-        tables.append(declared_table("training", rows, run=run, space=space, unit=unit, n=n, **ends))
+        steps, n = f"{unit}s {places[0][0]} to {places[-1][0]}", counted(len(places), "checkpoint")
+        tables.append(declared_table("training", rows, run=run, space=space, steps=steps, n=n))
         shown = some_evenly(places, MANY)
         table = checkpoint_table(held, shown)
         cut = (f"{len(shown)} of {len(places)} checkpoints, evenly spaced.",) * (len(shown) < len(places))
