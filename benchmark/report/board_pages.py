@@ -1,6 +1,5 @@
 """Pages of tables: the leaderboard, one page for each suite, published scores, links between suites, training runs."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -34,12 +33,6 @@ NOBODY = "No network has a headline yet."
 RANKED = "Rank: the places by mean rank that the suites' rank intervals do not rule out."
 #: Shades of how near to people a number is; observers that a remark names.
 SHADES, NAMED = 5, 4
-#: What names a paper -> the address before it.
-PAPERS = {
-    r"(https?://[^\s<>\"]+)": "",
-    r"arxiv[:/ ]*(?:abs/)?(\d{4}\.\d{4,5})": "https://arxiv.org/abs/",
-    r"\b(10\.\d{4,}/[^\s<>\"]+)": "https://doi.org/",
-}
 WIDTH = 96  # px of a mark's axis, without the room that a dot at its end takes
 EDGE = 4
 
@@ -161,8 +154,8 @@ def page_row(row: Mapping[str, Any], contents: Contents, ranks: Mapping[str, str
         "kind": kind,
         "parameters": millions(count),
         "paper": str(card.get("year") or ("paper" if paper else "")),
-        "address": address(paper),
         "count": str(count or ""),
+        "cited": paper,
     }
     page, own, rank = f"observers/{slug(name)}.html" if known else "", name in contents.own, ranks.get(name, "")
     return {"name": name, "page": page, "group": group, "own": own, "rank": rank, "facts": facts}
@@ -171,12 +164,6 @@ def page_row(row: Mapping[str, Any], contents: Contents, ranks: Mapping[str, str
 def _some(names: Sequence[str], where: str = "") -> str:
     more = f" and {len(names) - NAMED} more{where}" if len(names) > NAMED else ""
     return f"{', '.join(names[:NAMED])}{more}"
-
-
-def address(paper: str) -> str:
-    """Return the web address of a card's paper, from an address, an arXiv number or a DOI; "" without one."""
-    matches = ((re.search(pattern, paper, re.IGNORECASE), to) for pattern, to in PAPERS.items())
-    return next((to + match[1] for match, to in matches if match), "")
 
 
 def leaderboard_page(site: Site, contents: Contents) -> None:

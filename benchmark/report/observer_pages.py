@@ -11,8 +11,7 @@ from benchmark.contracts.declarations import package_data
 from benchmark.leaderboard.board_tables import observer_tables
 from benchmark.leaderboard.forms import html
 from benchmark.leaderboard.table import short_number
-from benchmark.report.board_pages import address
-from benchmark.report.contents import Contents, ImageAnswers, family_or_kind, source
+from benchmark.report.contents import Contents, ImageAnswers, facts_of
 from benchmark.report.figures import PlacedFigure, put, training
 from benchmark.report.image_pages import Pictures
 from benchmark.report.strips import strips_of
@@ -34,36 +33,33 @@ def observer_pages(
     that compares them; verdicts: observer -> (about, text) of each sentence."""
     measured = {suite.name for suite in contents.suites if suite.against is not None}
     against = [
-        (board.suite, contents.people(board, board.by), {row.observer for row in (*board.rows, *board.references)})
+        (f"{board.suite}: {who.called} ({who.how})", {row.observer for row in (*board.rows, *board.references)})
         for board in contents.boards
-        if board.suite in measured
+        if board.suite in measured and (who := contents.people(board, board.by))
     ]
     curves: dict[str, list[PlacedFigure]] = {}
     for name, known in contents.observers.items():
         runs = list(dict.fromkeys(runs_behind(contents, name)))  # one a suite: alike where it was one command
         step = known.card.get("checkpoint") or {}
-        run = str(step.get("run", ""))
-        if run and run not in curves:
-            curves[run] = [put(site, figure) for figure in training(contents, run)]
+        if (run := str(step.get("run", ""))) not in curves:
+            curves[run] = [put(site, figure) for figure in training(contents, run)] if run else []
         site.page(
             f"observers/{slug(name)}.html",
             "observer.html",
             title=name,
             verdict=verdicts.get(name, ()),
-            standing=[  # label space, strips on which the observer is labelled
-                (summary.space, [one for one in strips_of(contents, summary, {name}) if one.own])
+            standing=[
+                (summary.space, [one for one in strips_of(contents, summary, {name}) if one.place(name)])
                 for summary in contents.summaries
                 if any(line.observer == name for line in (*summary.lines, *summary.references))
             ],
             known=known,
             words=package_data("benchmark.report", "observer_facts"),
-            address=address,
-            kin=family_or_kind(known),
-            answers=source(known) or "imported",
+            facts=facts_of(known),
             compared=partners.get(name, {}),
-            people=[f"{suite}: {who.called} ({who.how})" for suite, who, names in against if who and name in names],
+            people=[text for text, names in against if name in names],
             step=step,
-            curves=curves.get(run, ()),
+            curves=curves[run],
             runs=runs,
             parts_=list(parts_of(contents, contents.scores.get(name, ()))),
             answered=list(differing_images(contents.answers, name, pictures)),

@@ -71,14 +71,9 @@ def build(
             figures[suite].append(put(site, figure))
     leaderboard_page(site, contents)
     suite_pages(site, contents, figures)
-    links, partners = [], defaultdict[str, dict[str, str]](dict)
-    for pair in compared:
-        a, b, page = pair[0].a, pair[0].b, pair_page(site, contents, pair, pictures)
-        links.append((f"{a} against {b}", page))
-        partners[a][b] = partners[b][a] = page
+    partners = pair_pages(site, contents, compared, pictures)
     # On a shared board nobody checks the input of a network, or runs a suite into its database.
     observer_pages(site, contents, pictures, partners, _verdicts(contents, settings.db, OF_MACHINE if shared else ()))
-    site.page("compare.html", "compare_index.html", title="Compare", links=links)
     recipes = {samples[0].space: recipe_table(samples) for samples in api.recipes(leaderboard)}
     links_page(site, contents, recipes)
     measures_page(site, contents)
@@ -159,6 +154,19 @@ def usual(contents: Contents) -> Iterator[tuple[str, str]]:
         plain = [line for line in ranked[1:] if line.training == (STANDARD,)]
         if len(ranked) > 1:
             yield ranked[0].observer, (plain or ranked[-1:])[0].observer
+
+
+def pair_pages(
+    site: Site, contents: Contents, compared: Sequence[Pair], pictures: Pictures
+) -> Mapping[str, Mapping[str, str]]:
+    """Write the pages of pairs and their index. Returns observer -> other observer -> the page of both."""
+    partners = defaultdict[str, dict[str, str]](dict)
+    for tests, discordant in compared:
+        page = pair_page(site, contents, (tests, discordant), pictures)
+        partners[tests.a][tests.b] = partners[tests.b][tests.a] = page
+    links = {f"{tests.a} against {tests.b}": partners[tests.a][tests.b] for tests, _ in compared}
+    site.page("compare.html", "compare_index.html", title="Compare", links=links.items())
+    return partners
 
 
 def pair_page(site: Site, contents: Contents, pair: Pair, pictures: Pictures) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from benchmark.contracts import distrust_flags
 from benchmark.display import counted
-from benchmark.leaderboard.board_model import Board, Cell, Column, Row, is_trusted
+from benchmark.leaderboard.board_model import Cell, Column, Row, is_trusted
 from benchmark.leaderboard.reference_scores import is_reference
 from benchmark.leaderboard.summary import Summary
 from benchmark.leaderboard.table import rank_text, short_interval, short_number
@@ -16,8 +16,8 @@ from benchmark.report.drawing import short_names
 
 STANDARD = ("standard",)
 EDGE = 0.02  # share of a strip that is left free at each end
-#: Of labels: letters, px of a row of them, and the share of a strip that a letter takes on a phone.
-LONGEST, LEVEL, LETTER = 28, 15, 0.022
+#: Of labels: letters, and the share of a strip that a letter takes on a phone.
+LONGEST, LETTER = 28, 0.022
 
 
 class Scale(NamedTuple):
@@ -83,23 +83,13 @@ class Strip:
     dots: tuple[Dot, ...]
 
     @property
-    def own(self) -> list[Dot]:
-        """The dots with a label."""
-        return [dot for dot in self.dots if dot.own]
-
-    @property
-    def top(self) -> int:
-        """The height of the labels in px."""
-        return LEVEL * max((dot.level + 1 for dot in self.own), default=0)
-
-    @property
     def told(self) -> str:
         """The strip in words, for those who do not see it."""
         values = [dot.cell.value or 0.0 for dot in self.dots if not dot.reference]
         others = len(self.dots) - len(values)
         ends = f"from {short_number(min(values))} to {short_number(max(values))}"
         who = f"; {self.people.called} {short_number(self.people.cell.value)}" if self.people else ""
-        mine = "".join(f"; {dot.line.observer} {dot.text}" for dot in self.own)
+        mine = "".join(f"; {dot.line.observer} {dot.text}" for dot in self.dots if dot.own)
         beside = f"; hollow: {counted(others, 'reference score')}" if others else ""
         return f"{counted(len(values), 'network')} {ends}{beside}{who}{mine}"
 
@@ -124,13 +114,17 @@ def strips_of(contents: Contents, summary: Summary, own: Collection[str]) -> Ite
         held = {line.observer: line for line in lines if is_trusted(line.cells[head.suite])}
         if not held:
             continue
-        ranked, aside = _beside(contents.references.get((head.suite, summary.space)), head.suite)
-        shown = [*(held | ranked).values()]
-        people = contents.people_at(summary, i)
-        if people is None:
+        people, board = contents.people_at(summary, i), contents.references.get((head.suite, summary.space))
+        if board is not None:  # with the scores that come with the package
+            ranked, aside = (
+                [row._replace(cells={head.suite: row.cells[board.by]._replace(rank=row.place)}) for row in part]
+                for part in (board.rows, board.references)
+            )
+            held |= {row.observer: row for row in ranked if is_trusted(row.cells[head.suite])}
             who = ((row.observer, row.kind, row.cells[head.suite]) for row in aside)
-            people = people_among(who, head.bounds, pooled=True)
-            people = people and people._replace(called=f"{people.called} (reference)")
+            if people is None and (theirs := people_among(who, head.bounds, pooled=True)):
+                people = theirs._replace(called=f"{theirs.called} (reference)")
+        shown = [*held.values()]
         values = [line.cells[head.suite].value or 0.0 for line in shown]
         top, goal = _goal(head, people, values)
         chance = [] if head.chance is None else [head.chance]
@@ -154,16 +148,6 @@ def strips_of(contents: Contents, summary: Summary, own: Collection[str]) -> Ite
             goal=goal,
             dots=tuple(levelled(dots)),
         )
-
-
-def _beside(board: Board | None, suite: str) -> tuple[dict[str, Row], list[Row]]:
-    if board is None:
-        return {}, []
-    rows, aside = (
-        [row._replace(cells={suite: row.cells[board.by]._replace(rank=row.place)}) for row in part]
-        for part in (board.rows, board.references)
-    )
-    return {row.observer: row for row in rows if is_trusted(row.cells[suite])}, aside
 
 
 def _goal(head: Column, people: PeopleScore | None, values: Sequence[float]) -> tuple[float, str]:

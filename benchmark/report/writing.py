@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 #: Written into every report: a folder without it is somebody else's and is not written over.
 MARK = "report.txt"
 NEEDS = "the report needs the extra 'report': pip install 'gestaltbench[report]'"
+#: What names a paper -> the address before it.
+PAPERS = {
+    r"(https?://[^\s<>\"]+)": "",
+    r"arxiv[:/ ]*(?:abs/)?(\d{4}\.\d{4,5})": "https://arxiv.org/abs/",
+    r"\b(10\.\d{4,}/[^\s<>\"]+)": "https://doi.org/",
+}
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 
 
@@ -94,6 +100,12 @@ def slug(name: str) -> str:
     return f"{plain or 'x'}-{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:8]}"
 
 
+def address(paper: str) -> str:
+    """Return the web address of a card's paper, from an address, an arXiv number or a DOI; "" without one."""
+    matches = ((re.search(pattern, paper, re.IGNORECASE), to) for pattern, to in PAPERS.items())
+    return next((to + match[1] for match, to in matches if match), "")
+
+
 @cache
 def templates() -> Environment:
     """Return the templates. Raises BenchError that names the extra if jinja2 is missing."""
@@ -112,6 +124,7 @@ def templates() -> Environment:
     )
     environment.filters |= {
         "slug": slug,
+        "address": address,
         "number": short_number,
         "percent": lambda share: f"{100 * share:.3g}%",
         "share": lambda value: "" if value is None else short_number(value),

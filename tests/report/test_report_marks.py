@@ -6,10 +6,10 @@ import pytest
 from benchmark.leaderboard.board_model import Cell, Column, Row
 from benchmark.leaderboard.summary import Summary
 from benchmark.leaderboard.table import short_interval, short_number
-from benchmark.report.board_pages import EDGE, WIDTH, address, axis_of, page_column, places
+from benchmark.report.board_pages import EDGE, WIDTH, axis_of, page_column, places
 from benchmark.report.contents import PeopleScore, featured, people_among
 from benchmark.report.drawing import free_places, legend_room, round_ends, short_names
-from benchmark.report.writing import templates
+from benchmark.report.writing import address, templates
 
 
 def column(**more):
