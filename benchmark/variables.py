@@ -2,7 +2,7 @@
 
 BENCH_HOME    the folder of downloaded stimuli, registered cards and tuning notes (default: the user's data folder)
 BENCH_DB      the leaderboard: a file or a database URL (default: results.db in the working directory)
-BENCH_MIRROR  a folder or URL that is tried first for every download
+BENCH_MIRROR  a folder or URL that is tried first for every download (a folder for repositories of the Hugging Face hub)
 BENCH_DATA    a folder with stimulus sets already on disk, one sub-folder per catalogue name
 
 BENCH_KEY_HOST  the key of an endpoint, sent to that host alone: BENCH_KEY_API_OPENAI_COM, BENCH_KEY_LOCALHOST___8000

@@ -124,7 +124,7 @@ def repository_folder(repository: str, place: WeightSources, files: Sequence[str
         return Path(snapshot_download(name, revision=revision or None, cache_dir=cache, allow_patterns=patterns))
     except Exception as error:
         why = f"{mirrored}Hugging Face hub: {' '.join(str(error).split())[:300]}"
-        hint = "Fetch it once with a network, name a folder with its files, or a mirror (BENCH_MIRROR, HF_ENDPOINT)."
+        hint = "Fetch it with a network, or name a folder with its files, or a mirror: BENCH_MIRROR or HF_ENDPOINT."
         raise WeightsError(f"the repository {repository} could not be had. {why} Offline? {hint}") from error
 
 
