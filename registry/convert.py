@@ -164,11 +164,6 @@ class _Reader(pickle.Unpickler):
         return makers.get(f"{module}.{name}".replace("numpy.core.", "numpy._core."), StandIn)
 
 
-def plain_pickle(file: io.BufferedIOBase) -> Any:
-    """Return the content of a file of `pickle.dump`."""
-    return _Reader(file, encoding="latin1").load()
-
-
 def torch_content(file: Path | io.BytesIO) -> Any:
     """Return the content of a file of `torch.save`, whatever it holds beside tensors."""
     reading = SimpleNamespace(__name__="inert", Unpickler=_Reader, load=lambda f, **more: _Reader(f, **more).load())
@@ -200,7 +195,7 @@ def module_state(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]
 def pickled_content(path: Path) -> Any:
     """Return the content of a pickle of any origin."""
     with path.open("rb") as file:
-        return plain_pickle(file)
+        return _Reader(file, encoding="latin1").load()
 
 
 def script_state(path: Path) -> State:
@@ -219,7 +214,7 @@ def npy_content(path: Path) -> Any:
         version, _ = formats.read_magic(file)
         if not getattr(formats, f"read_array_header_{version}_0")(file)[2].hasobject:
             raise ValueError("one array, without names of weights")
-        content = plain_pickle(file)
+        content = _Reader(file, encoding="latin1").load()
     return content.item() if isinstance(content, np.ndarray) and content.ndim == 0 else content
 
 

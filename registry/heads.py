@@ -18,7 +18,6 @@ from torch.nn import functional
 
 from registry.files import absence, digest_data, digest_state, is_file, write_whole
 from registry.labels import label_space
-from registry.preprocessing import StatedInput
 from registry.user_errors import CardError, LabelError, WeightsError, foreign, reason, shown
 
 Kind = Literal["linear", "nearest-class"]
@@ -157,19 +156,18 @@ class Boxes:
     outputs: int  # classes that the detector knows, its background among them
     threshold: float  # score from which a box is an answer
 
-    def __post_init__(self) -> None:
-        fits = all(0 < column < self.outputs for column in self.columns) and len({*self.columns}) == len(self.columns)
-        if not fits or not FLOOR <= self.threshold < 1:
-            raise ValueError(f"columns from 1 to outputs - 1, each once; a threshold from {FLOOR:g} to 1")
-
     @classmethod
     def of(cls, option: Mapping[str, Any]) -> Boxes:
         """Return the boxes of a card's option `boxes`. Raises CardError."""
         try:
-            columns = tuple(map(int, option["columns"]))
-            return cls(columns=columns, outputs=int(option["outputs"]), threshold=float(option["threshold"]))
+            columns, outputs = tuple(map(int, option["columns"])), int(option["outputs"])
+            threshold = float(option["threshold"])
+            fits = all(0 < column < outputs for column in columns) and len({*columns}) == len(columns)
+            if not fits or not FLOOR <= threshold < 1:
+                raise ValueError(f"columns from 1 to outputs - 1, each once; a threshold from {FLOOR:g} to 1")
         except (KeyError, TypeError, ValueError) as error:
             raise CardError(f"options.boxes: expected columns, outputs and threshold ({reason(error)}).") from error
+        return cls(columns=columns, outputs=outputs, threshold=threshold)
 
 
 def is_detector(arch: str) -> bool:
@@ -191,14 +189,6 @@ def boxes_in_space(arch: str, labels: str, threshold: float | None) -> dict[str,
     option = {"columns": columns, "outputs": count + 1, "threshold": 0.05 if threshold is None else threshold}
     Boxes.of(option)
     return option
-
-
-def stated_by_detector(arch: str) -> StatedInput:
-    """Return the size of classifiers for torchvision's detectors, which resize and normalise images themselves."""
-    if not arch.startswith("torchvision:"):
-        return StatedInput()
-    fields = {"size": 224, "resize": 256, "mean": (0.0,) * 3, "std": (1.0,) * 3, "fixed_size": False}
-    return StatedInput(fields, "the detector resizes and normalises images itself")
 
 
 class BoxAnswers(nn.Module):

@@ -19,7 +19,7 @@ from registry.download import fetch_weights, first_use
 from registry.families.family import Draft, family_of, of_files, repository_folder
 from registry.families.predict import predicting
 from registry.files import WeightSources, absence, expanded, is_file, is_folder, is_url, public
-from registry.heads import COCO, PREFIX, boxes_in_space, is_detector, stated_by_detector
+from registry.heads import COCO, PREFIX, boxes_in_space, is_detector
 from registry.known_states import known_check, remember_network
 from registry.labels import classes_beside, given_labels, labels_of_names, stated_classes
 from registry.loading import brought_transform, load_network, required_arch, stated_weights
@@ -117,8 +117,10 @@ def _located(draft: Draft, place: WeightSources) -> Draft:
         if not draft.bare:
             labels = draft.labels or COCO
             options["boxes"] = boxes_in_space(arch, labels, draft.options.get("threshold"))
-        arch = whole_arch(arch.removeprefix(PREFIX))
-        stated = stated_by_detector(arch)
+        arch, stated = whole_arch(arch.removeprefix(PREFIX)), StatedInput()
+        if arch.startswith("torchvision:"):
+            fields = {"size": 224, "resize": 256, "mean": (0.0,) * 3, "std": (1.0,) * 3, "fixed_size": False}
+            stated = StatedInput(fields, "the detector resizes and normalises images itself")
     else:
         arch, weights, known, stated = _opened(whole_arch(arch), weights, place, kwargs)
     kwargs = {**known, **kwargs}
