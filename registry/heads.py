@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -25,21 +25,13 @@ Kind = Literal["linear", "nearest-class"]
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """A linear classifier of features."""
+    """A linear classifier of features, and what it was fitted to."""
 
     weight: Tensor  # [classes, features] float32
     bias: Tensor  # [classes]
-    kind: Kind
     classes: tuple[str, ...]
     trained_on: str  # digest of the training set
     backbone: str  # digest of the weights whose features these were
-    images: int  # of the training set
-
-    def ordered(self, order: Sequence[int]) -> Head:
-        """Return the same head with its classes in another order: `order` are their places now."""
-        rows = list(order)
-        classes = tuple(self.classes[i] for i in rows)
-        return replace(self, weight=self.weight[rows], bias=self.bias[rows], classes=classes)
 
     @property
     def digest(self) -> str:
@@ -52,10 +44,9 @@ def write_head(head: Head, path: Path) -> None:
     """Freeze a head to a safetensors file, in one move."""
     from safetensors.torch import save
 
-    notes = {name: getattr(head, name) for name in ("kind", "trained_on", "backbone")}
-    notes |= {"classes": json.dumps(head.classes), "images": str(head.images)}
     tensors = {"weight": head.weight.contiguous(), "bias": head.bias.contiguous()}
-    write_whole(path, save(tensors, {"head": json.dumps(notes, ensure_ascii=True)}))
+    notes = json.dumps({name: value for name, value in vars(head).items() if name not in tensors}, ensure_ascii=True)
+    write_whole(path, save(tensors, {"head": notes}))
 
 
 def read_frozen(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -69,24 +60,16 @@ def read_frozen(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Tensor]
         return notes, {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 - no mapping
 
 
-def read_head(path: Path) -> Head:
-    """Return the head of a file. Raises WeightsError: missing file, or no head."""
-    notes, tensors = read_frozen(path, "head")
+def read_head(path: Path) -> tuple[Tensor, Tensor]:
+    """Return the weight and bias of a head's file. Raises WeightsError: missing file, or no head."""
+    _, tensors = read_frozen(path, "head")
     with foreign("head", path, WeightsError, "It is no head of `bench register --probe`: fit it again."):
         weight, bias = tensors["weight"], tensors["bias"]
         if weight.dim() != 2 or bias.shape != weight.shape[:1]:
             raise ValueError("expected weight [classes, features] and bias [classes]")
         if not bool(weight.isfinite().all() and bias.isfinite().all()):
             raise ValueError("its numbers are not finite")
-        return Head(
-            weight=weight,
-            bias=bias,
-            kind="nearest-class" if notes.get("kind") == "nearest-class" else "linear",
-            classes=tuple(map(str, json.loads(notes.get("classes", "[]")))),
-            trained_on=str(notes.get("trained_on", "")),
-            backbone=str(notes.get("backbone", "")),
-            images=int(notes.get("images", 0)),
-        )
+        return weight, bias
 
 
 def without_head(module: nn.Module, side: int) -> frozenset[str]:
@@ -130,11 +113,11 @@ def pooled_features(output: Any) -> Tensor:
 class WithHead(nn.Module):
     """A backbone and the linear classifier that was fitted on its features."""
 
-    def __init__(self, backbone: nn.Module, head: Head) -> None:
+    def __init__(self, backbone: nn.Module, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
         self.backbone = backbone
-        self.head = nn.Linear(head.weight.shape[1], head.weight.shape[0])
-        self.head.load_state_dict({"weight": head.weight, "bias": head.bias})
+        self.head = nn.Linear(weight.shape[1], weight.shape[0])
+        self.head.load_state_dict({"weight": weight, "bias": bias})
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [n, 3, h, w] to logits [n, classes]."""

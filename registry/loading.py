@@ -171,7 +171,7 @@ def load_network(card: ModelCard, place: WeightSources, *, device: str = "cpu", 
         if boxes:
             module, code = BoxAnswers(module, boxes).eval(), files.digest_data([code, boxes])
         elif head:
-            module = WithHead(module, head).eval()
+            module = WithHead(module, *head).eval()
         digest = files.digest_state(module.state_dict())
         if not bare:  # the card's digest is of the network with its classifier
             require_once(module, card)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -223,11 +224,12 @@ def _fit_probe(
     # Classes outside the known label spaces get a mapping file, which belongs to the list, not to the model.
     space = str(labels) if labels else stimuli.space if train == WORLD else None
     known, order, _ = labels_of_folders(head.classes, space, expanded(train), settings.cards)
-    head = head.ordered(order)
+    at, classes = [*order], tuple(head.classes[i] for i in order)
+    head = dataclasses.replace(head, weight=head.weight[at], bias=head.bias[at], classes=classes)
     file = head_file(name, head.digest, settings.cards)
     write_head(head, file)
     tags = ["random-features" if tag == UNTRAINED else tag for tag in own.training]
-    what = f"{kind} head on the features of {backbone}, fitted to {head.images} images of {stimuli.name}"
+    what = f"{kind} head on the features of {backbone}, fitted to {len(stimuli)} images of {stimuli.name}"
     options = {**own.options, "head": str(file), "trained_on": head.trained_on}
     new: dict[str, Any] = {"name": name, "labels": known, "description": what, "options": options}
     new |= {"training": tuple(dict.fromkeys([*tags, f"probe({kind})"])), "sha256": None, "reported": ()}
@@ -264,11 +266,9 @@ def _head(card: ModelCard, stimuli: Stimuli, kind: Kind, device: str, settings: 
     head = Head(
         weight=fitted.weight,
         bias=fitted.bias,
-        kind=kind,
         classes=tuple(categories.tolist()),
         trained_on=stimuli.digest,
         backbone=model.digest,
-        images=len(stimuli),
     )
     held = "none: every class has fewer than five images"
     if fitted.held:
