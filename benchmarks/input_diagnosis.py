@@ -179,9 +179,9 @@ def faults(model: LoadedModel, space: LabelSpace) -> Iterator[Fault]:
     own = model.preprocess
     half, quarter = (renormalised(own, (0.5, 0.5, 0.5), (std, std, std)) for std in (0.5, 0.25))
     inputs = {
-        "ImageNet's for .5": renormalised(own, *NORMALISATIONS["ImageNet's mean and deviation"]),
+        "ImageNet's for .5": renormalised(own, **NORMALISATIONS["ImageNet's mean and deviation"]),
         "deviation doubled or halved": quarter if own.std == half.std else half,
-        **{name: renormalised(own, *NORMALISATIONS[name]) for name in SCALED},
+        **{name: renormalised(own, **NORMALISATIONS[name]) for name in SCALED},
         "divided by 255 twice": own.model_copy(update={"scale": 1 / 255}),
         "BGR": own.model_copy(update={"channels": "bgr"}),
     }

@@ -24,16 +24,8 @@ from zipfile import ZipFile, is_zipfile
 import torch
 from torch import Tensor, nn
 
-from registry.convert import (
-    StandIn,
-    State,
-    npy_content,
-    npz_content,
-    pickled_content,
-    refusal,
-    script_state,
-    torch_content,
-)
+from registry import convert
+from registry.convert import StandIn, State, refusal
 from registry.documents import own_table
 from registry.files import absence, digest_state, is_file, mappings_in, tensors_in
 from registry.preprocessing import Normalisation, normalising_parts, stated_in
@@ -76,14 +68,14 @@ def _refuse_other_formats(path: Path, held: Mapping[str, int]) -> None:
         raise WeightsError(f"{shown(path)} is a web page, and no weights: fetch the file again.")
     magic = torch.serialization.MAGIC_NUMBER.to_bytes(10, "little")  # of torch's files that are no archives
     if start.startswith(b"\x93NUMPY"):
-        raise refusal(path, "a file of numpy (.npy)", partial(npy_content, path))
+        raise refusal(path, "a file of numpy (.npy)", partial(convert.npy_content, path))
     # a header of safetensors, which begins with its length, may begin like a pickle
     if start.startswith(b"\x80") and magic not in start[:20] and start[8:9] != b"{":
-        raise refusal(path, "a pickle of Python, not of torch.save", partial(pickled_content, path))
+        raise refusal(path, "a pickle of Python, not of torch.save", partial(convert.pickled_content, path))
     if any(name.endswith("/constants.pkl") for name in held):
-        raise refusal(path, "a TorchScript program (torch.jit.save)", partial(script_state, path))
+        raise refusal(path, "a TorchScript program (torch.jit.save)", partial(convert.script_state, path))
     if held and all(name.endswith(".npy") for name in held):
-        raise refusal(path, f"an archive of numpy (.npz) with {len(held)} arrays", partial(npz_content, path))
+        raise refusal(path, f"an archive of numpy (.npz) with {len(held)} arrays", partial(convert.npz_content, path))
 
 
 def refuse_onnx(path: Path) -> None:
@@ -117,7 +109,9 @@ def _unpickled(path: Path, held: Mapping[str, int]) -> Any:
             raise ValueError("neither a zip archive nor a pickle") from error
         what = f"'{shown(named[1])[:200]}'" if named else f"more than tensors ({reason(error)})"
         found = f"a pickle that holds {what}, which is neither a tensor nor on the list of harmless objects"
-        raise refusal(path, f"{found}; it was refused before any of it ran", partial(torch_content, path)) from error
+        raise refusal(
+            path, f"{found}; it was refused before any of it ran", partial(convert.torch_content, path)
+        ) from error
 
 
 def read_content(path: Path) -> Any:

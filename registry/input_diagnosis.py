@@ -50,9 +50,7 @@ def fed_with(model: LoadedModel, how: Preprocess) -> LoadedModel:
 
 
 #: Name -> the mean, deviation and scale of the normalisations that training code uses.
-NORMALISATIONS: Mapping[str, tuple[list[float], list[float], float]] = {
-    name: (own["mean"], own["std"], own["scale"]) for name, own in own_table("normalisations").items()
-}
+NORMALISATIONS: Mapping[str, Mapping[str, Any]] = own_table("normalisations")
 
 
 def renormalised(
@@ -73,25 +71,19 @@ class Finding:
     flags: str = ""  # the options of `bench register` to paste
 
 
-def _is_chance(right: int, n: int, classes: int) -> bool:
-    return bool(stats.binomtest(right, n, 1 / classes, alternative="greater").pvalue > 0.05)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
     """Right of n photographs as fed; findings, the surest first; divergence of the first batch norm, if any."""
 
     n: int
     right: int
-    classes: int
     findings: tuple[Finding, ...]
     divergence: float | None
+    at_chance: bool  # no input or order that was tried has more right answers than guessing gives (p > .05)
 
-    @property
-    def at_chance(self) -> bool:
-        """Whether no input or order that was tried has more right answers than guessing gives (p > .05)."""
-        best = max([self.right, *(each.right for each in self.findings)])
-        return _is_chance(best, self.n, self.classes)
+
+def _is_chance(right: int, n: int, classes: int) -> bool:
+    return bool(stats.binomtest(right, n, 1 / classes, alternative="greater").pvalue > 0.05)
 
 
 class _Reached(Exception):
@@ -132,7 +124,7 @@ def divergence_of(mean: Tensor, var: Tensor, norm: _BatchNorm) -> float:
 def _other_inputs(as_fed: Preprocess) -> dict[str, Preprocess]:
     """Return the usual inputs in both orders of the channels, other than the one that is given."""
     both = {
-        f"{name}{', BGR' * (channels == 'bgr')}": renormalised(as_fed, *usual, channels)
+        f"{name}{', BGR' * (channels == 'bgr')}": renormalised(as_fed, **usual, channels=channels)
         for (name, usual), channels in product(NORMALISATIONS.items(), ("rgb", "bgr"))
     }
     return {name: each for name, each in both.items() if each != as_fed}
@@ -380,5 +372,5 @@ def diagnose(shown: FedPhotographs, targets: Order) -> Diagnosis:
     if not is_grey and not findings and (not orders or len(model.labels.classes) <= FEW):
         orders += _better_input(shown, targets, known, divergence)
     findings += sorted(orders, key=lambda finding: -finding.right)[:1]
-    classes = len(model.labels.classes)
-    return Diagnosis(n=n, right=right, classes=classes, findings=tuple(findings), divergence=divergence)
+    at_chance = _is_chance(max([right, *(each.right for each in findings)]), n, len(model.labels.classes))
+    return Diagnosis(n=n, right=right, findings=tuple(findings), divergence=divergence, at_chance=at_chance)
