@@ -54,12 +54,6 @@ def calibration_error(confidence: Array, right: Array) -> Estimate:
     )
 
 
-def mean_loss(losses: Array) -> Estimate:
-    """Return the mean of [n] losses, n >= 1."""
-    value = float(np.mean(losses, dtype=float))
-    return Estimate(value=value, influence=(np.asarray(losses, dtype=float) - value) / len(losses))
-
-
 def selective_accuracy(confidence: Array, right: Array, coverages: Sequence[float]) -> list[Estimate]:
     """Return the accuracy on the most confident trials, for each of some shares of all trials in (0, 1] (Geifman and
     El-Yaniv 2017, NeurIPS: selective classification). confidence, right: [n], n x each coverage >= 1. Trials of equal
@@ -81,12 +75,6 @@ def selective_accuracy(confidence: Array, right: Array, coverages: Sequence[floa
         influence[order] = (taken * (hits - value) - (around - value) * (taken - coverage)) / k
         estimates.append(Estimate(value=value, influence=influence))
     return estimates
-
-
-def mean_estimate(parts: Sequence[Estimate]) -> Estimate:
-    """Return the mean of estimates that are made of the same trials."""
-    influence = np.mean([part.influence for part in parts], axis=0)
-    return Estimate(value=float(np.mean([part.value for part in parts])), influence=influence)
 
 
 def pooled_estimate(

@@ -178,17 +178,12 @@ def _channel(trials: Trials, conditions: Collection[str]) -> Iterator[Score]:
     weights = np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), RESAMPLES)
     shares = np.vstack([np.ones(n), weights]) @ table / n
     fallen = thresholds(shares[:, 0], shares[:, 1:].reshape(len(shares), len(bands), len(LEVELS)))
-    yield from _fitted(fallen, np.array([float(band.removeprefix("band-")) for band in bands]), n)
     for band, of in zip(bands, fallen.T, strict=True):
         blank = Score(metric="threshold", value=None, n=n, condition=band)
         if of[0] in (0, MOST):
             yield replace(blank, reason=TOO_STRONG if of[0] else TOO_WEAK)
         else:
             yield _spread(blank, LEVELS[-1] / 2**of, of)
-
-
-def _fitted(fallen: Floats, octaves: Floats, n: int) -> Iterator[Score]:
-    """Yield the channel; [1 + B, bands] thresholds."""
     matter, beyond = int((fallen[0] > 0).sum()), int((fallen[0] == MOST).sum())
     inside = fallen[:, (fallen[0] > 0) & (fallen[0] < MOST)]
     if not inside.size:
@@ -200,6 +195,7 @@ def _fitted(fallen: Floats, octaves: Floats, n: int) -> Iterator[Score]:
     error = max(LEAST_ERROR, float(np.sqrt(inside[1:].var(axis=0).mean())))
     few = (f"noise of {matter} bands alone halves the accuracy",) if matter < FEW else ()
     censored = (f"threshold {TOO_STRONG}, in {beyond} bands: the fit takes them as bounds",) if beyond else ()
+    octaves = np.array([float(band.removeprefix("band-")) for band in bands])
     for name, values in zip(CHANNEL, channel(fallen, octaves, error), strict=True):
         yield _spread(Score(metric=name, value=None, n=n, flags=(*few, *censored)), values)
 

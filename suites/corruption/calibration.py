@@ -9,15 +9,7 @@ import numpy as np
 from benchmark.contracts import Array, Metric, Score, Trials
 from benchmark.contracts.declarations import package_data
 from benchmark.contracts.trials import alike
-from benchmark.stats.confidence import (
-    FEWEST,
-    Estimate,
-    calibration_error,
-    mean_estimate,
-    mean_loss,
-    pooled_estimate,
-    selective_accuracy,
-)
+from benchmark.stats.confidence import FEWEST, Estimate, calibration_error, pooled_estimate, selective_accuracy
 from benchmark.stats.intervals import wilson
 from benchmark.stimuli.roles import ROLE
 from suites.corruption.cells import CellTable
@@ -105,7 +97,9 @@ def _scores(prefix: str, columns: Sequence[Array], places: Sequence[Array], flag
             yield Score(metric=prefix + name, value=None, reason=NOT_KEPT)
             continue
         images = [image[part] for image, part in zip(everything, there, strict=True)]
-        row = score(name, [mean_loss(loss[part]) for loss, part in zip(losses, there, strict=True)], images, most)
+        known = (loss[part] for loss, part in zip(losses, there, strict=True))
+        means = [Estimate(value=float(x.mean()), influence=(x - x.mean()) / len(x)) for x in known]
+        row = score(name, means, images, most)
         floor = sum(int((part >= MOST_NATS * (1 - 1e-6)).sum()) for part in losses) if name == "nll" else 0
         note = (f"{floor} probabilities of 0 count as {MOST_NATS:.0f} nats",) if floor else ()
         yield replace(row, flags=(*row.flags, *note))
@@ -125,14 +119,17 @@ def _scores(prefix: str, columns: Sequence[Array], places: Sequence[Array], flag
         yield Score(metric=prefix + selective, value=None, reason=f"needs {FEWEST} images under each condition")
         return
     curves = [selective_accuracy(*pair, COVERAGES) for pair in pairs]
-    yield _spread(score(selective, [mean_estimate(curve) for curve in curves], everything, 1.0), whole // 2)
+    parts = (zip(*((point.value, point.influence) for point in curve), strict=True) for curve in curves)
+    means = [Estimate(value=float(np.mean(v)), influence=np.mean(influence, axis=0)) for v, influence in parts]
+    yield exact_share(score(selective, means, everything, 1.0), whole // 2)
     for at, coverage in enumerate(COVERAGES):
-        part = [curve[at] for curve in curves]
-        yield _spread(score(selective, part, everything, 1.0, f"most confident {coverage:g}"), int(coverage * whole))
+        row = score(selective, [curve[at] for curve in curves], everything, 1.0, f"most confident {coverage:g}")
+        yield exact_share(row, int(coverage * whole))
 
 
-def _spread(row: Score, images: int) -> Score:
-    """Return the spread for a share of 0 or 1 of this number of images, for which a t interval has no spread."""
+def exact_share(row: Score, images: int) -> Score:
+    """Return the score with Wilson's interval if it has one and is a share of 0 or 1 of this number of images: neither
+    resampling nor a t interval has a spread there."""
     if row.low is None or row.value not in (0.0, 1.0):
         return row
     low, high = wilson(images if row.value else 0, images)

@@ -18,7 +18,7 @@ from benchmark.stats.intervals import Floats
 from benchmark.stimuli.roles import ROLE, STAND_INS, stand_in_flags
 from benchmark.transforms.listing import Entries, own_list, plugins
 from suites.corruption.config import SIZE_224
-from suites.corruption.protocols import COMMON, listed, world_list
+from suites.corruption.protocols import COMMON, PROTOCOLS, world_list
 
 CLEAN = "clean"  # condition of the images as they are
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
@@ -129,9 +129,8 @@ class CellTable:
         self.hits: dict[What, Flags] = {"right": right, "top5": top5, "right16": right16 == 1, "same": same}
         self.counts: dict[What, Flags] = {"right": shown, "top5": shown, "right16": right16 >= 0, "same": both}
         self.n = shown.sum(axis=0)
-        planned = np.zeros(len(self.n), dtype=np.int64)
-        np.maximum.at(planned, self.column, _optional(trials, "of", 0))
-        self.of = np.maximum(planned, self.n)
+        self.of = self.n.copy()
+        np.maximum.at(self.of, self.column, _optional(trials, "of", 0))
         self.clean = bool(shown[:, 0].any())
         self.no_clean = trials.missing.get(ROLE, "the images as they are were not shown")  # the reason, if so
         self.flags = stand_in_flags(trials.missing)  # of every score
@@ -218,29 +217,23 @@ def seen(tags: Sequence[str], trials: Trials) -> Array:
 
 def seen_conditions(tags: Sequence[str], conditions: Iterable[str]) -> set[str]:
     """Return those conditions that a recipe with these tags trained on; unimpaired ones are no corruptions."""
-    wanted = {_spelled(name) for tag in tags for name in _named(tag)}
+    wanted: set[str] = set()  # corruptions, families or conditions
+    for match in filter(None, (_TAG.fullmatch(tag.lower()) for tag in tags)):
+        kind, inside = match.groups()
+        named = [part.strip() for part in (inside or "").split(",") if part.strip()]
+        if kind == "noise":
+            named = [name for part in named or ("noise",) for name in _TAGS["noises"].get(part, (part,))]
+        elif kind != "corruption":
+            named = _TAGS["recipes"].get(kind, (kind,))
+        wanted |= set(map(_spelled, named))
     known = set()
     for cell in cells_of(conditions):
         names = {cell.condition, cell.corruption, *([cell.family] if cell.family else [])}
-        if cell.corruption in listed(COMMON):
+        if cell.corruption in PROTOCOLS["lists"][COMMON]:
             names.add(COMMON)
         if not cell.plain and wanted & set(map(_spelled, names)):
             known.add(cell.condition)
     return known
-
-
-def _named(tag: str) -> tuple[str, ...]:
-    """Return corruptions, families or conditions that a tag names."""
-    match = _TAG.fullmatch(tag.lower())
-    if match is None:
-        return ()
-    kind, inside = match.group(1), match.group(2)
-    listed = tuple(part.strip() for part in (inside or "").split(",") if part.strip())
-    if kind == "corruption":
-        return listed
-    if kind == "noise":
-        return tuple(name for part in listed or ("noise",) for name in _TAGS["noises"].get(part, (part,)))
-    return tuple(_TAGS["recipes"].get(kind, (kind,)))
 
 
 def _spelled(name: str) -> str:

@@ -65,18 +65,14 @@ def left(whole: NDArray[np.float64], shown: NDArray[np.float64]) -> tuple[float,
     return float(variance_left), float(power_left), float(gradient)
 
 
-def _right(trials: Trials, sixteen: bool) -> Array:
-    if sixteen:
-        return np.asarray(trials.columns.get("right16", np.full(len(trials), -1)) == 1)
-    return correct(trials)
-
-
 def _change(gone: str, kept: str = CLEAN, *, sixteen: bool = False) -> Ratio:
     """Return the fall from one condition ("": none) to another as a share of the correct answers to the clean images.
     Both have the same images, so the difference is taken image by image."""
 
     def ratio(trials: Trials) -> tuple[Array, Array]:
-        condition, right = trials["condition"], _right(trials, sixteen)
+        condition, right = trials["condition"], correct(trials)
+        if sixteen:
+            right = trials.columns.get("right16", np.full(len(trials), -1)) == 1
         there = bool(np.isin([CLEAN, gone or kept, kept], condition).all())
         fall = (condition == kept).astype(int) - (condition == gone)
         return fall * right * there, (condition == CLEAN) & right & there

@@ -24,11 +24,6 @@ def world_list() -> Entries:
     )
 
 
-def listed(name: str) -> frozenset[str]:
-    """Return the corruptions of a named list ("common", "extra")."""
-    return frozenset(PROTOCOLS["lists"][name])
-
-
 def groups_of(corruption: str) -> set[str]:
     """Return the names by which a protocol may include this corruption: its name, "all", or a list that holds it."""
     return {corruption, "all", *(name for name, members in PROTOCOLS["lists"].items() if corruption in members)}

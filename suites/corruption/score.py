@@ -11,7 +11,7 @@ from benchmark.contracts.trials import alike
 from benchmark.stats import wilson
 from benchmark.stats.intervals import Floats, confidence_sequence, percentiles
 from benchmark.stimuli.roles import ROLE
-from suites.corruption.calibration import calibration
+from suites.corruption.calibration import calibration, exact_share
 from suites.corruption.cells import FAMILIES, RESAMPLES, SEEN, CellTable, Flags, Shares, What, by_corruption
 from suites.corruption.config import CorruptionConfig, Folders
 from suites.corruption.metrics import RATIOS, lacking, mean_ce, metrics, normalised, over_alexnet
@@ -31,7 +31,7 @@ def score(config: CorruptionConfig | Folders, trials: Trials) -> Sequence[Score]
         shorter = not_listed_then(config, trials.coded("condition").used)
         trials = replace(trials, missing={**dict.fromkeys(shorter, NOT_THEN), **trials.missing})
     table = CellTable(trials)
-    scores = [replace(part, role=role) for parts in (_undefined, _cells, _means, calibration) for part in parts(table)]
+    scores = [replace(part, role=role) for parts in (_cells, _means, calibration) for part in parts(table)]
     if isinstance(config, CorruptionConfig) and config.source == "plugins":
         own = {cell.corruption for cell in table.cells} | table.absent.keys()
         scores = [part for part in scores if part.metric[:6] == "clean_" or part.condition.partition("/")[0] in own]
@@ -53,7 +53,8 @@ def settled(config: CorruptionConfig, trials: Trials) -> bool:
     return bool((high - low) / 2 <= config.half_width)
 
 
-def _undefined(table: CellTable) -> Iterator[Score]:
+def _cells(table: CellTable) -> Iterator[Score]:
+    """Yield what is missing; accuracy and top-5 of each cell and of the clean images."""
     for name, reason in table.absent.items():
         yield Score(metric="corruption_accuracy", value=None, reason=reason, condition=name)
     if not table.clean:
@@ -66,19 +67,14 @@ def _undefined(table: CellTable) -> Iterator[Score]:
             yield Score(metric="mce", value=None, reason=reason)
         if gone or not table.clean:
             yield Score(metric="relative_mce", value=None, reason=reason if gone else table.no_clean)
-
-
-_SHARES: tuple[tuple[str, What], ...] = (("accuracy", "right"), ("top5_accuracy", "top5"))
-
-
-def _cells(table: CellTable) -> Iterator[Score]:
-    """Yield accuracy and top-5 of each cell and the clean images: Wilson, or a sequence if it stopped early."""
+    what: What
     places = zip((cell.condition for cell in table.impaired), table.columns(table.impaired), strict=True)
     for condition, at in [*places, *([("", 0)] if table.clean else [])]:
         n, of = int(table.n[at]), int(table.of[at])
         flags = (*table.flags, *([SEEN] if condition in table.seen else []))
-        for name, what in _SHARES:
-            metric = name if what == "top5" and condition else f"{'corruption' if condition else 'clean'}_{name}"
+        for metric, what in (("accuracy", "right"), ("top5_accuracy", "top5")):
+            if what == "right" or not condition:
+                metric = f"{'corruption' if condition else 'clean'}_{metric}"
             hits = int(table.hits[what][:, at].sum())
             low, high = wilson(hits, n)
             blank, method = Score(metric=metric, value=None, n=n, condition=condition, flags=flags), "wilson"
@@ -153,8 +149,7 @@ def valued(blank: Score, value: float, draws: Floats | None, counts: Flags, *, s
         return replace(blank, reason=reasons.get(blank.metric, "no image counts" if counts.shape[1] else "no trials"))
     blank, images = replace(blank, value=value), int(counts.any(axis=1).sum())
     if share and value in (0.0, 1.0):  # resampling sees no spread
-        low, high = wilson(images if value else 0, images)
-        return replace(blank, low=low, high=high, method="wilson (by image)")
+        return exact_share(replace(blank, low=value, high=value), images)
     if draws is None or images < 2 or np.isnan(draws).all():
         return replace(blank, flags=(*blank.flags, "one image: no interval"))
     low, high = percentiles(draws, blank.level)

@@ -5,9 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from benchmark.stats.confidence import calibration_error, mean_loss, pooled_estimate, selective_accuracy
+from benchmark.stats.confidence import Estimate, calibration_error, pooled_estimate, selective_accuracy
 
 COVERAGES = tuple(tenth / 10 for tenth in range(1, 11))
+
+
+def mean_loss(losses):
+    return Estimate(value=losses.mean(), influence=(losses - losses.mean()) / len(losses))
 
 
 def answers(rng, n, shift=0.0, sharp=3.0):
