@@ -7,18 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from suites.adversarial.attacks.problem import (
-    BALLS,
-    LOSSES,
-    Ball,
-    Problem,
-    Rows,
-    Verdicts,
-    device_batches,
-    gradient_of,
-    seeded,
-    wide,
-)
+from suites.adversarial.attacks.balls import BALLS, Ball, seeded, wide
+from suites.adversarial.attacks.losses import LOSSES, gradient_of
+from suites.adversarial.attacks.problem import Problem, Rows, Verdicts, device_batches
 from suites.adversarial.config import Apgd, NormName
 
 SEED = 1_000_003  # starts other than those of PGD's stages
@@ -186,7 +177,19 @@ def apgd(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Apgd) -> Ver
                 if number == recipe.steps or not bool(stays.any()):
                     break
                 state = ApgdState._make(part[stays] for part in state) if gone.any() else state
-                state = _advanced(rules, state, loss[stays], slope[stays], number, ends.get(number, 0))
+                loss, slope = loss[stays], slope[stays]
+                better = loss > state.top
+                state = state._replace(
+                    best=torch.where(wide(better), state.point, state.best),
+                    slope=torch.where(wide(better), slope, state.slope),
+                    top=torch.where(better, loss, state.top),
+                    rises=state.rises + (loss > state.last) * (number > 0),
+                    last=loss,
+                )
+                if number in ends:
+                    state, slope = rules.retake(state, slope, ends[number])
+                carried = CARRIED * (number > 0)
+                state = state._replace(before=state.point, point=rules.move(state, slope, carried))
     return verdicts
 
 
@@ -212,17 +215,3 @@ def _begun(problem: Problem, rules: Rules, rows: Rows, bound: Tensor, run: int) 
         share=torch.full_like(bound, AT_FIRST),
         support=torch.full_like(bound, problem.images[0].numel()),
     )
-
-
-def _advanced(rules: Rules, state: ApgdState, loss: Tensor, slope: Tensor, number: int, window: int) -> ApgdState:
-    better = loss > state.top
-    state = state._replace(
-        best=torch.where(wide(better), state.point, state.best),
-        slope=torch.where(wide(better), slope, state.slope),
-        top=torch.where(better, loss, state.top),
-        rises=state.rises + (loss > state.last) * (number > 0),
-        last=loss,
-    )
-    if window:
-        state, slope = rules.retake(state, slope, window)
-    return state._replace(before=state.point, point=rules.move(state, slope, CARRIED * (number > 0)))

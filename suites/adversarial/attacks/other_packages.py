@@ -16,18 +16,9 @@ from torch import Tensor, nn
 from benchmark.contracts import OtherNetwork
 from benchmark.failures import BenchError, PluginError, foreign_code
 from suites.adversarial.attack_plugins import ATTACKS, Attack
-from suites.adversarial.attacks.problem import (
-    BALLS,
-    Forward,
-    Problem,
-    Verdicts,
-    cross_entropy,
-    device_batches,
-    fallen,
-    gradient_of,
-    per_category,
-    wide,
-)
+from suites.adversarial.attacks.balls import BALLS, wide
+from suites.adversarial.attacks.losses import cross_entropy, gradient_of
+from suites.adversarial.attacks.problem import Forward, Problem, Verdicts, device_batches, fallen, per_category
 from suites.adversarial.config import AutoAttack, NormName, PluggedIn
 
 BATCH = 32  # the packages use one generator per batch: AutoAttack's are of one size on every device, from one seed

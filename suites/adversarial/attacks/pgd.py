@@ -9,21 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from suites.adversarial.attacks.problem import (
-    BALLS,
-    LOSSES,
-    Problem,
-    Rows,
-    Verdicts,
-    cross_entropy,
-    device_batches,
-    fallen,
-    gradient_of,
-    linf_size,
-    margin,
-    not_finite,
-    taken,
-)
+from suites.adversarial.attacks.balls import BALLS, linf_size
+from suites.adversarial.attacks.losses import LOSSES, cross_entropy, gradient_of, margin
+from suites.adversarial.attacks.problem import Problem, Rows, Verdicts, device_batches, fallen, not_finite, taken
 from suites.adversarial.config import CLOSE, VANISHING, AdversarialConfig, NormName, Stage, Threat
 
 PACE = 2.5  # the steps of a stage add up to so many epsilons

@@ -1,6 +1,6 @@
 """All attacks share their input, the judgement of a network's answers, and the verdicts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import log
 
@@ -8,41 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
-from suites.adversarial.config import LossName, NormName
+from suites.adversarial.attacks.balls import BALLS
+from suites.adversarial.attacks.losses import cross_entropy, margin
+from suites.adversarial.config import NormName
 
 Forward = Callable[[Tensor], Tensor]
 Rows = NDArray[np.int64]
-TINY = 1e-12
-
-# What an attack drives up, [n]. z: logits [n, c]; y: true class [n]; t: target class [n] (None: untargeted).
-
-
-def cross_entropy(z: Tensor, y: Tensor, t: Tensor | None = None) -> Tensor:
-    """Return the cross entropy to the true class; targeted: minus that to the target (Goodfellow et al. 2015; Madry et
-    al. 2018). Its gradient vanishes where the softmax saturates."""
-    if t is None:
-        return functional.cross_entropy(z, y, reduction="none")
-    return -functional.cross_entropy(z, t, reduction="none")
-
-
-def margin(z: Tensor, y: Tensor, t: Tensor | None = None) -> Tensor:
-    """Return max_{i != y} z_i - z_y; targeted: z_t - z_y (Carlini & Wagner 2017, f6 without its softmax)."""
-    rival = z.scatter(1, y[:, None], float("-inf")).amax(dim=1) if t is None else z.gather(1, t[:, None])[:, 0]
-    return rival - z.gather(1, y[:, None])[:, 0]
-
-
-def dlr(z: Tensor, y: Tensor, t: Tensor | None = None) -> Tensor:
-    """Return the margin over z_(1) - z_(3), sorted logits: free of shift and scale (Croce & Hein 2020, eq. 5);
-    targeted: over z_(1) - (z_(3) + z_(4)) / 2 (eq. 6). Needs three classes, targeted four."""
-    top = z.topk(min(4, z.shape[1]), dim=1).values
-    lower = top[:, min(2, top.shape[1] - 1)] if t is None else (top[:, -2] + top[:, -1]) / 2
-    return margin(z, y, t) / (top[:, 0] - lower + TINY)
-
-
-Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-LOSSES: Mapping[LossName, Loss] = {"ce": cross_entropy, "margin": margin, "dlr": dlr}
 
 
 @dataclass(kw_only=True)
@@ -136,14 +108,6 @@ def device_batches(problem: Problem) -> list[Rows]:
     return np.array_split(rows, range(problem.batch, len(rows), problem.batch))
 
 
-def gradient_of(loss: Tensor, point: Tensor) -> Tensor:
-    """Return d loss / d point, zero where the network passes no gradient on; it may be NaN or infinite."""
-    if not loss.requires_grad:
-        return torch.zeros_like(point)
-    (gradient,) = torch.autograd.grad(loss.sum(), point, allow_unused=True)
-    return torch.zeros_like(point) if gradient is None else gradient
-
-
 def not_finite(values: Tensor) -> Tensor:
     """Return [n] bool: some value of an image is NaN or infinite."""
     return ~torch.isfinite(values.flatten(1)).all(dim=1)
@@ -191,120 +155,3 @@ def per_category(outputs: tuple[tuple[int, ...], ...]) -> Forward:
         return z[:, torch.tensor(columns, device=z.device)].logsumexp(dim=1) - log(len(columns))
 
     return lambda z: torch.stack([pooled(z, columns) for columns in outputs], dim=1)
-
-
-# Balls in pixel space. Images and perturbations are NCHW; epsilon and step sizes are one number per image, [n]. A clean
-# image lies in the box [0,1], so clamping moves a point no further from it: a point in the ball stays there.
-
-Draw = Callable[[torch.Size, torch.Generator], Tensor]
-SPARSITY = 0.01  # share of the entries that one L1 step moves
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ball:
-    """One norm. `direction(gradient)` is the steepest ascent of unit norm, `project(delta, epsilon)` projects onto the
-    ball. `draw(shape, generator)` is uniform in the unit ball, one image [c, h, w] on the CPU; `size(delta)` is [n]."""
-
-    direction: Callable[[Tensor], Tensor]
-    project: Callable[[Tensor, Tensor], Tensor]
-    draw: Draw
-    size: Callable[[Tensor], Tensor]
-
-    def move(self, origin: Tensor, at: Tensor, way: Tensor, epsilon: Tensor, step: Tensor) -> Tensor:
-        """Return one step of projected ascent (Madry et al. 2018, eq. 3): from `at` along the steepest direction of
-        gradient `way`, back into the ball around `origin`, into the box. epsilon, step: [n]."""
-        delta = (self.direction(way) * wide(step)).add_(at).sub_(origin)
-        return self.project(delta, epsilon).add_(origin).clamp_(0.0, 1.0)
-
-    def random_start(self, origin: Tensor, epsilon: Tensor, seeds: list[int]) -> Tensor:
-        """Return a point of the ball around each image, uniform before the box is cut; each from its own seed."""
-        delta = seeded(self.draw, origin, seeds) * wide(epsilon)
-        return (origin + self.project(delta, epsilon)).clamp(0.0, 1.0)
-
-
-def seeded(draw: Draw, like: Tensor, seeds: list[int]) -> Tensor:
-    """Return one draw per image of `like`, each from a generator of its own: no batch and no device changes it."""
-    draws = [draw(like.shape[1:], torch.Generator().manual_seed(seed % 2**63)) for seed in seeds]
-    return torch.stack(draws).to(like)
-
-
-def wide(values: Tensor) -> Tensor:
-    """Reshape [n] to [n, 1, 1, 1]."""
-    return values.reshape(-1, 1, 1, 1)
-
-
-def linf_size(delta: Tensor) -> Tensor:
-    """Return the largest absolute entry."""
-    return delta.abs().amax(dim=(1, 2, 3))
-
-
-def l2_direction(gradient: Tensor) -> Tensor:
-    """Return the gradient at unit length; zero remains zero. It is scaled up first if squares would vanish."""
-    length = l2_size(gradient)
-    if bool((length < TINY).any()):
-        gradient = gradient / wide(linf_size(gradient)).clamp_min(1e-38)
-        length = l2_size(gradient)
-    return gradient / wide(length).clamp_min(TINY)
-
-
-def l2_draw(shape: torch.Size, generator: torch.Generator) -> Tensor:
-    """Return a normal direction at radius u^(1/d), u uniform (Muller 1959)."""
-    normal = torch.randn(shape, generator=generator)
-    radius = torch.rand(1, generator=generator) ** (1 / normal.numel())
-    drawn: Tensor = normal / normal.norm().clamp_min(TINY) * radius
-    return drawn
-
-
-def l2_size(delta: Tensor) -> Tensor:
-    """Return the Euclidean length."""
-    return torch.as_tensor(torch.linalg.vector_norm(delta, dim=(1, 2, 3)))
-
-
-def l1_direction(gradient: Tensor) -> Tensor:
-    """Return the signs of the 1 % of entries with the largest gradients, at unit sum (Tramer & Boneh 2019, SLIDE)."""
-    flat = gradient.flatten(1)
-    count = max(1, round(SPARSITY * flat.shape[1]))
-    top = flat.abs().topk(count, dim=1).indices
-    sparse = torch.zeros_like(flat).scatter(1, top, flat.gather(1, top).sign())
-    return (sparse / sparse.abs().sum(dim=1, keepdim=True).clamp_min(1.0)).view(gradient.shape)
-
-
-def l1_project(delta: Tensor, epsilon: Tensor) -> Tensor:
-    """Return the Euclidean projection: every entry shrinks by one threshold (Duchi et al. 2008, ICML, figure 1)."""
-    flat = delta.flatten(1)
-    ranked = flat.abs().sort(dim=1, descending=True).values
-    excess = ranked.cumsum(dim=1) - epsilon[:, None]
-    count = torch.arange(1, flat.shape[1] + 1, device=flat.device)
-    last = (ranked * count > excess).sum(dim=1, keepdim=True).clamp_min(1)
-    threshold = (excess.gather(1, last - 1) / last).clamp_min(0.0)
-    shrunk = flat.sign() * (flat.abs() - threshold).clamp_min(0.0)
-    # what float32 sums leave above epsilon
-    scale = (epsilon / shrunk.double().abs().sum(dim=1).clamp_min(TINY)).clamp_max(1.0)
-    return (shrunk * scale.to(flat.dtype)[:, None]).view(delta.shape)
-
-
-def l1_draw(shape: torch.Size, generator: torch.Generator) -> Tensor:
-    """Return exponentials with random signs over the sum of one more than there are entries: uniform in the ball."""
-    count = shape.numel()
-    lengths = -torch.rand(count + 1, generator=generator).clamp_min(TINY).log()
-    signs = (torch.rand(count, generator=generator) < 0.5).float() * 2 - 1
-    return (signs * lengths[:-1] / lengths.sum()).reshape(shape)
-
-
-BALLS: Mapping[NormName, Ball] = {
-    "linf": Ball(
-        direction=torch.sign,
-        project=lambda delta, epsilon: torch.minimum(torch.maximum(delta, -wide(epsilon)), wide(epsilon)),
-        draw=lambda shape, generator: 2 * torch.rand(shape, generator=generator) - 1,
-        size=linf_size,
-    ),
-    "l2": Ball(
-        direction=l2_direction,
-        project=lambda delta, epsilon: delta * wide((epsilon / l2_size(delta).clamp_min(TINY)).clamp_max(1.0)),
-        draw=l2_draw,
-        size=l2_size,
-    ),
-    "l1": Ball(
-        direction=l1_direction, project=l1_project, draw=l1_draw, size=lambda delta: delta.abs().sum(dim=(1, 2, 3))
-    ),
-}

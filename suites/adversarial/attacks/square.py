@@ -7,7 +7,9 @@ from math import sqrt
 import torch
 from torch import Generator, Size, Tensor
 
-from suites.adversarial.attacks.problem import TINY, Problem, Verdicts, device_batches, margin, wide
+from suites.adversarial.attacks.balls import TINY, wide
+from suites.adversarial.attacks.losses import margin
+from suites.adversarial.attacks.problem import Problem, Verdicts, device_batches
 from suites.adversarial.config import NormName, Square
 
 #: Of 10,000 queries, after how many the share of the image in a square is halved; and that share at first.

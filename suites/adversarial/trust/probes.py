@@ -6,7 +6,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from suites.adversarial.attacks.problem import Forward, GradientTrace, Problem, Rows, gradient_of, margin, wide, wrong
+from suites.adversarial.attacks.balls import wide
+from suites.adversarial.attacks.losses import gradient_of, margin
+from suites.adversarial.attacks.problem import Forward, GradientTrace, Problem, Rows, wrong
 from suites.adversarial.trust.report import NO_SLOPE, READINGS, SCALED
 
 NONE = 1e-12

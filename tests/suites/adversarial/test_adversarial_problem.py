@@ -11,8 +11,10 @@ from tensors import assert_close
 from benchmark.contracts import OtherNetwork
 from benchmark.failures import BenchError
 from registry.labels import Grouping, decide
+from suites.adversarial.attacks.balls import BALLS
+from suites.adversarial.attacks.losses import LOSSES
 from suites.adversarial.attacks.other_packages import crafted, surrogate, transferred
-from suites.adversarial.attacks.problem import BALLS, LOSSES, Problem, per_category
+from suites.adversarial.attacks.problem import Problem, per_category
 
 Z = torch.tensor([[3.0, 1.0, 0.5, -2.0, -7.0]])
 Y, T = torch.tensor([0]), torch.tensor([2])

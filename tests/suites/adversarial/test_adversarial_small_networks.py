@@ -10,8 +10,10 @@ import torch
 
 from suites.adversarial.attacks.apgd import ApgdState, DenseRules, SparseRules, apgd, nearest_inside
 from suites.adversarial.attacks.attack_sequence import resistance
+from suites.adversarial.attacks.balls import BALLS
+from suites.adversarial.attacks.losses import margin
 from suites.adversarial.attacks.pgd import Ascent, schedule
-from suites.adversarial.attacks.problem import BALLS, GradientTrace, Problem, likely_wrong, margin
+from suites.adversarial.attacks.problem import GradientTrace, Problem, likely_wrong
 from suites.adversarial.attacks.square import bump, l2_redraw, l2_side, l2_start, linf_side, share_at, square
 from suites.adversarial.config import AdversarialConfig, Apgd, Square, Stage, Threat
 
