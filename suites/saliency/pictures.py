@@ -119,21 +119,15 @@ def chosen_stimuli(stimuli: Stimuli, count: int) -> tuple[int, ...]:
 
 def map_picture(values: Array) -> Pixels:
     """Return signed maps [3, h, w] as colour, maps [h, w] >= 0 as grey: white is their 99th percentile."""
-    if values.ndim == 3:
-        return gradient_picture(values)
+    if values.ndim == 3:  # clipped at mean +- 3 standard deviations, that range on [0, 255]
+        values = np.asarray(values, dtype=np.float64).transpose(1, 2, 0)
+        mean, deviation = values.mean(), values.std()
+        if not np.isfinite(deviation) or deviation == 0:
+            return np.full(values.shape, 128, dtype=np.uint8)
+        return np.asarray(np.round(255 * np.clip((values - mean) / (6 * deviation) + 0.5, 0, 1)), dtype=np.uint8)
     top = float(np.percentile(values, 99)) if np.isfinite(values).all() else 0.0
     unit = np.clip(values / top, 0, 1) if top > 0 else np.zeros(values.shape)
     return np.asarray(np.round(255 * unit), dtype=np.uint8)[..., None].repeat(3, axis=2)
-
-
-def gradient_picture(gradient: Array) -> Pixels:
-    """Return [3, h, w] as [h, w, 3]: values clipped at mean +- 3 standard deviations, that range on [0, 255]."""
-    values = np.asarray(gradient, dtype=np.float64).transpose(1, 2, 0)
-    mean, deviation = values.mean(), values.std()
-    if not np.isfinite(deviation) or deviation == 0:
-        return np.full(values.shape, 128, dtype=np.uint8)
-    unit = np.clip((values - mean) / (6 * deviation) + 0.5, 0, 1)
-    return np.asarray(np.round(255 * unit), dtype=np.uint8)
 
 
 def draw_gallery(

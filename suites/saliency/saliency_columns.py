@@ -83,21 +83,17 @@ def _columns(config: SaliencyConfig, view: View, whole: MaskContext, table: Tens
         smooth = gradients.smooth_gradient(view.forward, images, targets[0], copies)
         columns |= context.areas(gradients.saliency(_array(smooth)), "smooth")
     for name, _ in config.added:
+        own, column, measured = ADDED[name], added_column(name), maps.shape[:1]
         with foreign_code(f"the saliency map or measure '{name}'"):
-            columns |= _added(name, view, context, maps, (images, targets[0], seeds))
+            if isinstance(own, Measure):
+                values: Any = own.measure(maps, context.masks)
+            else:
+                values, measured = own.make(view.forward, images, targets[0], seeds), maps.shape
+            values = np.asarray(_array(values) if isinstance(values, Tensor) else values, dtype=np.float64)
+            if values.shape != measured:
+                raise ValueError(f"expected values of shape {measured}, got {values.shape}")
+            columns |= {column: values} if isinstance(own, Measure) else context.areas(values, column)
     return columns
-
-
-def _added(name: str, view: View, context: MaskContext, maps: Array, given: tuple[Any, ...]) -> dict[str, Floats]:
-    """Return the columns of another package's map or measure. given: the inputs of a map beside the network."""
-    own = ADDED[name]
-    measure = isinstance(own, Measure)
-    values: Any = own.measure(maps, context.masks) if isinstance(own, Measure) else own.make(view.forward, *given)
-    values = np.asarray(_array(values) if isinstance(values, Tensor) else values, dtype=np.float64)
-    shape = maps.shape[:1] if measure else maps.shape
-    if values.shape != shape:
-        raise ValueError(f"expected values of shape {shape}, got {values.shape}")
-    return {added_column(name): values} if measure else context.areas(values, added_column(name))
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:

@@ -12,14 +12,14 @@ from PIL import Image
 from benchmark.failures import BenchError, UnknownName
 from benchmark.testing import toy_stimuli
 from gestaltbench.map_gallery import TILE, gallery_command, tiles
-from suites.saliency.pictures import chosen_stimuli, gradient_picture, map_picture
+from suites.saliency.pictures import chosen_stimuli, map_picture
 
 
 def test_three_deviations_are_the_whole_range():
     values = np.random.default_rng(0).standard_normal((3, 40, 40))
     values[0, 0, 0], values[2, 5, 7] = 1e3, -1e3
     mean, deviation = values.mean(), values.std()
-    picture = gradient_picture(values)
+    picture = map_picture(values)
     assert (picture.shape, picture[0, 0, 0], picture[5, 7, 2]) == ((40, 40, 3), 255, 0)
     expected = 255 * (values[1, 3, 4] - mean + 3 * deviation) / (6 * deviation)
     assert picture[3, 4, 1] == round(expected)
