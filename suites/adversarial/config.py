@@ -56,16 +56,23 @@ class Stage:
     start: StartName = "last"
 
 
+class _Attack:
+    """A recipe names its function (text: a protocol is read without torch), and whether it sees the network's
+    gradients."""
+
+    function: ClassVar[str] = "suites.adversarial.attacks.other_packages:foreign_attack"
+    sees_gradients: ClassVar[bool] = True
+
+
 @dataclass(frozen=True, kw_only=True)
-class Apgd:
+class Apgd(_Attack):
     """Auto-PGD (Croce & Hein 2020) has no step size to choose. With `targets` 0 it is untargeted. With k it goes once
     towards each of the k classes that the clean image is most nearly taken for, every time from a random point."""
 
     loss: LossName
     steps: int = 100
     targets: int = 0
-    function: ClassVar[str] = "suites.adversarial.attacks.apgd:apgd"
-    sees_gradients: ClassVar[bool] = True
+    function = "suites.adversarial.attacks.apgd:apgd"
 
     @property
     def name(self) -> str:
@@ -74,23 +81,21 @@ class Apgd:
 
 
 @dataclass(frozen=True)
-class Square:
+class Square(_Attack):
     """Square attack (Andriushchenko et al. 2020), in Linf and L2: at most `queries` forward passes and no gradient."""
 
     queries: int = 5000  # forward passes, at most
     name: ClassVar[str] = "square"
-    function: ClassVar[str] = "suites.adversarial.attacks.square:square"
-    sees_gradients: ClassVar[bool] = False
+    function = "suites.adversarial.attacks.square:square"
+    sees_gradients = False
 
 
 @dataclass(frozen=True)
-class AutoAttack:
+class AutoAttack(_Attack):
     """AutoAttack by its authors' package."""
 
     version: str = "standard"
     options: tuple[tuple[str, Any], ...] = ()  # keyword arguments beside the version
-    function: ClassVar[str] = "suites.adversarial.attacks.other_packages:foreign_attack"
-    sees_gradients: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -99,13 +104,11 @@ class AutoAttack:
 
 
 @dataclass(frozen=True)
-class PluggedIn:
+class PluggedIn(_Attack):
     """An attack that another package adds (`added`), by the name of its entry point."""
 
     attack: str
     code: str  # the digest of its code
-    function: ClassVar[str] = "suites.adversarial.attacks.other_packages:foreign_attack"
-    sees_gradients: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -113,7 +116,6 @@ class PluggedIn:
         return f"plugin:{self.attack}"
 
 
-#: Each recipe names its function (text: a protocol is read without torch) and whether it sees the network's gradients.
 Recipe = Apgd | Square | AutoAttack | PluggedIn
 #: Names of the attacks that see no gradient of the attacked network; transfer has those of other networks.
 BLIND = (*(kind.name for kind in get_args(Recipe) if not kind.sees_gradients), "transfer")

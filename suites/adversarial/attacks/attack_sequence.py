@@ -1,7 +1,7 @@
 """The sequence of all attacks in one norm, from the cheapest to the dearest. PGD along the whole sweep comes first,
 then FGSM. Every further attack gets the images that those before did not break, at every epsilon, small to large."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pkgutil import resolve_name
 
 import numpy as np
@@ -16,19 +16,15 @@ NAME = "U40"
 
 
 @dataclass(kw_only=True)
-class Resistance:
-    """Hold the robustness of each image of a problem in one norm, in arrays [n] that every attack updates."""
+class Resistance(Verdicts):
+    """Hold the robustness of each image of a problem in one norm, in arrays [n] that every attack updates. Loss and
+    margin are those at the last point judged by an attack with gradients."""
 
     problem: Problem
     threat: Threat
     epsilon: NDArray[np.float64]  # the smallest budget that broke it (infinite: none)
     by: NDArray[np.str_]  # name of that attack
-    size: NDArray[np.float64]  # norm of the smallest perturbation found
     held: NDArray[np.float64]  # the largest budget below it that did not break the image
-    loss: NDArray[np.float64]  # at the last point judged by an attack with gradients
-    margin: NDArray[np.float64]  # at the same point
-    passes: Rows  # with a gradient
-    forwards: Rows  # without one
 
     def attack(self, recipe: Recipe, rows: Rows, within: NDArray[np.float64]) -> Verdicts:
         """Run one attack on the images at `rows`, each within its own bound, and record its cost."""
@@ -114,7 +110,7 @@ def resistance(
     broken_at, by, held = np.full(n, np.inf), np.full(n, "", dtype=NAME), np.zeros(n)
     fell = np.flatnonzero(ascent.broken)
     broken_at[fell], by[fell] = steps["epsilon"][ascent.fell[fell]], steps["loss"][ascent.fell[fell]]
-    reached = {name: getattr(ascent, name) for name in ("size", "loss", "margin", "passes", "forwards")}
+    reached = {own.name: getattr(ascent, own.name) for own in fields(Verdicts)}
     curve = Resistance(problem=problem, threat=threat, epsilon=broken_at, by=by, held=held, **reached)
     if fast is not None:
         curve.merge(fast, "fgsm")

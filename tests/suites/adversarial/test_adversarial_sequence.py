@@ -131,9 +131,8 @@ def blank(threat, n, problem=None, **values):
     columns = {
         "epsilon": np.full(n, NEVER),
         "by": np.full(n, "", dtype="U40"),
-        **{name: np.full(n, np.nan) for name in ("size", "loss", "margin")},
         "held": np.zeros(n),
-        **{name: np.zeros(n, dtype=np.int64) for name in ("passes", "forwards")},
+        **vars(Verdicts.none(n)),
     }
     columns |= {name: np.asarray(value, dtype="U40" if name == "by" else None) for name, value in values.items()}
     return Resistance(problem=problem, threat=threat, **columns)
