@@ -157,23 +157,12 @@ def row_problems(table: sa.Table, row: Any) -> Iterator[str]:
             chunk_columns(row)
         elif table is schema.STIMULI:
             decode(bytes(row.columns), row.n, f"stimulus set '{row.name}' ({row.digest})")
-        for column, kind in _JSON.get(table.name, {}).items():
-            parsed(row._mapping[column], kind)
+        for column in (column for column in table.c if column.info["json"]):
+            parsed(row._mapping[column.name], column.info["json"])
     except StoreError as error:
         yield str(error).partition(". Restore")[0]
     except (ValueError, TypeError, AttributeError, OverflowError) as error:
         yield f"{what}: {error}"
-
-
-#: Columns that hold JSON -> what kind.
-_JSON: dict[str, dict[str, type]] = {
-    "environments": {"content": dict},
-    "registrations": {"training": list, "card": dict},
-    "stimuli": {"labels": list},
-    "observations": {"details": dict},
-    "imports": {"observations": list},
-    "score_sets": {"stimuli": dict, "observations": list},
-}
 
 
 def _lost_imports(connection: sa.Connection) -> Iterator[str]:

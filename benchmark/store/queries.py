@@ -382,7 +382,7 @@ def _grouped_sets(connection: sa.Connection, suite: str | None, observers: Colle
 
 
 def _broken(connection: sa.Connection, table: sa.Table, ids: Collection[str]) -> set[str]:
-    sealed = [column for column in table.c if column.info.get("sealed", True)]
+    sealed = [column for column in table.c if column.info["sealed"]]
     rows, known = fetched_of(connection, sa.select(table.c.id, *sealed), table.c.id, ids), DigestTexts()
     name = known[(table.name,)]
     return {row.id for row in rows if seal_of("".join([name, *(known[(text,)] for text in row[1:])])) != row.id}

@@ -58,7 +58,7 @@ def digest_of(values: Iterable[Any]) -> str:
 
 def row_digest(table: sa.Table, row: Mapping[str, Any]) -> str:
     """Return the digest of a row: of all its columns but those that the schema marks as not sealed."""
-    return digest_of([table.name, *(row[column.name] for column in table.c if column.info.get("sealed", True))])
+    return digest_of([table.name, *(row[column.name] for column in table.c if column.info["sealed"])])
 
 
 class DigestTexts(dict[tuple[Any, ...], str]):
@@ -83,7 +83,7 @@ def seal_of(text: str) -> str:
 
 def seal_column(table: sa.Table) -> str | None:
     """Return the column that holds a row's digest: "id", "checksum", or None where rows have none."""
-    return next((column.name for column in table.c if column.info.get("seal")), None)
+    return next((column.name for column in table.c if column.info["seal"]), None)
 
 
 def sealed(table: sa.Table, row: Mapping[str, Any]) -> dict[str, Any]:
