@@ -1,4 +1,4 @@
-"""Which trials of an observer count: one place decides for scores, comparisons, pools, the report and exports. They are
+"""The trials of an observer that count, for scores, comparisons and exports alike. They are
 those of its newest scores; of imported trials, the newest import of an experiment, to the source's first prompt."""
 
 from collections import Counter, defaultdict

@@ -55,7 +55,7 @@ SHORT = (
 def training(row: Row) -> tuple[str, ...]:
     """The recipe on the card, else that of the catalogue."""
     name, _, source = row.observer.rstrip(")").rpartition(" (")
-    return row.training or published_network(ObserverName(source, name)).training
+    return row.training or published_network(ObserverName(source, name))[0]
 
 
 def number(value: float | None) -> str:
@@ -270,7 +270,7 @@ def made(db: str, world: str | None, ladder: Path | None) -> dict[Path, str]:
     human = next(b for b in api.rank(api.Selection(db), "human-comparison") if _whole(b))
     tests, links = tests_of(cue, db), links_of(db)
     people = [row for row in cue.references if row.kind in ("group", "chance")]
-    shown = collapse_rows(cue, api.families(api.Selection(db))).rows
+    shown, fewer = (collapse_rows(board, api.families(api.Selection(db))).rows for board in (cue, human))
     cue_columns = [("shape_bias", "shape bias"), ("edges_accuracy", "edges"), ("silhouettes_accuracy", "silhouettes")]
     human_columns = [(c.metric, c.title.partition(" (")[0]) for c in human.columns
                      if c.metric in ("error_consistency", "observed_consistency", "accuracy_difference",
@@ -294,9 +294,10 @@ def made(db: str, world: str | None, ladder: Path | None) -> dict[Path, str]:
         "where published, else a description (`bench show NAME` has the other prompts).", "",
         *table([*people, *shown], cue_columns),
         "", "## Human comparison, 17 experiments", "",
-        "n: trials in kept conditions. Accuracy difference: lower is nearer to people. Brackets: 95 %, "
+        "Networks are chosen in the same way. n: trials in kept conditions. Accuracy difference: lower is nearer to "
+        "people. Brackets: 95 %, "
         f"{over(human, shown_columns)}; of people, over images and people.", "",
-        *table([*(r for r in human.references if r.kind == "group"), *human.rows], shown_columns), "",
+        *table([*(r for r in human.references if r.kind == "group"), *fewer], shown_columns), "",
     ]  # fmt: skip
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerows(

@@ -22,7 +22,8 @@ def main() -> None:
     for name, db in zip(("world", "published"), sys.argv[1:], strict=True):
         start, end = (f"<!-- claims:{name}:{side} -->" for side in ("start", "end"))
         head, _, rest = text.partition(start)
-        table = markdown(replace(claims_table(api.claims(api.Selection(db))), title="", caption=""))
+        tried = [row for row in api.claims(api.Selection(db)) if row.found]  # the others have no network
+        table = markdown(replace(claims_table(tried), title="", caption=""))
         text = f"{head}{start}\n{table.strip()}\n{end}{rest.partition(end)[2]}"
     PAGE.write_text(text, encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Ranked tables from stored scores: boards, one table model, and every form that a table can have (`forms`)."""
+"""Ranked tables from stored scores: boards, one model of tables, and every form of a table (`forms`)."""
 
 from benchmark.leaderboard.board import boards
 from benchmark.leaderboard.board_model import Board, Cell, Column, Row

@@ -1,3 +1,1 @@
-"""Stimulus sets: what exists (`catalogue`, `experiments`), where it comes from (`fetch`, `verify`), how it is read
-(`items`, `datasets`, `masked`, `world`), what suites ask for (`roles`); and published tables (`trial_tables`,
-`score_tables`)."""
+"""Stimulus sets: how they are listed, fetched, verified and read; and published tables of trials and scores."""

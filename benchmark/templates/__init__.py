@@ -1,4 +1,4 @@
-"""Packages to begin with: a suite, a corruption, a map, an attack of a third party that pass their own tests.
+"""Packages to begin with: a suite, a corruption, a map and an attack, which pass their own tests.
 
 A template is a folder of `.tmpl` files in which `$name` and `$module` stand for the package's names; `__module__` in a
 path stands for the module."""
