@@ -17,7 +17,7 @@ from benchmark.failures import BenchError, UsageError
 from benchmark.leaderboard import Board
 from benchmark.leaderboard.board_tables import board_table
 from benchmark.leaderboard.forms import DATA, html, rendered, terminal
-from benchmark.leaderboard.table import Table, records, table_of
+from benchmark.leaderboard.table import Table, records
 from benchmark.leaderboard.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -144,9 +144,3 @@ def _in_cell(tables: Sequence[Table], before: str = "") -> str:
         more = f"... {counted(tables_left, 'more table')}. " if tables_left else ""
         parts.append(f'<p>{more}All of it: <code>.frame()</code>, or <code>.to("html")</code> of the whole result.</p>')
     return f'<div class="gestaltbench">{STYLE}{before}{"".join(parts)}</div>' if parts else before
-
-
-def in_rows(values: Sequence[T], noun: str, row: Callable[[T], Record]) -> Results[T]:
-    """Return values as one table with a row for each, titled such as "3 suites"."""
-    title = counted(len(values), noun)
-    return Results(title=title, values=tuple(values), tables=lambda shown: [table_of(list(map(row, shown)))])

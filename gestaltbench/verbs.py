@@ -41,10 +41,9 @@ from benchmark.stats.comparisons import Compared, SuiteComparison
 from benchmark.stimuli.catalogue import Entry, read_catalogue, stimuli_folder
 from benchmark.store import ScoreRow
 from benchmark.variables import read_settings
-from gestaltbench.assertions import no_worse  # noqa: F401  # a verb of its own
-from gestaltbench.evaluation import evaluate  # noqa: F401  # a verb of its own
+from gestaltbench.evaluation import evaluate, no_worse  # noqa: F401  # verbs of their own
 from gestaltbench.map_gallery import gallery as draw
-from gestaltbench.results import RankedBoard, Record, Results, Written, in_rows, python_errors
+from gestaltbench.results import RankedBoard, Record, Results, Written, python_errors
 from registry.cards import ModelCard
 from registry.determinism_checks import Check
 
@@ -59,7 +58,6 @@ VERDICTS = 3  # networks of a run that get one
 
 def _face(verb: Callable[P, R], show: Callable[[R], S]) -> Callable[P, S]:
     """Return a verb of `benchmark.api` whose result displays itself."""
-
     flags = _flags(verb)
 
     @wraps(verb)
@@ -141,13 +139,8 @@ def _shorthand(method: Callable[Concatenate[Selection, P], S]) -> Callable[..., 
     return face
 
 
-def _itself(result: R) -> R:
-    return result
-
-
-def _certain(result: R | None) -> R:
-    """Return the result of a verb that returns None only if the user declines; here the user is not asked."""
-    assert result is not None
+def _itself(result: R | None) -> R:
+    assert result is not None  # a verb returns None only if the user declines; here the user is not asked
     return result
 
 
@@ -163,8 +156,13 @@ def _shown(
     return results
 
 
+def _rows(record: Callable[[T], Record]) -> Draw[T]:
+    """Return a function that draws one table with a row for each value."""
+    return lambda values: [table_of([record(value) for value in values])]
+
+
 def _columns(*names: str) -> Draw[Any]:
-    return lambda values: [table_of([{name: getattr(value, name) for name in names} for value in values])]
+    return _rows(lambda value: {name: getattr(value, name) for name in names})
 
 
 def _one(draw: Callable[[Sequence[T]], Table]) -> Draw[T]:
@@ -199,8 +197,9 @@ vars(_run)["__signature__"] = signature(api.run).replace(return_annotation=Resul
 
 
 def _registered(registered: tuple[ModelCard, list[Check]]) -> ModelCard:
-    print_checks(registered[1], err=True)
-    return registered[0]
+    card, checks = registered
+    print_checks(checks, err=True)
+    return card
 
 
 def _boards(noun: str) -> Callable[[Sequence[Board]], Results[Board]]:
@@ -223,8 +222,7 @@ def _correlate(spaces: Sequence[tuple[Summary, tuple[Link, ...]]]) -> Results[Li
         parts = groupby(links, key=lambda link: names[id(link)])
         return (correlation_table(list(part), space) for space, part in parts)
 
-    links = tuple(link for _, part in spaces for link in part)
-    return Results(title=f"{counted(len(links), 'link')} between suites", values=links, tables=tables)
+    return _shown(Link, "link", tables, "{} between suites")([link for _, links in spaces for link in links])
 
 
 def _curve_tables(curves: Sequence[TrainingCurve]) -> Iterable[Table]:
@@ -243,9 +241,8 @@ def _compare(tests: Compared) -> Results[SuiteComparison]:
         shown = {name: value for name, value in numbers.items() if name not in ("test", "data")}
         return {"suite": row.suite, "headline": id(row) in heads, **shown}
 
-    compared = in_rows(tuple(tests), "paired comparison", record)
-    title = f"{compared.title} of a = {tests.a} and b = {tests.b}"
-    return replace(compared, title=title, shown=lambda _: comparison_tables(tests))
+    title = f"{counted(len(tests), 'paired comparison')} of a = {tests.a} and b = {tests.b}"
+    return Results(title=title, values=tuple(tests), tables=_rows(record), shown=lambda _: comparison_tables(tests))
 
 
 def _show(rows: ObserverScores) -> Results[ScoreRow]:
@@ -254,12 +251,9 @@ def _show(rows: ObserverScores) -> Results[ScoreRow]:
     return Results(title=title, values=tuple(rows), tables=tables, shown=lambda _: shown)
 
 
-def _provenance_table(numbers: Sequence[Provenance]) -> list[Table]:
-    def plain(number: Provenance) -> Record:
-        record = provenance_record(number)
-        return {name: json.dumps(v) if isinstance(v, (dict, list)) else v for name, v in record.items()}
-
-    return [table_of(list(map(plain, numbers)))]
+def _origin(number: Provenance) -> Record:
+    record = provenance_record(number)
+    return {name: json.dumps(v) if isinstance(v, (dict, list)) else v for name, v in record.items()}
 
 
 def _plot(drawn: Sequence[Figure]) -> Figure | Results[Figure]:
@@ -274,8 +268,7 @@ def _consistency(leaderboard: Selection, *observers: Names, experiment: str | No
 
 
 def _pairs(answered: ExperimentTrials) -> Results[ObserverPair]:
-    results = _shown(ObserverPair, "pair", _one(agreement_table), "error consistency of {}")
-    return results(tuple(observer_pairs(answered)))
+    return _shown(ObserverPair, "pair", _one(agreement_table), "error consistency of {}")([*observer_pairs(answered)])
 
 
 class Leaderboard(Selection):
@@ -310,7 +303,7 @@ class Leaderboard(Selection):
     diff = _method(api.diff, _itself)
     show = _method(api.show, _show)
     verdict = _method(api.verdict, _itself)
-    provenance = _method(api.provenance, _shown(Provenance, "number", _provenance_table, "what is behind {}"))
+    provenance = _method(api.provenance, _shown(Provenance, "number", _rows(_origin), "what is behind {}"))
     trials = _method(api.trials, _itself)
     transfer = _method(api.transfer, _shown(Table, "transfer matrix", list))
     export = _method(api.export, _written)
@@ -342,9 +335,9 @@ export = _shorthand(Leaderboard.export)
 badge = _shorthand(Leaderboard.badge)
 cite = _shorthand(Leaderboard.cite)
 run = _face(_run, _itself)
-sweep = _face(api.sweep, _certain)
+sweep = _face(api.sweep, _itself)
 register = _face(api.register, _registered)
-reproduce = _face(api.reproduce, _certain)
+reproduce = _face(api.reproduce, _itself)
 CARD = ("name", "source", "arch", "labels", "training", "weights", "sha256", "license")
 models = _face(api.models, _shown(ModelCard, "model card", _columns(*CARD)))
 gallery = _face(draw, _itself)
@@ -362,11 +355,10 @@ def suites() -> Results[Suite]:
     """Return the installed suites."""
 
     def record(suite: Suite) -> Record:
-        names = ("version", "needs", "summary")
-        own = {name: getattr(suite, name) for name in names}
+        own = {name: getattr(suite, name) for name in ("version", "needs", "summary")}
         return {"suite": suite.name, "headline": suite.headline.name, "variants": tuple(suite.variants), **own}
 
-    return in_rows(tuple(find_suites().suites.values()), "suite", record)
+    return _shown(Suite, "suite", _rows(record))([*find_suites().suites.values()])
 
 
 def data() -> Results[Entry]:
@@ -378,4 +370,4 @@ def data() -> Results[Entry]:
         there = bool(stimuli_folder(entry.name, settings))
         return {"set": entry.name, "on_disk": there, **own, "licence": entry.license, "what": entry.title}
 
-    return in_rows(tuple(read_catalogue(settings).values()), "stimulus set", record)
+    return _shown(Entry, "stimulus set", _rows(record))([*read_catalogue(settings).values()])

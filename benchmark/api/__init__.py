@@ -16,26 +16,9 @@ if TYPE_CHECKING:
     from benchmark.api.leaderboards import Selection, families, show, suites_not_installed
     from benchmark.api.missing_sets import data_needs, fetch_needs
     from benchmark.api.paired_comparisons import compare, compare_each, diff, discordant, power
-    from benchmark.api.ranking import (
-        correlate,
-        is_run,
-        measures,
-        parameter_counts,
-        rank,
-        reported,
-        summary,
-        training_curves,
-    )
+    from benchmark.api.ranking import correlate, measures, parameter_counts, rank, reported, summary, training_curves
     from benchmark.api.recipe_samples import claims, compare_recipes, doses, recipe_power, recipes, transfer
-    from benchmark.api.registration import (
-        entrances,
-        load_model,
-        models,
-        named_or_registered,
-        one_card,
-        register,
-        rename_model,
-    )
+    from benchmark.api.registration import entrances, load_model, models, one_card, register, registered, rename_model
     from benchmark.api.reproduction import NumberAgain, Reproduction, provenance, reproduce
     from benchmark.api.running import DEFAULT_MODELS, RunPlan, RunRequest, estimates, prepare
     from benchmark.api.slurm import array_script

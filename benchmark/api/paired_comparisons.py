@@ -16,14 +16,8 @@ from benchmark.display import counted
 from benchmark.engine.scoring import Scorer, compare_observers, discordant_of
 from benchmark.failures import BenchError, StoreError, UnknownName, unknown_name
 from benchmark.leaderboard.comparison import Diff, Margin, PowerRow, judged
-from benchmark.stats.comparisons import (
-    Compared,
-    ComparedToEach,
-    Comparison,
-    DiscordantTrial,
-    SuiteComparison,
-    compared_to_each,
-)
+from benchmark.stats import comparisons
+from benchmark.stats.comparisons import Compared, ComparedToEach, Comparison, DiscordantTrial, SuiteComparison
 from benchmark.stats.differences import Discordant
 from benchmark.store import IMPORTED, Store
 from registry.user_errors import foreign
@@ -91,7 +85,7 @@ def compare_each(leaderboard: Selection, a: str, others: str, *, suite: str | No
             raise unknown_name("observer", others, names, "`bench rank` lists those with scores.")
         suites = _compared_suites(store, suite, a, *chosen)
         with damaged(f"'{a}' or one of '{others}'"):
-            tests = compared_to_each(a, list(compare_observers(store, suites, ((a, b) for b in chosen))))
+            tests = comparisons.compared_to_each(a, list(compare_observers(store, suites, ((a, b) for b in chosen))))
         if not tests.rows:
             raise BenchError(f"'{a}' and '{others}' {NOTHING}")
         return replace(tests, outdated=_remarks(store, now, (row for _, row in tests.rows), a, *chosen))

@@ -174,13 +174,3 @@ def training_curves(
     if run is not None and run not in runs:
         raise unknown_name("training run", run, runs, "`bench sweep FOLDER` makes one.")
     return [curve for curve in curves_of_runs(rank(leaderboard), rows) if run in (None, curve.run)]
-
-
-def is_run(leaderboard: Selection, name: str) -> bool:
-    """Return whether this is the name of a training run and not of an observer."""
-    from benchmark.leaderboard.training_curves import runs_of
-
-    with leaderboard.reading() as store:
-        if any(note.name == name for note in store.observers()):
-            return False
-        return name in runs_of({row.name: row.card for row in store.observers()})

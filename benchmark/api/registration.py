@@ -156,7 +156,7 @@ def entrances(card: ModelCard) -> dict[str, tuple[str, str]]:
     return found
 
 
-def named_or_registered(what: str, arch: str, labels: str | None, *, convert: bool) -> tuple[str, Sequence[Check]]:
+def registered(what: str, arch: str, labels: str | None, *, convert: bool) -> tuple[str, Sequence[Check]]:
     """Return the models' name or pattern, and checks; a path is registered unless that file is already."""
     settings, path = read_settings(), expanded(what)
     cards = read_cards(settings.cards)

@@ -61,7 +61,7 @@ def run(
     for word in what:
         if not word.strip(" ,"):
             raise click.BadParameter("expected a name or a pattern, got ''")
-        name, checks = api.named_or_registered(word, arch, labels, convert=convert)
+        name, checks = api.registered(word, arch, labels, convert=convert)
         named.append(name)
         print_checks(checks, err=True)
     if not (named and models == api.DEFAULT_MODELS):

@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import chain, starmap
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -14,15 +15,9 @@ from benchmark.api.leaderboards import COMMA, Selection
 from benchmark.api.options import Option
 from benchmark.cli.derive import Command, command
 from benchmark.cli.printing import echo_data, echo_line, echo_lines, print_tables, prose_width
-from benchmark.failures import BenchError, UsageError
+from benchmark.failures import BenchError, UnknownName, UsageError
+from benchmark.leaderboard import comparison
 from benchmark.leaderboard.board_tables import card_line, headline_table, observer_tables, reported_lines
-from benchmark.leaderboard.comparison import (
-    comparison_tables,
-    discordant_tables,
-    each_tables,
-    measure_comparison,
-    power_table,
-)
 from benchmark.leaderboard.consistency import HUMAN_METRICS, comparison_of, kappa_table, likeness_table
 from benchmark.leaderboard.cue_measures import measure_tables
 from benchmark.leaderboard.forms import rendered, written
@@ -72,11 +67,17 @@ def show(
     CONDITION as `bench show` prints it (default: all conditions)."""
     if not provenance:
         if suite:
-            raise _needs_provenance(suite)
-        if api.is_run(leaderboard, observer):
-            print_curves(leaderboard, observer)
-            return
-        rows = api.show(leaderboard, observer)
+            meant: tuple[str, ...] = (suite, "--provenance")
+            if suite not in suite_entries() and (owner := suite_of_metric(suite)):
+                meant = (owner, suite.replace("-", "_"), "--provenance")
+            raise UsageError("SUITE, METRIC and CONDITION need --provenance.", Remedy(wrong=suite, instead=meant))
+        try:
+            rows = api.show(leaderboard, observer)
+        except UnknownName:
+            with suppress(UnknownName):  # the name of a training run
+                print_curves(leaderboard, observer)
+                return
+            raise
         echo_lines((card_line(rows.observer), *reported_lines(rows.observer)))
         if (heads := headline_table(rows, rows.suites)).rows:
             print_tables([heads], apart=True)
@@ -93,13 +94,6 @@ def show(
     if not behind:
         hint = f"`bench show {shlex.quote(observer)}` lists all."
         echo_line(f"'{observer}' has no headline score yet: {hint}", err=True)
-
-
-def _needs_provenance(suite: str) -> UsageError:
-    meant: tuple[str, ...] = (suite, "--provenance")
-    if suite not in suite_entries() and (owner := suite_of_metric(suite)):
-        meant = (owner, suite.replace("-", "_"), "--provenance")
-    return UsageError("SUITE, METRIC and CONDITION need --provenance.", Remedy(wrong=suite, instead=meant))
 
 
 def print_curves(leaderboard: Selection, run: str) -> None:
@@ -196,13 +190,13 @@ def compare(
     if set(b) & set("*?[,"):
         if images or measures:
             raise click.UsageError("--images and --measures need two observers: name one as B.")
-        print_tables(each_tables(api.compare_each(leaderboard, a, b, suite=suite)))
+        print_tables(comparison.each_tables(api.compare_each(leaderboard, a, b, suite=suite)))
         return
     tests = api.compare(leaderboard, a, b, suite=suite)
-    print_tables([measure_comparison(tests)] if measures else comparison_tables(tests))
+    print_tables([comparison.measure_comparison(tests)] if measures else comparison.comparison_tables(tests))
     if images:
         differing = api.discordant(leaderboard, a, b, suite=suite)
-        print_tables(discordant_tables(differing, tests.a, tests.b), apart=True)
+        print_tables(comparison.discordant_tables(differing, tests.a, tests.b), apart=True)
 
 
 @command(api.power, api.recipe_power)
@@ -215,7 +209,7 @@ def power(
     **asked: Any,
 ) -> None:
     if not networks:
-        _give([power_table(api.power(**asked))], form, output)
+        _give([comparison.power_table(api.power(**asked))], form, output)
         return
     if not (asked["a"] and asked["b"]):
         raise UsageError("--networks plans two recipes: bench power stylised standard --networks.")

@@ -70,7 +70,8 @@ TOLD = {
 BELOW = (
     (pages.site, "report"), (pages.figures, "plot"), (pages.serving, "ask"), (pages, "open_server"),
     (map_gallery, "gallery"), (suites, "write_package"), (submissions, "attest"), (bundles, "bundle"),
-    *((sets, name) for name in ("get", "note", "make_set", "make_stylised", "check")), (device_check, "device_check"),
+    *((sets, name) for name in ("fetch_set", "add_folder", "make_set", "make_stylised", "verify_set")),
+    (device_check, "device_check"),
 )  # fmt: skip
 ABOUT = {"name", "names", "new", "a", "b", "observer", "observers", "path", "stimuli", "folder", "content", "style"}
 ABOUT |= {"figure", "experiment", "output", "out", "db", "yes", "quiet"}
