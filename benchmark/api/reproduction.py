@@ -122,7 +122,7 @@ def reproduce(
         try:
             prepared = prepare(RunRequest(**origin.arguments), fresh)
         except UnknownName as error:
-            first = "; ".join(origin.before)
+            first = "; ".join(origin.first)
             raise UnknownName(f"{error} First comes {first}" if first else str(error)) from error
         if not agreed(prepared):
             return None
@@ -152,7 +152,7 @@ def _origin(leaderboard: Selection, observer: str, suite: str, metric: str | Non
         raise BenchError(f"'{observer}' has no scores under '{suite}'.")
     origin = max(origins, key=lambda origin: (origin.score.value is not None, origin.score.created))
     if not origin.arguments and origin.observer.card.get("source") == "memory":
-        raise BenchError(f"'{observer}' cannot be reproduced: {origin.before[0]}.")
+        raise BenchError(f"'{observer}' cannot be reproduced: {origin.first[0]}.")
     if not origin.arguments:
         hint = f"`bench show --provenance {shlex.quote(observer)} {suite}` prints its origin."
         raise BenchError(f"'{suite}' has imported answers of '{observer}', which `bench run` cannot reproduce. {hint}")
@@ -166,4 +166,4 @@ def _why(origin: Provenance, rows: Sequence[ScoreRow], identity: dict[str, str])
         return f"the suite's version is no longer {origin.score.version}"
     if rows and origin.score.stimuli not in {row.stimuli for row in rows}:
         return "the stimuli of that name have changed, or others were chosen"
-    return "; ".join(origin.before) or "the same command did not compute it"
+    return "; ".join(origin.first) or "the same command did not compute it"

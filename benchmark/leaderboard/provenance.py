@@ -125,14 +125,14 @@ class Provenance:
     observer: ObserverRow
     stimuli: Mapping[str, StimuliNote]  # by role
     policy: Facts  # device, precision, compile, seed; {}: imported
-    trials: tuple[Facts, ...]  # runs that computed the trials
+    runs: list[Facts]  # that computed the trials
     scored: Facts  # the run that computed the score
     code: str  # digest of the scoring code
-    keys: tuple[str, ...]  # of the observer's own observations
-    peers: tuple[str, ...]  # the other observers that the number depends on
+    observations: list[str]  # keys of the observer's own observations
+    peers: list[str]  # the other observers that the number depends on
     arguments: Facts  # of the request of a run that reproduces it; {}: none does
     command: str  # of that run, for a shell, without a leaderboard
-    before: Sequence[str]  # the steps to do first, a line each
+    first: list[str]  # the steps to do before, a line each
 
 
 def provenance_of(
@@ -146,21 +146,21 @@ def provenance_of(
         for at, run in facts["runs"].items()
     }
     commands, scored = {at: run["command"] for at, run in runs.items()}, runs[facts["run"]]
-    again = rerun_command(score, observer, own, others, commands, scored["command"], builtin)
+    arguments, command, first = rerun_command(score, observer, own, others, commands, scored["command"], builtin)
     return Provenance(
         score=score,
         title=title,
         observer=observer,
         stimuli={role: notes[digest] for role, digest in facts["stimuli"].items() if digest in notes},
         policy=next((behind["details"]["policy"] for behind in own if "policy" in behind["details"]), {}),
-        trials=tuple(runs[at] for at in sorted({at for behind in own for at in behind["runs"]})),
+        runs=[runs[at] for at in sorted({at for behind in own for at in behind["runs"]})],
         scored=scored,
         code=facts["code"],
-        keys=tuple(behind["key"] for behind in own),
-        peers=tuple(dict.fromkeys(behind["observer"] for behind in others)),
-        arguments=again[0],
-        command=again[1],
-        before=again[2],
+        observations=[behind["key"] for behind in own],
+        peers=list(dict.fromkeys(behind["observer"] for behind in others)),
+        arguments=arguments,
+        command=command,
+        first=first,
     )
 
 
@@ -197,16 +197,16 @@ def _number(behind: Provenance) -> Iterator[tuple[str, str]]:
 
 
 def _origin(behind: Provenance) -> Iterator[tuple[str, str]]:
-    for run in behind.trials:
+    for run in behind.runs:
         yield "trials", _run_line(run)
-    yield "", f"{len(behind.keys)} observations"
+    yield "", f"{len(behind.observations)} observations"
     if behind.peers:
         yield "rests on", f"trials of {', '.join(behind.peers)}"
     yield "scored", _run_line(behind.scored)
     yield "", f"scoring code {behind.code}"
     if behind.score.program:
         yield "program", f"gestaltbench {behind.score.program}"
-    where = (behind.trials[0] if behind.trials else behind.scored)["environment"]
+    where = (behind.runs[0] if behind.runs else behind.scored)["environment"]
     packages = [f"{name} {version}" for name, version in (where.get("packages") or {}).items() if version]
     yield "versions", ", ".join([f"python {where.get('python')}", *packages])
     parts = [where.get("platform"), where.get("machine"), where.get("gpu") or "no GPU"]
@@ -215,7 +215,7 @@ def _origin(behind: Provenance) -> Iterator[tuple[str, str]]:
         yield "code", f"{code['revision']}{' with changes' if code['dirty'] else ''}"
     if components := where.get("components"):
         yield "components", ", ".join(f"{name} {version}" for name, version in components.items())
-    yield from (("first", line) for line in behind.before)
+    yield from (("first", line) for line in behind.first)
     if behind.command:
         yield "again", behind.command
 
@@ -227,20 +227,7 @@ def _run_line(run: Facts) -> str:
 
 def provenance_record(behind: Provenance) -> dict[str, Any]:
     """Return plain data, for JSON and tables."""
-    return {
-        **behind.score._asdict(),
-        "title": behind.title,
-        "kind": behind.observer.kind,
-        "identity": behind.observer.identity,
-        "weights": behind.observer.card.get("sha256"),
-        "card": dict(behind.observer.card),
-        "stimuli": {role: note._asdict() for role, note in behind.stimuli.items()},
-        "policy": dict(behind.policy),
-        "runs": [dict(run) for run in behind.trials],
-        "scored": dict(behind.scored),
-        "code": behind.code,
-        "observations": list(behind.keys),
-        "peers": list(behind.peers),
-        "first": list(behind.before),
-        "command": behind.command,
-    }
+    who, notes = behind.observer, {role: note._asdict() for role, note in behind.stimuli.items()}
+    about = {"kind": who.kind, "identity": who.identity, "weights": who.card.get("sha256"), "card": dict(who.card)}
+    data = {name: part for name, part in vars(behind).items() if name not in ("score", "observer", "arguments")}
+    return {**behind.score._asdict(), "title": behind.title, **about, **data, "stimuli": notes}

@@ -40,7 +40,7 @@ def test_what_is_said_to_come_first_can_be_pasted(bench, tmp_path, monkeypatch):
     run = ("run", "-m", "m", "-s", "cue-conflict", "--limit", "4", "-q")
     assert bench(*run, "--db", tmp_path / "r.db").code == 0
     (before,) = api.provenance(api.Selection(str(tmp_path / "r.db")), "m", "cue-conflict")
-    (first,) = before.before
+    (first,) = before.first
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "elsewhere"))
     monkeypatch.chdir(weights.parent)
     unknown = bench("reproduce", "m", "cue-conflict", "--db", tmp_path / "r.db")

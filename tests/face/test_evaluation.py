@@ -206,7 +206,7 @@ def test_the_same_weights_in_memory_and_in_a_file_are_one_observer(tmp_path):
     assert "mine" in repr(first) and "<table" in first._repr_html_()
     with pytest.raises(BenchError, match="cannot be reproduced: it was evaluated in memory"):
         gb.reproduce("mine", "cue-conflict", db=str(db))
-    assert "no card loads it" in gb.provenance("mine", "cue-conflict", db=str(db))[0].before[0]
+    assert "no card loads it" in gb.provenance("mine", "cue-conflict", db=str(db))[0].first[0]
     flags = [flag for row in gb.show("mine", db=str(db)) for flag in row.flags]
     assert "evaluated in memory: no card loads it again" in flags
     with pytest.raises(CardError, match="is registered, and is another one"):

@@ -173,7 +173,7 @@ def test_everything_behind_a_number_is_listed(behind):
 
 
 def test_what_no_run_makes_is_brought_in_as_it_was_done(behind):
-    assert behind(policy={}).before == ["bring its trials in, as it was done: bench run -m net"]
+    assert behind(policy={}).first == ["bring its trials in, as it was done: bench run -m net"]
     with pytest.raises(StoreError, match="asks for 'device' 'cpu; rm'"):
         behind(policy={**POLICY, "device": "cpu; rm"})
 
