@@ -165,7 +165,7 @@ def agreements(db: str, block: Block) -> Iterator[tuple[str, str, int, float | N
                 if not one.n:
                     continue
                 yield other[0], "spearman", one.n, one.value, one.low, one.high
-                yield other[0], "share", one.n, disagreement(link, cue.textures).share, None, None
+                yield other[0], "share", one.n, disagreement(link, cue.textures)[0], None, None
 
 
 def read() -> dict[tuple[str, str, str], dict[str, str]]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from operator import attrgetter
 
 from benchmark.contracts import DISTRUST, Direction, Metric, Suite, distrust_flags
-from benchmark.contracts.suite import is_guessing
+from benchmark.contracts.suite import IMAGES, is_guessing
 from benchmark.failures import unknown_name
 from benchmark.leaderboard.board_model import (
     NOBODY,
@@ -18,7 +18,6 @@ from benchmark.leaderboard.board_model import (
     Column,
     Row,
     cell_of,
-    interval_unit,
     is_partial,
     set_in_words,
 )
@@ -37,6 +36,7 @@ ALIKE = 1.5
 #: Of equally many ways to run, this one is the usual.
 PLAIN = "fp32, seed 0"
 _AVERAGE = re.compile(r"\d+ of \d+ experiments")
+_CLUSTERED, _FACTOR = re.compile(r"clustered \((.+)\)"), re.compile(r"\d+ (\S+)")
 
 
 def boards(
@@ -127,12 +127,7 @@ class _Scores:
             columns=columns,
             rows=with_ranks(ranked, head.name, head.direction),
             references=(*self._references(aside, columns, digests),),
-            notes=(
-                *notes,
-                *_programs(rows),
-                *self._notes(head, digests),
-                *(f"{metric.title}: {NOBODY}" for metric in silent),
-            ),
+            notes=(*notes, *self._notes(head, digests, rows), *(f"{metric.title}: {NOBODY}" for metric in silent)),
             by=head.name,
             digest=digest,
             digests=digests,
@@ -176,7 +171,11 @@ class _Scores:
         own = shown & {metric.role} if metric.role else shown if metric.parts else frozenset()
         cells = [row.cells[metric.name] for row in rows]
         said = {next(filter(_AVERAGE.fullmatch, cell.flags), "") for cell in cells if cell.value is not None}
-        average = said.pop() if len(said) == 1 else ""
+        average, over = said.pop() if len(said) == 1 else "", metric.over
+        # Images that share shapes and textures are not the population: the method names what is.
+        methods = (cell.source.method for cell in cells if cell.source is not None and cell.low is not None)
+        if over == IMAGES and (shared := next(filter(None, map(_CLUSTERED.search, methods)), None)):
+            over = " and ".join(_FACTOR.findall(shared[1]))
         return Column(
             metric=metric.name,
             title=f"{metric.title} ({average})" if average else metric.title,
@@ -189,11 +188,14 @@ class _Scores:
             parts=metric.parts,
             experiments=own,
             average=average,
-            over=interval_unit(metric.over, cells),
+            over=over,
             questions=self.suite.questions if metric.headline else {},
         )
 
-    def _notes(self, head: Metric, digests: Mapping[str, str]) -> Iterable[str]:
+    def _notes(self, head: Metric, digests: Mapping[str, str], rows: Sequence[Row]) -> Iterator[str]:
+        made = {cell.source.program for row in rows for cell in row.cells.values() if cell.source} - {""}
+        if made - {__version__}:
+            yield f"made by gestaltbench {', '.join(sorted(made))}; this is {__version__} (`bench show` has each)"
         for digest in dict.fromkeys(digests.values()):
             known = self.sets.get(digest)
             if known is not None and is_partial(known) and known.origin != "generated":
@@ -202,12 +204,6 @@ class _Scores:
                 yield f"{known.name} is not a published set: {known.painted}"
         if head.direction == "none":
             yield f"{head.title} has no better or worse: ordered by value, not ranked"
-
-
-def _programs(rows: Sequence[Row]) -> Iterator[str]:
-    made = {cell.source.program for row in rows for cell in row.cells.values() if cell.source} - {""}
-    if made - {__version__}:
-        yield f"made by gestaltbench {', '.join(sorted(made))}; this is {__version__} (`bench show` has each)"
 
 
 def _marked(rows: Sequence[Row], head: str) -> list[Row]:

@@ -1,20 +1,18 @@
 """The values of ranked tables: cells, rows, columns, boards."""
 
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Final, NamedTuple
 
 from benchmark.contracts import Direction
-from benchmark.contracts.suite import IMAGES, is_guessing
+from benchmark.contracts.suite import is_guessing
 from benchmark.store.rows import ScoreRow, StimuliNote
 
 #: Of a column in which no observer has a number.
 NOBODY = "no observer has a value"
 #: The suite of scores that others publish without trials, and the kind of their observers.
 REPORTED: Final = "reported"
-_CLUSTERED, _FACTOR = re.compile(r"clustered \((.+)\)"), re.compile(r"\d+ (\S+)")
 #: Ends the name of a suite whose images came in random order only until a verdict was clear.
 PAIRED = ":paired"
 #: The accuracy on images as they are, as a column of a summary.
@@ -110,15 +108,6 @@ def cell_of(score: ScoreRow) -> Cell:
         reason = score.reason or ("no value" if score.value is None else "not a finite number")
         return Cell(n=score.n, flags=score.flags, source=score, reason=reason)
     return Cell(value=score.value, low=score.low, high=score.high, n=score.n, flags=score.flags, source=score)
-
-
-def interval_unit(over: str, cells: Iterable[Cell]) -> str:
-    """Return what intervals generalise over: `over`, or "160 shapes x 48 textures" if their methods name such parts."""
-    if over != IMAGES:
-        return over
-    methods = (cell.source.method for cell in cells if cell.source is not None and cell.low is not None)
-    shared = next(filter(None, map(_CLUSTERED.search, methods)), None)
-    return " and ".join(_FACTOR.findall(shared[1])) if shared else over
 
 
 def interval_sentence(columns: Iterable[Column], named: Callable[[Column], str]) -> str:

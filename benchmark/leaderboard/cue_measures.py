@@ -61,46 +61,38 @@ def measures_of(
         columns = (column, *(other for other in others if other.clean))
         notes = tuple(note for note in board.notes if not note.endswith("not ranked"))  # nothing is ranked here
         alone.append(replace(board, space=space, suite=name, columns=columns, notes=notes))
-    tables = [_only(table, shown) for table in map(_ordered, summaries(alone)) if table.headlines]
+    tables = [_ordered(table, shown) for table in summaries(alone)]
     return [
         CueMeasures(summary=table, links=links(table, cards), textures=frozenset(textures))
         for table in tables
-        if table.lines or table.references
+        if table.headlines and (table.lines or table.references)
     ]
 
 
-def _only(table: Summary, shown: Collection[str] | None) -> Summary:
-    if shown is None:
-        return table
-    beside = (row for row in table.references if row.observer in shown or (row.kind == "chance" and shown))
-    return replace(table, lines=tuple(r for r in table.lines if r.observer in shown), references=tuple(beside))
+def _ordered(table: Summary, shown: Collection[str] | None) -> Summary:
+    """Return the summary in the order of its first measure, without ranks, and with the rows of those shown."""
 
-
-def _ordered(table: Summary) -> Summary:
     def values(name: str) -> dict[str, float]:
         return {row.observer: v for row in table.lines if (v := row.cells[name].value) is not None}
 
     every = (*table.lines, *table.references)
     heads = [head for head in table.headlines if any(row.cells[head.suite].value is not None for row in every)]
     heads.sort(key=lambda head: -len(values(head.suite)))
-    first = values(heads[0].suite)
+    first = values(heads[0].suite) if heads else {}
     rows = sorted(table.lines, key=lambda row: (-first.get(row.observer, -inf), row.observer))
-    lines = tuple(row._replace(rank=None, rank_low=None, rank_high=None) for row in rows)
+    lines = [row._replace(rank=None, rank_low=None, rank_high=None) for row in rows]
+    beside = table.references
+    if shown is not None:
+        lines = [row for row in lines if row.observer in shown]
+        beside = tuple(row for row in beside if row.observer in shown or (row.kind == "chance" and shown))
     empty = [f"no observer has a value: {head.suite}" for head in table.headlines if head not in heads]
-    return replace(table, headlines=tuple(heads), lines=lines, notes=(*table.notes, *empty))
+    notes = (*table.notes, *empty)
+    return replace(table, headlines=tuple(heads), lines=tuple(lines), references=beside, notes=notes)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Disagreement:
-    """How two measures order the networks that have both."""
-
-    link: Link
-    share: float | None  # of pairs of networks that they order differently, of the pairs that neither ties
-    apart: tuple[tuple[str, float, float], ...]  # the networks whose two ranks differ most, with both ranks
-
-
-def disagreement(link: Link, textures: frozenset[str]) -> Disagreement:
-    """Return how two measures disagree. textures: measures whose high end is texture; their order is reversed."""
+def disagreement(link: Link, textures: frozenset[str]) -> tuple[float | None, list[tuple[str, float, float]]]:
+    """Return the share of pairs of networks that two measures order differently, of those that neither ties, and the
+    networks whose two ranks differ most, with both. textures: measures whose high end is texture; it is reversed."""
     from scipy.stats import rankdata
 
     xs, ys = (
@@ -112,8 +104,7 @@ def disagreement(link: Link, textures: frozenset[str]) -> Disagreement:
     ranks = (rankdata(-np.array(values)).tolist() for values in (xs, ys))
     each = [(network.name, x, y) for network, x, y in zip(link.observers, *ranks, strict=True) if x != y]
     each.sort(key=lambda row: (-abs(row[1] - row[2]), row[0]))
-    share = sum(decided) / len(decided) if decided else None
-    return Disagreement(link=link, share=share, apart=tuple(each[:NAMED]))
+    return sum(decided) / len(decided) if decided else None, each[:NAMED]
 
 
 def measure_tables(cue: CueMeasures) -> list[Table]:
@@ -123,8 +114,9 @@ def measure_tables(cue: CueMeasures) -> list[Table]:
     side_by_side = replace(summary_table(cue.summary), title=f"measures of shape and texture, {space}", caption=caption)
     agreement = replace(correlation_table(cue.links, space), title="every measure against every other", notes=(SHARED,))
     rows: list[tuple[Value, ...]] = []
-    for row in (disagreement(link, cue.textures) for link in cue.links if link.observers and link.y.suite != CLEAN):
-        named = "; ".join(f"{name} ({x:g}, {y:g})" for name, x, y in row.apart)
-        share = "" if row.share is None else number(row.share, 2)
-        rows.append((row.link.x.title, row.link.y.title, len(row.link.observers), share, named))
+    for link in (link for link in cue.links if link.observers and link.y.suite != CLEAN):
+        share, apart = disagreement(link, cue.textures)
+        named = "; ".join(f"{name} ({x:g}, {y:g})" for name, x, y in apart)
+        text = "" if share is None else number(share, 2)
+        rows.append((link.x.title, link.y.title, len(link.observers), text, named))
     return [side_by_side, agreement, declared_table("disagreement", rows)]
