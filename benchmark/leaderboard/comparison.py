@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
 from itertools import groupby
-from typing import Literal
 
 from benchmark.contracts import Direction
 from benchmark.display import counted, printable
@@ -196,10 +195,6 @@ def _remarked(rows: Iterable[SuiteComparison]) -> Iterator[str]:
     return (f"{row.title} ({row.suite}): {row.comparison.remark}" for row in rows if row.comparison.remark)
 
 
-Judgement = Literal[
-    "better", "worse", "not inferior", "equivalent", "not equivalent", "no answer changed",
-    "no change shown", "changed", "inconclusive",
-]  # fmt: skip
 RISK = 0.05
 _WHO = {"a": "the new one", "b": "the base"}  # of a comparison, whose words say a and b
 
@@ -220,7 +215,7 @@ class Margin:
         """Level of each of the simultaneous intervals; two one-sided tests at 5 % are one interval at 90 %."""
         return 1 - (2 if self.both else 1) * RISK / max(1, suites)
 
-    def verdict(self, low: float, high: float, direction: Direction) -> Judgement:
+    def verdict(self, low: float, high: float, direction: Direction) -> str:
         """Return the verdict by the interval of a difference. direction: of a metric with a better end, or `both`."""
         if self.both:
             if -self.size < low and high < self.size:
@@ -234,17 +229,6 @@ class Margin:
         return "better" if worst > 0 else "not inferior"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """One metric of a suite, new minus base."""
-
-    row: SuiteComparison
-    verdict: Judgement = "inconclusive"  # on this metric alone
-    low: float | None = None  # interval of the difference
-    high: float | None = None
-    reason: str = ""  # why it is inconclusive
-
-
 @dataclass(frozen=True, repr=False, kw_only=True)
 class Diff:
     """A new network against its base."""
@@ -252,14 +236,14 @@ class Diff:
     base: str
     new: str
     margin: Margin | None  # the accepted difference; None: any change counts
-    changes: tuple[Change, ...]
+    changes: tuple[SuiteComparison, ...]  # new minus base, with the verdict on each metric and its interval
     flipped: tuple[DiscordantTrial, ...] = ()  # of the headlines (winner "a": the new one)
     remarks: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
         """The worst of the suites' verdicts, "inconclusive" without suites."""
-        verdicts = {change.verdict for change in self.changes} or {"inconclusive"}
+        verdicts = {row.comparison.verdict for row in self.changes} or {"inconclusive"}
         for bad in ("worse", "not equivalent", "inconclusive"):
             if bad in verdicts:
                 return bad
@@ -302,33 +286,37 @@ def judged(tests: Compared, flipped: Sequence[DiscordantTrial], margin: Margin |
     return Diff(base=tests.b, new=tests.a, margin=margin, changes=changes, flipped=tuple(flipped), remarks=remarks)
 
 
-def _change(row: SuiteComparison, margin: Margin | None, suites: int) -> Change:
-    """Return the verdict on a row; inconclusive without an interval, unless no answer changed."""
-    paired, direction = row.comparison, row.metric.direction
-    if paired.same:
-        return Change(row=row, verdict="no answer changed", low=paired.low, high=paired.high)
-    if paired.test is None or paired.difference is None:
-        return Change(row=row, reason=re.sub("(?<= for )[ab]$", lambda who: _WHO[who[0]], paired.reason))
+def _change(row: SuiteComparison, margin: Margin | None, suites: int) -> SuiteComparison:
+    """Return a row with the verdict and its interval; inconclusive without an interval, unless no answer changed."""
+    paired, direction, reason = row.comparison, row.metric.direction, ""
+    low, high, verdict = paired.low, paired.high, "inconclusive"
     asked = margin is not None and (margin.both or direction != "none")
-    low, high = paired.test.interval(margin.level(suites)) if margin and asked else (paired.low, paired.high)
-    if low is None or high is None:
-        return Change(row=row, reason="too few clusters for an interval")
-    verdict: Judgement = "no change shown"
-    if margin and asked:
+    if margin and asked and paired.test is not None and not paired.same:
+        low, high = paired.test.interval(margin.level(suites))
+    if paired.same:
+        verdict = "no answer changed"
+    elif paired.test is None or paired.difference is None:
+        low = high = None
+        reason = re.sub("(?<= for )[ab]$", lambda who: _WHO[who[0]], paired.reason)
+    elif low is None or high is None:
+        reason = "too few clusters for an interval"
+    elif margin and asked:
         verdict = margin.verdict(low, high, direction)
-    elif not low <= 0 <= high:
+    elif low <= 0 <= high:
+        verdict = "no change shown"
+    else:
         verdict = "changed" if direction == "none" else "better" if (low > 0) == (direction == "higher") else "worse"
-    return Change(row=row, verdict=verdict, low=low, high=high)
+    return replace(row, comparison=replace(paired, low=low, high=high, verdict=verdict, reason=reason))
 
 
 def diff_markdown(diff: Diff, images: int = 20) -> str:
     """Return the verdict, a table of suites, and up to so many images that flipped per suite. Names are code, so they
     cannot mention accounts, link or format."""
 
-    def values(change: Change) -> tuple[Value, ...]:
-        row, paired = change.row, change.row.comparison
-        cell = Cell(paired.difference, change.low, change.high, n=paired.n, source=paired)
-        verdict = change.verdict + (f": {change.reason}" if change.reason else "")
+    def values(row: SuiteComparison) -> tuple[Value, ...]:
+        paired = row.comparison
+        cell = Cell(paired.difference, paired.low, paired.high, n=paired.n, source=paired)
+        verdict = paired.verdict + (f": {paired.reason}" if paired.reason else "")
         # Of `discordant` the first are right for the new one alone; None where there is no right and wrong.
         gained, lost = paired.discordant or (None, None)
         return (row.suite, row.title, number(paired.b), number(paired.a), cell, verdict, paired.n, lost, gained)
@@ -342,7 +330,7 @@ def diff_markdown(diff: Diff, images: int = 20) -> str:
             "No change found is not proof of none; test that with `--noninferior X` or `--equivalent X`."
         )
     elif margin.both:
-        tested = sum(change.row.comparison.test is not None for change in diff.changes)
+        tested = sum(row.comparison.test is not None for row in diff.changes)
         risk, level = (f"{100 * share:.4g} %" for share in (RISK / max(1, tested), margin.level(tested)))
         each = " each" if tested > 1 else ""
         how = f"Two one-sided tests at {risk}{each} {on}: {level} intervals within +-{margin.size:g}."

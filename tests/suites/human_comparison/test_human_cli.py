@@ -79,7 +79,7 @@ def test_a_verdict_holds_accuracy_beside_agreement(board, tmp_path):
         return api.diff(api.Selection(board), base, f"{new} (contrast)", suite="human-comparison", **asked)
 
     lost = said("net-right (contrast)", "net-wrong", noninferior=0.05)
-    assert [(c.row.metric.name, c.verdict) for c in lost.changes] == [
+    assert [(c.metric.name, c.comparison.verdict) for c in lost.changes] == [
         ("error_consistency", "inconclusive"),
         ("ood_accuracy", "worse"),
     ]
