@@ -72,32 +72,28 @@ def bibliography(works: Works) -> str:
     """Return BibTeX, an entry for each publication below a comment on what rests on it, the program's own first."""
     own = f"@software{{gestaltbench,\n  title = {{{{gestaltbench: {metadata('gestaltbench')['Summary']}}}}},\n"
     entries = [f"% the program\n{own}  version = {{{__version__}}},\n}}\n"]
-    keys: dict[str, int] = {}
+    keys: dict[str, int] = {}  # how often each was given
     for text, rests in works.items():
         plain = re.sub(r"[{}\\]", "", printable(text))
-        entries.append(f"% {printable('; '.join(rests))}\n{_entry(plain, keys)}")
+        arxiv, doi = _ARXIV.search(plain), _DOI.search(plain)
+        found = _CITED.fullmatch(latex_text(plain))
+        kind, key, fields = "misc", "work", {"note": latex_text(plain)}
+        if found:
+            authors = re.split(r", | and ", found["authors"].replace(" et al.", " and others"))
+            venue = re.sub(r"(?i)\.? ?(arxiv|doi):\S+", "", found["rest"]).rstrip(". ")
+            journal = _JOURNAL.fullmatch(venue)
+            kind = "article" if journal else "inproceedings" if venue else "misc"
+            where = {"journal": journal[1], "volume": journal[2]} if journal else {"booktitle": venue} if venue else {}
+            # Braces keep an institution whole, and capitals in a title.
+            names = [f"{{{name}}}" if " " in name else name for name in authors]
+            fields = {"author": " and ".join(names), "title": f"{{{found['title']}}}", **where, "year": found["year"]}
+            words = re.findall(r"[a-z]{4,}", found["title"].lower())
+            key = re.sub("[^a-z]", "", authors[0].lower().split()[0]) + found["year"] + (words or [""])[0]
+        fields |= {"eprint": arxiv[1], "archiveprefix": "arXiv"} if arxiv else {}
+        fields |= {"doi": doi[1] or doi[2]} if doi else {}
+        keys[key] = keys.get(key, 0) + 1
+        key += "abcdefghijklmnopqrstuvwxyz"[(keys[key] - 1) % 26] * (keys[key] > 1)
+        lines = [f"  {name} = {{{value}}}," for name, value in fields.items()]
+        about = f"% {printable('; '.join(rests))}"
+        entries.append("\n".join([about, f"@{kind}{{{key},", *lines, "}"]) + "\n")
     return "\n".join(entries)
-
-
-def _entry(text: str, keys: dict[str, int]) -> str:
-    """Return the BibTeX entry of a citation. keys: how often each was given."""
-    arxiv, doi = _ARXIV.search(text), _DOI.search(text)
-    found = _CITED.fullmatch(latex_text(text))
-    kind, key, fields = "misc", "work", {"note": latex_text(text)}
-    if found:
-        authors = re.split(r", | and ", found["authors"].replace(" et al.", " and others"))
-        venue = re.sub(r"(?i)\.? ?(arxiv|doi):\S+", "", found["rest"]).rstrip(". ")
-        journal = _JOURNAL.fullmatch(venue)
-        kind = "article" if journal else "inproceedings" if venue else "misc"
-        where = {"journal": journal[1], "volume": journal[2]} if journal else {"booktitle": venue} if venue else {}
-        # Braces keep an institution whole, and capitals in a title.
-        names = [f"{{{name}}}" if " " in name else name for name in authors]
-        fields = {"author": " and ".join(names), "title": f"{{{found['title']}}}", **where, "year": found["year"]}
-        words = re.findall(r"[a-z]{4,}", found["title"].lower())
-        key = re.sub("[^a-z]", "", authors[0].lower().split()[0]) + found["year"] + (words or [""])[0]
-    fields |= {"eprint": arxiv[1], "archiveprefix": "arXiv"} if arxiv else {}
-    fields |= {"doi": doi[1] or doi[2]} if doi else {}
-    keys[key] = keys.get(key, 0) + 1
-    key += "abcdefghijklmnopqrstuvwxyz"[(keys[key] - 1) % 26] * (keys[key] > 1)
-    lines = [f"  {name} = {{{value}}}," for name, value in fields.items()]
-    return "\n".join([f"@{kind}{{{key},", *lines, "}"]) + "\n"

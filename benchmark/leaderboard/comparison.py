@@ -31,7 +31,23 @@ def comparison_tables(tests: Compared) -> list[Table]:
         test_table(f"{suite}, other metrics", "", [("", row) for row in rows], suite)
         for suite, rows in groupby(tests.secondary, key=lambda row: row.suite)
     )
-    return [first, *(table for table in others if table.rows), _how_to_read(_notes(tests), tests)]
+    notes = []
+    if levels := sorted({row.comparison.level for row in tests if row.comparison.p is not None}):
+        percent = " to ".join(dict.fromkeys(f"{100 * level:.4g}" for level in (levels[0], levels[-1])))
+        rows = f"{counted(len(tests.headlines), 'headline')} and {counted(len(tests.secondary), 'other metric')}"
+        notes += [
+            f"Two families of tests, adjusted apart (Holm): {rows}. An interval is at the level at which Holm's "
+            f"procedure tests its row ({percent} %): it leaves out 0 exactly where p is below .05.",
+            "Inconclusive (± half-width of the interval). A / B alone: trials where one of the two alone scores.",
+        ]
+    tested = Counter(row.comparison.method for row in tests if row.comparison.p is not None)
+    notes += [f"Method: {method} ({n})" for method, n in tested.items()]
+    notes += _remarked(tests)
+    notes += [f"Not tested twice: {a.title} ({a.suite}) is {b.title} ({b.suite})." for a, b in tests.left_out]
+    notes += _not_compared((row, f"{row.title} ({row.suite})") for row in tests)
+    if uncommon := max((row.comparison.only_a + row.comparison.only_b for row in tests), default=0):
+        notes.append(f"Up to {uncommon} trials of a metric are not common to both and do not count.")
+    return [first, *(table for table in others if table.rows), _how_to_read(notes, tests)]
 
 
 def measure_comparison(tests: Compared) -> Table:
@@ -169,26 +185,6 @@ def test_table(
     hidden = [*["suite"] * bool(suite), *["title", "b"] * bool(metric)]
     table = declared_table("test", shown, hidden=hidden, title=title, caption=caption)
     return table if table.rows else replace(table, fields=())
-
-
-def _notes(tests: Compared) -> Iterator[str]:
-    levels = sorted({row.comparison.level for row in tests if row.comparison.p is not None})
-    if levels:
-        percent = " to ".join(dict.fromkeys(f"{100 * level:.4g}" for level in (levels[0], levels[-1])))
-        rows = f"{counted(len(tests.headlines), 'headline')} and {counted(len(tests.secondary), 'other metric')}"
-        yield (
-            f"Two families of tests, adjusted apart (Holm): {rows}. An interval is at the level at which Holm's "
-            f"procedure tests its row ({percent} %): it leaves out 0 exactly where p is below .05."
-        )
-        yield "Inconclusive (± half-width of the interval). A / B alone: trials where one of the two alone scores."
-    tested = Counter(row.comparison.method for row in tests if row.comparison.p is not None)
-    yield from (f"Method: {method} ({n})" for method, n in tested.items())
-    yield from _remarked(tests)
-    for row, stands in tests.left_out:
-        yield f"Not tested twice: {row.title} ({row.suite}) is {stands.title} ({stands.suite})."
-    yield from _not_compared((row, f"{row.title} ({row.suite})") for row in tests)
-    if uncommon := max((row.comparison.only_a + row.comparison.only_b for row in tests), default=0):
-        yield f"Up to {uncommon} trials of a metric are not common to both and do not count."
 
 
 def _remarked(rows: Iterable[SuiteComparison]) -> Iterator[str]:

@@ -45,35 +45,35 @@ def doses_of(networks: Sequence[Observed]) -> dict[str, dict[int, float]]:
     return {name: dict(sorted(levels.items())) for name, levels in found.items() if len({*levels.values()}) > 1}
 
 
-def _row(sample: HeadlineSample, dose: str, levels: Mapping[int, float]) -> tuple[Value, ...]:
-    at, x = [*levels], np.array([*levels.values()])
-    networks = tuple(sample.networks[i] for i in at)
-    lines, y = [line_of(network) for network in networks], sample.answers.values[at]
-    low, high = (np.flatnonzero(x == end).tolist() for end in (x.min(), x.max()))
-    cell = Cell(n=len(at), flags=tuple(inseparable(networks, high, low, paired=False)))
-    if all(len({d for d, other in zip(x, lines, strict=True) if other == own}) < 2 for own in lines):
-        reason = "each line of architectures has one value: number and architecture are not separated"
-        cell = cell._replace(reason=reason)
-    elif len(at) - len(set(lines)) - 1 < _FEWEST:
-        cell = cell._replace(reason=f"{len(at)} networks in {len(set(lines))} lines: too few for a slope")
-    else:
-        slope = slope_over_networks(at, x, lines, sample.answers.values, sample.answers.images)
-        start, end = robust_interval(slope.value, slope.spread)
-        cell = cell._replace(value=slope.value, low=start, high=end, source=slope)
-    held = {
-        key: column
-        for key in (CLEAN, SIZE)
-        if key != dose and all(key in network.values for network in networks)
-        and np.ptp(column := np.array([network.values[key] for network in networks]))
-    }  # fmt: skip
-    given = np.column_stack([*held.values()]) if held else None
-    families = [network.lineage.family for network in networks]
-    partial = correlation_cell(correlation(x, y, families, method="pearson", given=given))
-    reach = " to ".join(number(end, 3) for end in (x.min(), x.max()))
-    return (dose, sample.title, sample.space, len(at), reach, cell, partial, ", ".join(held))
-
-
 def dose_table(samples: Iterable[HeadlineSample]) -> Table:
     """Return a row for each headline and number on recipes: slope, partial correlation, and what is not separated."""
-    rows = (_row(sample, *dose) for sample in samples for dose in doses_of(sample.networks).items())
+
+    def values(sample: HeadlineSample, dose: str, levels: Mapping[int, float]) -> tuple[Value, ...]:
+        at, x = [*levels], np.array([*levels.values()])
+        networks = tuple(sample.networks[i] for i in at)
+        lines, y = [line_of(network) for network in networks], sample.answers.values[at]
+        low, high = (np.flatnonzero(x == end).tolist() for end in (x.min(), x.max()))
+        cell = Cell(n=len(at), flags=tuple(inseparable(networks, high, low, paired=False)))
+        if all(len({d for d, other in zip(x, lines, strict=True) if other == own}) < 2 for own in lines):
+            reason = "each line of architectures has one value: number and architecture are not separated"
+            cell = cell._replace(reason=reason)
+        elif len(at) - len(set(lines)) - 1 < _FEWEST:
+            cell = cell._replace(reason=f"{len(at)} networks in {len(set(lines))} lines: too few for a slope")
+        else:
+            slope = slope_over_networks(at, x, lines, sample.answers.values, sample.answers.images)
+            start, end = robust_interval(slope.value, slope.spread)
+            cell = cell._replace(value=slope.value, low=start, high=end, source=slope)
+        held = {
+            key: column
+            for key in (CLEAN, SIZE)
+            if key != dose and all(key in network.values for network in networks)
+            and np.ptp(column := np.array([network.values[key] for network in networks]))
+        }  # fmt: skip
+        given = np.column_stack([*held.values()]) if held else None
+        families = [network.lineage.family for network in networks]
+        partial = correlation_cell(correlation(x, y, families, method="pearson", given=given))
+        reach = " to ".join(number(end, 3) for end in (x.min(), x.max()))
+        return (dose, sample.title, sample.space, len(at), reach, cell, partial, ", ".join(held))
+
+    rows = (values(sample, *dose) for sample in samples for dose in doses_of(sample.networks).items())
     return declared_table("doses", rows)

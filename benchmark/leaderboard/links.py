@@ -109,9 +109,25 @@ def links(summary: Summary, cards: Cards = NO_CARD, parts: Parts = NO_CARD) -> t
     Two variables are never correlated over the same answers: a mean over experiments (`parts`) leaves out those behind
     the other variable. If none is left, the link has a reason instead of a number. cards: by observer, for its
     family."""
-    networks = observed_networks(summary, cards)
-    pairs = (pair for x, y in combinations(variables(summary), 2) for pair in _sides(networks, x, y, parts))
-    return tuple(_link(networks, *pair) for pair in pairs)
+    networks, made = observed_networks(summary, cards), []
+    for a, b in (pair for x, y in combinations(variables(summary), 2) for pair in _sides(networks, x, y, parts)):
+        x, y = a.variable, b.variable
+        both = tuple(network for network in networks if network.name in a.values and network.name in b.values)
+        xs, ys = (tuple(side.values[network.name] for network in both) for side in (a, b))
+        odd = tuple(network.name for network in networks if not network.distrusted.isdisjoint((x.suite, y.suite)))
+        spearman = pearson = Correlation(reason=a.reason or b.reason)
+        given_clean = None
+        if not spearman.reason:
+            families = [network.lineage.family for network in both]
+            spearman, pearson = (correlation(xs, ys, families, method=how) for how in ("spearman", "pearson"))
+            rows = zip(both, xs, ys, families, strict=True)
+            held = [(network.values[CLEAN], *rest) for network, *rest in rows if CLEAN in network.values]
+            if held and CLEAN not in (x.suite, y.suite):
+                given, first, second, of = zip(*held, strict=True)
+                given_clean = correlation(first, second, of, method="spearman", given=given)
+        link = Link(x=x, y=y, observers=both, xs=xs, ys=ys, distrusted=odd, spearman=spearman, pearson=pearson)
+        made.append(replace(link, partial=given_clean))
+    return tuple(made)
 
 
 class Side(NamedTuple):
@@ -149,25 +165,6 @@ def _sides(networks: Sequence[Observed], x: Column, y: Column, parts: Parts) -> 
         sides.append(Side(replace(variable, suite=f"{variable.suite}, {len(roles)}", title=title), values))
     for side in sides or [Side(variable, {}, f"{SAME_ANSWERS} ({without})")]:
         yield (side, fixed) if x.parts else (fixed, side)
-
-
-def _link(networks: Sequence[Observed], a: Side, b: Side) -> Link:
-    x, y = a.variable, b.variable
-    both = tuple(network for network in networks if network.name in a.values and network.name in b.values)
-    xs, ys = (tuple(side.values[network.name] for network in both) for side in (a, b))
-    odd = tuple(network.name for network in networks if not network.distrusted.isdisjoint((x.suite, y.suite)))
-    none = Correlation(reason=a.reason or b.reason)
-    link = Link(x=x, y=y, observers=both, xs=xs, ys=ys, spearman=none, pearson=none, distrusted=odd)
-    if none.reason:
-        return link
-    families = [network.lineage.family for network in both]
-    spearman, pearson = (correlation(xs, ys, families, method=how) for how in ("spearman", "pearson"))
-    rows, given_clean = zip(both, xs, ys, families, strict=True), None
-    held = [(network.values[CLEAN], *rest) for network, *rest in rows if CLEAN in network.values]
-    if held and CLEAN not in (x.suite, y.suite):
-        given, first, second, of = zip(*held, strict=True)
-        given_clean = correlation(first, second, of, method="spearman", given=given)
-    return replace(link, spearman=spearman, pearson=pearson, partial=given_clean)
 
 
 def link_tables(links: Sequence[Link], space: str) -> list[Table]:

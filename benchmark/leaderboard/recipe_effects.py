@@ -103,7 +103,13 @@ def recipe_table(samples: Sequence[HeadlineSample], by: GroupedBy = "recipe") ->
         own = (s.mean(at[name], by) if name in at else Cell() for s, at in zip(samples, groups, strict=True))
         rows.append((name, size, *own))
     rows.sort(key=lambda row: -(row[2].value if isinstance(row[2], Cell) and row[2].value is not None else -inf))
-    within, between = zip(*map(_spreads, samples, groups), strict=True)
+    within: list[float | None] = []
+    between: list[float | None] = []
+    for sample, held in zip(samples, groups, strict=True):
+        several = [sample.answers.values[at] for at in held.values() if len(at) > 1]
+        squares = sum(float(((part - part.mean()) ** 2).sum()) for part in several)
+        within.append(sqrt(squares / sum(len(part) - 1 for part in several)) if several else None)
+        between.append(stdev(float(part.mean()) for part in several) if len(several) > 1 else None)
     units = dict.fromkeys(sample.over for sample in samples)
     each = "; ".join(f"over {unit}: {', '.join(s.title for s in samples if s.over == unit)}" for unit in units)
     about = (Field(f"{s.suite}.{s.metric.name}", s.title, s.metric.definition, right=True) for s in samples)
@@ -124,16 +130,6 @@ def recipe_table(samples: Sequence[HeadlineSample], by: GroupedBy = "recipe") ->
         measure="column",
         origin=("networks", "images", "interaction", "df"),
     )
-
-
-def _spreads(sample: HeadlineSample, groups: Mapping[str, Sequence[int]]) -> tuple[float | None, float | None]:
-    """Return the standard deviation of networks within groups (pooled), and of the means of these groups."""
-    several = [sample.answers.values[at] for at in groups.values() if len(at) > 1]
-    if not several:
-        return None, None
-    squares = sum(float(((part - part.mean()) ** 2).sum()) for part in several)
-    means = [float(part.mean()) for part in several]
-    return sqrt(squares / sum(len(part) - 1 for part in several)), stdev(means) if len(means) > 1 else None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -43,40 +43,39 @@ class Summary:
 
 def summaries(boards: Sequence[Board]) -> list[Summary]:
     """Return one summary per label space, that with most observers first. boards: ranked by headlines."""
-    spaces = dict.fromkeys(board.space for board in boards)
-    tables = [_summary(space, [board for board in boards if board.space == space]) for space in spaces]
+    tables = []
+    for space in dict.fromkeys(board.space for board in boards):
+        every = [board for board in boards if board.space == space]
+        first: dict[str, Board] = {}
+        for board in every:
+            first.setdefault(board.suite, board)
+        own = list(first.values())
+        notes: dict[str, list[str]] = defaultdict(list)
+        for board in own:
+            for note in dict.fromkeys(board.notes):
+                notes[note].append(board.suite)
+        said = [f"{', '.join(suites)}: {note}" for note, suites in notes.items() if not note.endswith(NOBODY)]
+        plain = [(board, column) for board in own for column in board.columns if column.clean]
+        known = [sum(row.cells[column.metric].value is not None for row in board.rows) for board, column in plain]
+        clean = plain[known.index(max(known))] if plain else None  # what most observers have a value in
+        lines = list(_lines(own, [b.rows for b in own], clean))
+        lines.sort(key=lambda line: (line.rank is None, line.rank or 0.0, line.observer))
+        aside = list(_lines(own, [b.references for b in own], clean))
+        shown = {line.observer for line in (*lines, *aside)}
+        absent = [n for n in dict.fromkeys(row.observer for board in every for row in board.rows) if n not in shown]
+        if absent:
+            named = ", ".join(map(printable, absent[:NAMED])) + (", ..." if len(absent) > NAMED else "")
+            said.append(f"{len(absent)} not in this table, shown other stimuli (bench rank SUITE): {named}")
+        made = Summary(
+            space=space,
+            headlines=tuple(_headline(board, board.columns[0]) for board in own),
+            lines=tuple(lines),
+            references=tuple(r for r in aside if any(r.cells[board.suite].value is not None for board in own)),
+            clean=_headline(*clean) if clean else None,
+            notes=tuple(said),
+        )
+        tables.append(made)
     return sorted(tables, key=lambda summary: -len(summary.lines))
-
-
-def _summary(space: str, every: Sequence[Board]) -> Summary:
-    first: dict[str, Board] = {}
-    for board in every:
-        first.setdefault(board.suite, board)
-    boards = list(first.values())
-    notes: dict[str, list[str]] = defaultdict(list)
-    for board in boards:
-        for note in dict.fromkeys(board.notes):
-            notes[note].append(board.suite)
-    said = [f"{', '.join(suites)}: {note}" for note, suites in notes.items() if not note.endswith(NOBODY)]
-    plain = [(board, column) for board in boards for column in board.columns if column.clean]
-    known = [sum(row.cells[column.metric].value is not None for row in board.rows) for board, column in plain]
-    clean = plain[known.index(max(known))] if plain else None  # what most observers have a value in
-    lines = list(_lines(boards, [b.rows for b in boards], clean))
-    lines.sort(key=lambda line: (line.rank is None, line.rank or 0.0, line.observer))
-    aside = list(_lines(boards, [b.references for b in boards], clean))
-    shown = {line.observer for line in (*lines, *aside)}
-    absent = [n for n in dict.fromkeys(row.observer for board in every for row in board.rows) if n not in shown]
-    if absent:
-        named = ", ".join(map(printable, absent[:NAMED])) + (", ..." if len(absent) > NAMED else "")
-        said.append(f"{len(absent)} not in this table, shown other stimuli (bench rank SUITE): {named}")
-    return Summary(
-        space=space,
-        headlines=tuple(_headline(board, board.columns[0]) for board in boards),
-        lines=tuple(lines),
-        references=tuple(r for r in aside if any(r.cells[board.suite].value is not None for board in boards)),
-        clean=_headline(*clean) if clean else None,
-        notes=tuple(said),
-    )
 
 
 def _headline(board: Board, column: Column) -> Column:

@@ -183,32 +183,28 @@ def transfer_columns(pool: TrialPool, ways: Sequence[str]) -> list[Conditions]:
     """Return the columns of a pool. By "default" these are the published level of each degradation of the 2018 paper,
     otherwise the level at which people are nearest to half right, otherwise the mean of levels. `ways` may also be
     "levels" (every level) or patterns ("uniform-noise/*"). Raises UnknownName if a pattern matches nothing."""
-    every = _in_order({c for member in pool.members for c in np.unique(member.trials["condition"]).tolist()})
-    columns: list[Conditions] = []
-    for way in ways:
-        if way == "default":
-            kinds = ((kind, list(levels)) for kind, levels in groupby(every, degradation_of))
-            columns += [column for kind, levels in kinds for column in _usual(pool, kind, levels)]
-        elif parts := [name for name in every if way == "levels" or fnmatchcase(name, common_spelling(way))]:
-            columns += [(name,) for name in parts]
-        else:
-            raise unknown_name("condition", way, every, "Or one of: default, levels.")
-    return list(dict.fromkeys(columns))
-
-
-def _in_order(conditions: set[str]) -> list[str]:
-    """Return conditions in the order of the paper, then of the published lists, then by name."""
     lists = [entry for name in ("human", "imagenet-c") for entry in own_list(name).values()]
-    levels = [common_spelling(entry.condition(level)) for entry in lists for level in entry.levels]
+    spelled = [common_spelling(entry.condition(level)) for entry in lists for level in entry.levels]
     kinds = ["", *map(degradation_of, PAPER), *(entry.name for entry in lists)]
 
     def place(condition: str) -> tuple[int, str, int, float, str]:
+        """Sort in the order of the paper, then of the published lists, then by name."""
         kind, level = degradation_of(condition), condition.rpartition("/")[2]
         at = kinds.index(kind) if kind in kinds else len(kinds)
-        known = levels.index(condition) if condition in levels else len(levels)
+        known = spelled.index(condition) if condition in spelled else len(spelled)
         return at, kind, known, float(level) if _DECIMAL.fullmatch(level) else 0.0, condition
 
-    return sorted(conditions, key=place)
+    every = sorted({c for each in pool.members for c in np.unique(each.trials["condition"]).tolist()}, key=place)
+    columns: list[Conditions] = []
+    for way in ways:
+        if way == "default":
+            parts = groupby(every, degradation_of)
+            columns += [column for kind, levels in parts for column in _usual(pool, kind, list(levels))]
+        elif names := [name for name in every if way == "levels" or fnmatchcase(name, common_spelling(way))]:
+            columns += [(name,) for name in names]
+        else:
+            raise unknown_name("condition", way, every, "Or one of: default, levels.")
+    return list(dict.fromkeys(columns))
 
 
 def _usual(pool: TrialPool, kind: str, levels: Sequence[str]) -> list[Conditions]:
