@@ -10,7 +10,7 @@ import numpy as np
 from benchmark.leaderboard.board_model import CLEAN, Cell
 from benchmark.leaderboard.lineage import STANDARD
 from benchmark.leaderboard.links import Observed, correlation_cell
-from benchmark.leaderboard.recipe_effects import HeadlineSample, inseparable, line_of
+from benchmark.leaderboard.recipe_effects import HeadlineSample, inseparable
 from benchmark.leaderboard.table import Table, Value, declared_table, number
 from benchmark.stats.clusters import robust_interval
 from benchmark.stats.network_samples import slope_over_networks
@@ -38,9 +38,9 @@ def doses_of(networks: Sequence[Observed]) -> dict[str, dict[int, float]]:
             found.setdefault(SIZE, {})[at] = network.values[SIZE]
     for name, levels in found.items():
         if name != SIZE and not name.startswith(WITHOUT_ZERO):
-            treated = {(line_of(networks[at]), networks[at].lineage.source) for at in levels}
+            treated = {(networks[at].lineage.line, networks[at].lineage.source) for at in levels}
             for at, network in enumerate(networks):
-                if network.lineage.recipe == STANDARD and (line_of(network), network.lineage.source) in treated:
+                if network.lineage.recipe == STANDARD and (network.lineage.line, network.lineage.source) in treated:
                     levels[at] = 0.0
     return {name: dict(sorted(levels.items())) for name, levels in found.items() if len({*levels.values()}) > 1}
 
@@ -51,7 +51,7 @@ def dose_table(samples: Iterable[HeadlineSample]) -> Table:
     def values(sample: HeadlineSample, dose: str, levels: Mapping[int, float]) -> tuple[Value, ...]:
         at, x = [*levels], np.array([*levels.values()])
         networks = tuple(sample.networks[i] for i in at)
-        lines, y = [line_of(network) for network in networks], sample.answers.values[at]
+        lines, y = [network.lineage.line for network in networks], sample.answers.values[at]
         low, high = (np.flatnonzero(x == end).tolist() for end in (x.min(), x.max()))
         cell = Cell(n=len(at), flags=tuple(inseparable(networks, high, low, paired=False)))
         if all(len({d for d, other in zip(x, lines, strict=True) if other == own}) < 2 for own in lines):

@@ -55,18 +55,18 @@ class SuiteScores:
             "lower": metric.direction == "lower",
             "least": UNBOUNDED.get(least, least),
             "most": UNBOUNDED.get(most, most),
-            "interval": None if row.low is None else filled("interval", row._asdict()),
+            "interval": None if row.low is None else fill("interval", row._asdict()),
             "percent": 100 * row.level,
             "note": note,
             "remarks": "; ".join(row.flags),
             "day": row.created[:10],
         }
-        said = {name: published(printable(text)) for name, text in filled("facts", facts).items() if text}
+        said = {name: published(printable(text)) for name, text in fill("facts", facts).items() if text}
         facts |= {"facts": said, "notes": "; ".join(f"{name}: {text}" for name, text in said.items())}
-        return filled(form, facts)
+        return fill(form, facts)
 
 
-def filled(form: str, facts: Mapping[str, Any]) -> Any:
+def fill(form: str, facts: Mapping[str, Any]) -> Any:
     """Return a form of `field_formats.yaml` with these facts; fields are left out where a fact is None."""
     return _filled(package_data("benchmark.leaderboard", "field_formats")[form], facts)
 
@@ -127,9 +127,9 @@ def every_eval_ever(part: SuiteScores, trials: Trials | None) -> Iterator[tuple[
     if lines := [json.dumps(sample, ensure_ascii=False) + "\n" for sample in _samples(part, trials, facts)]:
         text, path = "".join(lines), f"{place}_samples.jsonl"
         sealed = {"path": path, "checksum": sha256(text.encode()).hexdigest(), "total": len(lines)}
-        facts["detailed"] = filled("detailed", sealed)
+        facts["detailed"] = fill("detailed", sealed)
         yield path, text
-    yield f"{place}.json", json.dumps(filled("aggregate", facts), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    yield f"{place}.json", json.dumps(fill("aggregate", facts), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _named(row: ScoreRow) -> dict[str, str]:
@@ -151,7 +151,7 @@ def _samples(part: SuiteScores, trials: Trials | None, shared: Mapping[str, Any]
         facts = {**shared, **beside.get(answer[0], _named(heads[0])), **dict(zip(names, answer, strict=True))}
         facts["correct"] = facts["response"] == facts["category"]
         facts |= {"right": float(facts["correct"]), "sample": "/".join(filter(None, answer[:3])), "space": space}
-        yield filled("sample", facts | {"choices": choices if 0 < len(choices) <= CHOICES else None})
+        yield fill("sample", facts | {"choices": choices if 0 < len(choices) <= CHOICES else None})
 
 
 def badge_svg(part: SuiteScores, row: ScoreRow) -> str:
@@ -160,4 +160,4 @@ def badge_svg(part: SuiteScores, row: ScoreRow) -> str:
     about = printable(f"{part.observer.name}, {' '.join(texts)}; {part.filled('notes', row)}")
     left, right = (round(6.3 * len(text)) + 12 for text in texts)
     sizes = {"left": left, "right": right, "whole": left + right, "middle": left / 2, "other": left + right / 2}
-    return str(filled("svg", sizes | dict(zip(("label", "value", "about"), map(escape, (*texts, about)), strict=True))))
+    return str(fill("svg", sizes | dict(zip(("label", "value", "about"), map(escape, (*texts, about)), strict=True))))

@@ -39,6 +39,11 @@ class Lineage(NamedTuple):
     recipe: str  # its tags, joined
     family: str  # architecture line and recipe
 
+    @property
+    def line(self) -> str:
+        """The line of architectures."""
+        return self.family.partition("/")[0]
+
 
 def lineage(name: str, training: Sequence[str] = (), card: Mapping[str, Any] = NO_CARD) -> Lineage:
     """Return the lineage of a name such as "world-stylised-2" or "resnet50_trained_on_SIN (error-consistency)".

@@ -66,7 +66,7 @@ class HeadlineSample:
 
     def units(self, at: Sequence[int], by: GroupedBy = "recipe") -> Floats:
         """Return weights [units, networks]."""
-        lines = [line_of(self.networks[i]) if by == "recipe" else "" for i in at]
+        lines = [self.networks[i].lineage.line if by == "recipe" else "" for i in at]
         return _averaged(np.eye(len(self.networks))[[*at]], lines, at)
 
     def mean(self, at: Sequence[int], by: GroupedBy) -> Cell:
@@ -80,11 +80,6 @@ class HeadlineSample:
         found = over_networks([(1.0, units)], self.answers.values, self.answers.images)
         low, high = robust_interval(found.value, found.spread, self.answers.limits)
         return Cell(value=found.value, low=low, high=high, n=len(at), source=found)
-
-
-def line_of(network: Observed) -> str:
-    """Return the line of architectures of a network."""
-    return network.lineage.family.partition("/")[0]
 
 
 def _averaged(rows: Floats, lines: Sequence[str], alone: Sequence[int]) -> Floats:
@@ -207,7 +202,7 @@ def _paired(
         ]  # fmt: skip
         pairs += [(i, min(alike)[-1])] if alike else []
     rows = np.array([each[i] - each[j] for i, j in pairs])
-    units = _averaged(rows, [line_of(networks[i]) for i, _ in pairs], [j for _, j in pairs])
+    units = _averaged(rows, [networks[i].lineage.line for i, _ in pairs], [j for _, j in pairs])
     kinds = {what: {getattr(lineages[i], what) for i, _ in pairs} for what in ("architecture", "seed")}
     by = next((what for what, known in kinds.items() if len(known) > 1), "source")
     return pairs, units, f"{len(units)} pairs by {by}"
@@ -228,8 +223,8 @@ def _second_opinion(one: RecipeDifference) -> Iterator[str]:
 
 def inseparable(networks: Sequence[Observed], a: Sequence[int], b: Sequence[int], *, paired: bool) -> Iterator[str]:
     """Yield what the two sides differ in besides the recipe, or what all share and the result is thus limited to."""
-    for what, of in (("architecture", line_of), ("source", lambda network: network.lineage.source or "own runs")):
-        first, second = ({of(networks[i]) for i in side} for side in (a, b))
+    for what, name in (("architecture", "line"), ("source", "source")):
+        first, second = ({getattr(networks[i].lineage, name) or "own runs" for i in side} for side in (a, b))
         if not paired and first != second:
             shared = what if first & second else f"no {what} in common"
             yield f"{shared}: {_listed(first)} against {_listed(second)}"

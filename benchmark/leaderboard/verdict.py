@@ -19,6 +19,7 @@ from benchmark.contracts.suite import DISTRUST, is_guessing
 from benchmark.display import counted, printable
 from benchmark.leaderboard.board import UNTRAINED
 from benchmark.leaderboard.board_model import Board, Cell, Row, cell_of
+from benchmark.leaderboard.comparison import better
 from benchmark.leaderboard.forms import json_text, markdown_code, markdown_text
 from benchmark.leaderboard.lineage import UNSTATED, lineage
 from benchmark.leaderboard.reference_scores import is_reference
@@ -292,19 +293,18 @@ def weakest_parts(measured: Measured) -> tuple[str, tuple[Evidence, ...]]:
 
 def pair_sentence(rival: Rival) -> Sentence:
     """Say where the network is better or worse than its neighbour, and how many images would show what was seen."""
-    order = ("the same answers in", "better in", "worse in", "higher in", "lower in", "no difference seen in")
-    ways: dict[str, list[str]] = {way: [] for way in order}
+    unseen = "no difference seen in"
+    named = {
+        "no answer differs": "the same answers in", "A": "better in", "B": "worse in", "A is higher": "higher in",
+        "B is higher": "lower in",
+    }  # fmt: skip
+    ways: dict[str, list[str]] = {way: [] for way in (*named.values(), unseen)}
     for row in rival.tests:
-        test, higher = row.comparison, (row.comparison.difference or 0.0) > 0
+        test, way = row.comparison, named.get(better(row), unseen)
         seen = round(test.difference or 0.0, 3)
         size = f"{'+' * (seen > 0)}{short_number(seen, 3)}" if seen else "0"
-        if test.same:
-            ways[order[0]].append(row.suite)
-        elif test.p_holm is not None and test.p_holm < 0.05:
-            way = "higher in" if higher else "lower in"
-            if row.metric.direction != "none":
-                way = "better in" if higher == (row.metric.direction == "higher") else "worse in"
-            ways[way].append(f"{row.suite} ({size})")
+        if test.same or (way != unseen and test.p_holm is not None):
+            ways[way].append(row.suite if test.same else f"{row.suite} ({size})")
         elif test.p_holm is not None:
             images, exact = "", abs(test.difference or 0.0)
             if exact >= 0.0005:  # not printed as 0
@@ -314,7 +314,7 @@ def pair_sentence(rival: Rival) -> Sentence:
                     step = 10 ** max(0, math.floor(math.log10(max(times * test.n, 1.0))) - 1)
                     count = f"{math.ceil(times * test.n / step) * step:,}"
                 images = f"; {count} images would show it"
-            ways[order[-1]].append(f"{row.suite} ({size}{images})")
+            ways[unseen].append(f"{row.suite} ({size}{images})")
     said = [f"{way} {', '.join(where)}" for way, where in ways.items() if where]
     how = "" if rival.paired else f"{STAR}, by intervals"
     method = PAIRED_TEST if rival.paired else UNPAIRED

@@ -16,7 +16,6 @@ from benchmark.leaderboard.citations import short_citations, works_of
 from benchmark.leaderboard.comparison import better
 from benchmark.leaderboard.dose_effects import doses_of
 from benchmark.leaderboard.links import Link, link_result, observed_networks
-from benchmark.leaderboard.recipe_effects import line_of
 from benchmark.leaderboard.summary import Summary
 from benchmark.leaderboard.table import records as table_records
 from benchmark.leaderboard.table import short_interval
@@ -264,7 +263,7 @@ def dose_figures(contents: Contents, summary: Summary) -> Iterator[Figure]:
             own, cell = networks[at], rows[networks[at].name].cells[head.suite]
             if head.suite in own.values:
                 ends = {"y": cell.value, "y_low": cell.low, "y_high": cell.high}
-                records.append({"observer": own.name, "recipe": f"{line_of(own)}, {dose}", "x": level, **ends})
+                records.append({"observer": own.name, "recipe": f"{own.lineage.line}, {dose}", "x": level, **ends})
         lines = list(dict.fromkeys(record["recipe"] for record in records))
         if len({record["x"] for record in records}) > 1:
             yield Figure(
