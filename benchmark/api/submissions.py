@@ -213,7 +213,7 @@ def attest(path: Path, by: str | None) -> form.Attestation:
         work = []
         for origin in provenance(Selection(db), who.name):
             request = RunRequest(**{**origin.arguments, "models": who.name, "device": "auto"})
-            rows = [(own[key], wanted.pop(key)) for key in own if key in origin.keys and key in wanted]
+            rows = [(own[key], wanted.pop(key)) for key in own if key in origin.observations and key in wanted]
             work.append((prepare(request, replace(settings, db=db)), rows))
         same = _answered(work, db)
     low, high = wilson(sum(same), len(same))
