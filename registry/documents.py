@@ -5,10 +5,10 @@ Sizes are bounded before anything is built."""
 import json
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_type_hints
 
 import yaml
 
@@ -134,8 +134,11 @@ def validated(kind: type[T], data: Mapping[str, Any], wrong: Callable[[str], Ben
         value: T = _adapter(cast(Hashable, kind)).validate_python(dict(data))
         return value
     except ValidationError as error:
-        known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-        raise wrong(field_problems(error, known)[0]) from error
+        within: Any = kind  # of a nested field, the dataclass that has it
+        for part in error.errors()[0]["loc"][:-1]:
+            hint = get_type_hints(within).get(str(part))
+            within = next(filter(is_dataclass, (hint, *get_args(hint))), within)
+        raise wrong(field_problems(error, [field.name for field in fields(within)])[0]) from error
 
 
 def field_problems(error: "ValidationError", known: Iterable[str]) -> list[str]:

@@ -213,23 +213,18 @@ def spelled(text: object) -> str:
     """Spell a condition one way, so that tables of people and of networks match: the shortest decimal of a number
     ("0.20" -> "0.2", "3.0" -> "3"; "inf" is kept), other text in small letters ("True" -> "true")."""
     plain = str(text).strip().lower()
-    with suppress(ValueError):
-        return f"{float(plain):.10g}"
-    return plain
+    number = _number(plain)
+    return plain if number is None else f"{number:.10g}"
 
 
-def _levels(given: Any) -> Any:
-    """Return condition -> level of a list or a mapping; the level of a number is the number."""
-    if isinstance(given, list):
-        given = {spelled(one): one for one in given}
-    if not isinstance(given, dict):
-        return given
-    levels: dict[str, float | None] = {}
-    for name, level in given.items():
-        levels[spelled(name)] = None
-        with suppress(ValueError, TypeError):
-            levels[spelled(name)] = float(level)
-    return levels
+def _number(text: Any) -> float | None:
+    with suppress(ValueError, TypeError):
+        return float(text)
+    return None
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
 
 
 def experiment_from(name: str, row: Mapping[str, Any], file: str = "") -> Experiment:
@@ -240,36 +235,36 @@ def experiment_from(name: str, row: Mapping[str, Any], file: str = "") -> Experi
         return StimuliError(f"{yaml_line(file, key[1]) if key and file else file or 'experiments.yaml'}: {what}.")
 
     ready: dict[str, Any] = {"role": name, **row, "name": name, "file": file}
-    ready["conditions"] = _levels(ready.get("conditions") or {})
-    categories = ready.get("categories") or {}
-    if isinstance(categories, list):
-        categories = dict.fromkeys(map(str, categories))
-    if isinstance(categories, dict):
-        ready["categories"] = {str(c): [k] if isinstance(k, str) else k or () for c, k in categories.items()}
+    levels, categories = (ready.get(key) or {} for key in ("conditions", "categories"))
     ready["space"] = ready.get("space") or (name if categories else "geirhos16")
+    if isinstance(levels, list):
+        levels = {one: one for one in levels}
+    if isinstance(levels, dict):
+        ready["conditions"] = {spelled(one): _number(level) for one, level in levels.items()}
+    if isinstance(categories, list):
+        categories = dict.fromkeys(categories)
+    if isinstance(categories, dict):
+        ready["categories"] = {str(one): _listed(classes or ()) for one, classes in categories.items()}
     ready |= {key: _spelled_all(ready[key]) for key in ("kept", "control", "factors", "compared") if key in ready}
     if isinstance(tables := ready.get("trials"), dict):
-        out = tables.get("left_out") or {}
-        texts = {k: [str(v) for v in (values if isinstance(values, list) else [values])] for k, values in out.items()}
-        ready["trials"] = {**tables, "left_out": texts}
-    if isinstance(shown := ready.get("presentation"), dict) and isinstance(shown.get("duration"), int):
-        ready["presentation"] = {**shown, "duration": [shown["duration"]]}
-    experiment = validated(Experiment, ready, wrong)
-    if not experiment.categories and experiment.space not in LABEL_SPACES:
-        raise wrong(f"field 'categories': expected: a list, as '{experiment.space}' is no built-in label space")
-    named = {text for text in (*experiment.kept, experiment.control) if text is not None}
-    if strange := sorted(named - experiment.conditions.keys()):
+        left_out = {column: [*map(str, _listed(out))] for column, out in (tables.get("left_out") or {}).items()}
+        ready["trials"] = {**tables, "left_out": left_out}
+    if isinstance(shown := ready.get("presentation"), dict) and "duration" in shown:
+        ready["presentation"] = {**shown, "duration": _listed(shown["duration"])}
+    own = validated(Experiment, ready, wrong)
+    if not own.categories and own.space not in LABEL_SPACES:
+        raise wrong(f"field 'categories': expected: a list, as '{own.space}' is no built-in label space")
+    if strange := sorted({*own.kept, *filter(None, [own.control])} - own.conditions.keys()):
         raise wrong(f"field 'conditions': expected: '{strange[0]}' among them, which is the control or kept")
-    for factor, pair in experiment.compared.items():
-        if not {*pair} <= {*experiment.factors.get(factor, ())}:
-            raise wrong(
-                f"field 'compared': expected: a factor and two of its values, not '{factor}: {', '.join(pair)}'"
-            )
+    for factor, pair in own.compared.items():
+        if not {*pair} <= {*own.factors.get(factor, ())}:
+            text = f"{factor}: {', '.join(pair)}"
+            raise wrong(f"field 'compared': expected: a factor and two of its values, not '{text}'")
     try:
-        _ = experiment.cues, re.compile(experiment.trials.people), _pattern_of(experiment.trials.names)
+        _ = own.cues, re.compile(own.trials.people), _pattern_of(own.trials.names)
     except re.error as error:
         raise wrong(f"field 'names': expected: a pattern, found another text ({error})") from error
-    return experiment
+    return own
 
 
 def _spelled_all(value: Any) -> Any:

@@ -30,7 +30,8 @@ from benchmark.stimuli.trial_tables import trial_paths
 from benchmark.stimuli.world.sets import PREFIX as RESERVED
 from registry.download import Tick, fetch_whole, forget, mismatch, places_of, record, recorded_digest
 from registry.files import expanded
-from registry.user_errors import foreign
+from registry.labels import LABEL_SPACES, hypernyms, label_space
+from registry.user_errors import foreign, some_of
 
 NONE: Mapping[str, str] = {}
 LOOKED_AT = 200  # images; enough to tell layouts apart without reading a large tree
@@ -320,6 +321,11 @@ def add_experiment(file: Path, settings: Settings, report: Report) -> Entry:
     save_entry(entry, settings)
     what = f"{len(images)} images" if images else "no images: answers of people and published networks alone"
     report(f"{own.name}: {len(own.answers)} categories, {counted(len(own.levels), 'condition')}, {what}")
+    spaces = [label_space(name) for name in LABEL_SPACES] if any(own.categories.values()) else ()
+    known = {*hypernyms(), *(name for space in spaces for name in (*space.classes, *space.words))}
+    if odd := [name for classes in own.categories.values() for name in classes if name not in known]:
+        where = "no built-in label space has such a class, and WordNet 3.0 no such id"
+        report(f"{own.where('categories')}: {some_of(odd, 5)}: {where}; networks need classes of these names")
     return entry
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import random
+import re
 import tarfile
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,6 +15,7 @@ from benchmark.contracts import Block, Policy
 from benchmark.failures import StimuliError, TrialsError
 from benchmark.identity import observation_key
 from benchmark.stimuli.experiments import experiment_from, published_experiments, read_experiment
+from benchmark.stimuli.fetch import add_experiment
 from benchmark.stimuli.items import experiment_images
 from benchmark.stimuli.trial_tables import TableHints, read_tables
 from benchmark.store import open_store
@@ -118,7 +120,7 @@ def test_images_and_people_of_a_laboratory(tmp_path):
         ({"compared": {"kind": ["collinear", "other"]}}, r"line \d+ \(`compared:`\)"),
         ({"stimuli": {"names": "(?P<category>["}}, r"`names:`.*a pattern"),
         ({"colour": 1}, r"no such field"),
-        ({"trials": {"colums": {}}}, r"`colums:`.*no such field"),
+        ({"trials": {"colums": {}}}, r"`colums:`.*no such field; fields are columns, answers, names"),
         ({"scale": "cubic"}, r"line \d+ \(`scale:`\)"),
         ({"space": "no-space", "categories": []}, "no built-in label space"),
         ({"stimuli": {"folder": "images", "names": "{category}.png"}}, r"line \d+ \(`names:`\): .* has another form"),
@@ -128,6 +130,13 @@ def test_images_and_people_of_a_laboratory(tmp_path):
 def test_a_mistake_names_the_line_of_the_yaml(tmp_path, changes, said):
     with pytest.raises(StimuliError, match=said):
         list(experiment_images(read_experiment(write(tmp_path, **changes))))
+
+
+def test_class_names_that_match_nothing_are_said(tmp_path, settings):
+    names = {"apple": ["n07742313", "aple"], "mug": "coffee mug", "spoon": "spoonn"}
+    file, said = write(tmp_path, categories=names), list[str]()
+    add_experiment(file, settings, said.append)
+    assert re.search(r"line \d+ \(`categories:`\): aple, spoonn: no built-in label space", said[-1])
 
 
 @pytest.mark.parametrize(
