@@ -83,17 +83,19 @@ def read_catalogue(settings: Settings) -> dict[str, Entry]:
 def find_entry(name: str, settings: Settings) -> Entry:
     """Find the entry of a name or alias. Raises UnknownName with close matches."""
     entries = read_catalogue(settings)
-    for entry in (*filter(None, [entries.get(name)]), *entries.values()):
-        if name == entry.name or name in entry.aliases:
-            return entry
+    if entry := _named(name, entries):
+        return entry
     hint = "`bench data list` shows all; `bench data add NAME FOLDER` adds your own."
     raise unknown_name("stimulus set", name, entries, hint)
 
 
 def find_built_in(name: str) -> Entry | None:
     """Find the built-in entry of a name or alias; None if there is none."""
-    entries = _built_in().values()
-    return next((entry for entry in entries if name == entry.name or name in entry.aliases), None)
+    return _named(name, _built_in())
+
+
+def _named(name: str, entries: Mapping[str, Entry]) -> Entry | None:
+    return entries.get(name) or next((entry for entry in entries.values() if name in entry.aliases), None)
 
 
 def save_entry(entry: Entry, settings: Settings) -> None:
@@ -113,11 +115,8 @@ def added_file(settings: Settings) -> Path:
 
 def entry_from(name: str, row: Mapping[str, Any], source: Path | str) -> Entry:
     """Build an entry from plain data. Raises StimuliError naming the source, the entry and the field."""
-
-    def wrong(what: str) -> StimuliError:
-        return StimuliError(f"{source}, stimulus set '{name}': {what}.")
-
-    return validated(Entry, {**row, "name": name}, wrong)
+    where = f"{source}, stimulus set '{name}'"
+    return validated(Entry, {**row, "name": name}, lambda what: StimuliError(f"{where}: {what}."))
 
 
 def group_members(name: str) -> tuple[str, ...]:

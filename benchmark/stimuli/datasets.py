@@ -18,24 +18,11 @@ from numpy.typing import NDArray
 from benchmark.contracts import Stimuli
 from benchmark.failures import StimuliError
 from benchmark.settings import Settings
-from benchmark.stimuli import image_files
+from benchmark.stimuli import image_files, items
 from benchmark.stimuli.catalogue import Entry, entry_and_folder, find_built_in, folder_of, read_catalogue, remedy
 from benchmark.stimuli.image_files import FileImages, file_digests, text_digest
 from benchmark.stimuli.image_names import cues_of
-from benchmark.stimuli.items import (
-    Annotation,
-    Item,
-    LeftOut,
-    Listing,
-    check_spelling,
-    evenly,
-    images_below,
-    labelled_images,
-    list_classes,
-    sample_order,
-    shown_images,
-    subfolders,
-)
+from benchmark.stimuli.items import Annotation, Item, LeftOut, Listing, images_below, list_classes, sample_order
 from benchmark.stimuli.masked import READERS
 from benchmark.stimuli.world.sets import generated_set, is_generated
 from registry.user_errors import foreign
@@ -58,7 +45,10 @@ def open_folder(entry: Entry, folder: Path, settings: Settings, limit: int | Non
 
 
 #: Layout -> reader of its images; READERS has those of masks and maps.
-_PLAIN = {"labels-csv": labelled_images, **dict.fromkeys(("cue-conflict", "session", "experiment"), shown_images)}
+_PLAIN = {
+    "labels-csv": items.labelled_images,
+    **dict.fromkeys(("cue-conflict", "session", "experiment"), items.shown_images),
+}
 
 
 def list_images(entry: Entry, folder: Path, settings: Settings) -> Listing:
@@ -75,21 +65,21 @@ def list_images(entry: Entry, folder: Path, settings: Settings) -> Listing:
     rows = list(readers[entry.layout](entry, folder))
     left = Counter(row for row in rows if isinstance(row, LeftOut))
     notes = sorted(f"left out: {n} images ({row.reason})" for row, n in left.items())
-    items = sorted((row for row in rows if isinstance(row, Item)), key=lambda item: (item.labels["category"], item.id))
-    if not items:
+    shown = sorted((row for row in rows if isinstance(row, Item)), key=lambda item: (item.labels["category"], item.id))
+    if not shown:
         lines = "; ".join([f"{folder}: no images of layout '{entry.layout}' for the set '{entry.name}'", *notes])
         raise StimuliError(f"{lines}.")
-    for item, other in pairwise(sorted(items, key=attrgetter("id"))):
+    for item, other in pairwise(sorted(shown, key=attrgetter("id"))):
         if item.id == other.id:
             raise StimuliError(f"{item.path} and {other.path} are both called '{item.id}': image names must be unique.")
-    names = dict.fromkeys(name for item in items for name in item.labels)
+    names = dict.fromkeys(name for item in shown for name in item.labels)
     return Listing(
         folder=folder,
-        files=tuple(os.fspath(item.path) for item in items),
-        ids=tuple(item.id for item in items),
-        labels={name: np.array([item.labels.get(name, "") for item in items]) for name in names},
+        files=tuple(os.fspath(item.path) for item in shown),
+        ids=tuple(item.id for item in shown),
+        labels={name: np.array([item.labels.get(name, "") for item in shown]) for name in names},
         notes=tuple(notes),
-        annotations=tuple(item.annotation for item in items if item.annotation),
+        annotations=tuple(item.annotation for item in shown if item.annotation),
         absent=sum(n for row, n in left.items() if row.absent),
     )
 
@@ -97,14 +87,15 @@ def list_images(entry: Entry, folder: Path, settings: Settings) -> Listing:
 def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, name: str | None = None) -> Stimuli:
     """Open the images of a listing as a set of an entry, called `name`. n: number of images in the folder. An item's
     digest covers its image, its mask's or map's files and their settings. Raises StimuliError."""
-    check_spelling(listing.folder, listing.ids)
-    check_spelling(listing.folder, listing.labels["category"].tolist())
-    digests = items = file_digests(listing.files, listing.folder, settings)
+    items.check_spelling(listing.folder, [*listing.ids, *listing.labels["category"].tolist()])
+    digests = contents = file_digests(listing.files, listing.folder, settings)
     if drawn := listing.annotations:
         beside = tuple(dict.fromkeys(path for own in drawn for path in own.files))
         known = dict(zip(beside, file_digests(beside, listing.folder, settings), strict=True))
         parts = zip(digests, drawn, strict=True)
-        items = tuple(text_digest("\n".join([image, *map(known.__getitem__, x.files), x.text])) for image, x in parts)
+        contents = tuple(
+            text_digest("\n".join([image, *map(known.__getitem__, x.files), x.text])) for image, x in parts
+        )
     labels, whole = dict(listing.labels), entry.count or n
     origin = "catalogue" if entry.count or (drawn and find_built_in(entry.name)) else "added"
     place = listing.folder / MANIFEST
@@ -126,7 +117,7 @@ def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, nam
         if drawn and all(getattr(own, kind) is not None for own in drawn):  # shared by all images
             over[kind] = partial(_annotation, drawn, images, kind)
     return image_files.stimuli_of(
-        name=name or entry.name, space=entry.space, ids=listing.ids, items=items, labels=labels, decode=images,
+        name=name or entry.name, space=entry.space, ids=listing.ids, items=contents, labels=labels, decode=images,
         whole=whole, origin=origin, sampled=listing.sampled, **over,
     )  # fmt: skip
 
@@ -150,12 +141,12 @@ def _masks(entry: Entry, images: FileImages, settings: Settings) -> Callable[[in
 def subset(stimuli: Stimuli, limit: int) -> Stimuli:
     """Select at most `limit` stimuli for a protocol, evenly spaced over the order (floor(i * n / limit)); for a sample,
     the first. The subset has its own digest; `whole` is unchanged. Raises StimuliError if limit < 1."""
-    index = range(min(limit, len(stimuli))) if stimuli.sampled else evenly(len(stimuli), limit)
+    index = range(min(limit, len(stimuli))) if stimuli.sampled else items.evenly(len(stimuli), limit)
     return stimuli if len(index) == len(stimuli) else _pick(stimuli, index)
 
 
 def sample(stimuli: Stimuli, limit: int) -> Stimuli:
-    """Sample at most `limit` stimuli: the first in the order of `items.sample_order`; a smaller set is unchanged. The
+    """Sample at most `limit` stimuli: the first in the order of `sample_order`; a smaller set is unchanged. The
     sample has its own digest; `whole` is unchanged. Raises StimuliError if limit < 1."""
     if limit >= max(1, len(stimuli)):
         return stimuli
@@ -163,7 +154,7 @@ def sample(stimuli: Stimuli, limit: int) -> Stimuli:
 
 
 def shuffled(stimuli: Stimuli) -> Stimuli:
-    """Put the stimuli in the order of `items.sample_order`, so that any front part is a sample; a sample keeps its
+    """Put the stimuli in the order of `sample_order`, so that any front part is a sample; a sample keeps its
     order. The set has its own digest and "shuffled" in its name."""
     mixed = stimuli
     if len(stimuli) and not stimuli.sampled:
@@ -202,20 +193,18 @@ class Picked:
 
 
 def _pick(stimuli: Stimuli, index: Sequence[int]) -> Stimuli:
-    chosen, origin = tuple(index), (stimuli.digest, len(stimuli))
-
-    def pick(part: Any) -> Any:
-        """Pick from the original source if the part was picked before."""
-        if isinstance(part, Picked):
-            return Picked(source=part.source, index=tuple(part.index[i] for i in chosen), whole=part.whole)
-        return part and Picked(source=part, index=chosen, whole=origin)
-
-    ids = tuple(stimuli.ids[i] for i in chosen)
-    items = tuple(stimuli.items[i] for i in chosen)
+    chosen, whole = tuple(index), (stimuli.digest, len(stimuli))
+    picked: dict[str, Any] = {}
+    for name in ("decode", "mask", "ignored", "importance"):
+        part = getattr(stimuli, name)
+        if isinstance(part, Picked):  # pick from its source
+            part = replace(part, index=tuple(part.index[i] for i in chosen))
+        picked[name] = part if isinstance(part, Picked | None) else Picked(source=part, index=chosen, whole=whole)
+    ids, contents = (tuple(values[i] for i in chosen) for values in (stimuli.ids, stimuli.items))
     labels = {name: column[list(chosen)] for name, column in stimuli.labels.items()}
-    picked = {name: pick(getattr(stimuli, name)) for name in ("decode", "mask", "ignored", "importance")}
-    whole, digest = stimuli.whole or len(stimuli), image_files.set_digest(ids, items, labels)
-    return replace(stimuli, digest=digest, ids=ids, items=items, labels=labels, whole=whole, **picked)
+    digest = image_files.set_digest(ids, contents, labels)
+    size = stimuli.whole or len(stimuli)
+    return replace(stimuli, digest=digest, ids=ids, items=contents, labels=labels, whole=size, **picked)
 
 
 def _annotation(drawn: Sequence[Annotation], files: FileImages, name: str, index: int) -> Any:
@@ -250,8 +239,8 @@ def find_cells(entry: Entry, folder: Path) -> tuple[CellFolder, ...]:
 
     def below(place: Path, depth: int) -> Iterator[CellFolder]:
         """Yield cells whose corruption's folder is at most `depth` levels below."""
-        for name in subfolders(place):
-            severities = [text for text in subfolders(place / name) if SEVERITY.fullmatch(text)]
+        for name in items.subfolders(place):
+            severities = [text for text in items.subfolders(place / name) if SEVERITY.fullmatch(text)]
             yield from (CellFolder(name, text.removeprefix(LEVEL), place / name / text) for text in severities)
             if not severities and depth > 1:
                 yield from below(place / name, depth - 1)
@@ -287,19 +276,18 @@ class Cells(Mapping[str, Stimuli]):
 
 def open_cells(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Cells:
     """Open the cells of an entry; with `limit` a sample of the images that all cells have. Raises StimuliError."""
-    listings = list_cells(entry, find_cells(entry, folder))
+    listings, errors = list_cells(entry, find_cells(entry, folder))
+    for error in errors.values():
+        raise error
     whole = {name: len(listing) for name, listing in listings.items()}
     if limit is not None:
         distinct = {id(listing.ids): listing for listing in listings.values()}
-        first, *others = (list(zip(x.ids, x.labels["category"].tolist(), strict=True)) for x in distinct.values())
-        known = list(map(set, others))
-        common = [pair for pair in first if all(pair in pairs for pairs in known)]
-        if not common:
+        pairs = ({*zip(x.labels["category"].tolist(), x.ids, strict=True)} for x in distinct.values())
+        if not (common := sorted(set.intersection(*pairs))):
             raise StimuliError(f"the cells of '{entry.name}' have no image in common to take {limit} of.")
-        names = [name for name, _ in common]
-        if limit < len(common):
-            order = sample_order(names, {"category": np.array([category for _, category in common])}, limit)
-            names = [names[i] for i in order]
+        categories, names = zip(*common, strict=True)
+        if limit < len(names):
+            names = tuple(names[i] for i in sample_order(names, {"category": np.array(categories)}, limit))
         positions = {key: {name: i for i, name in enumerate(x.ids)} for key, x in distinct.items()}
         parts = {key: x.pick([positions[key][name] for name in names]) for key, x in distinct.items()}
         listings = {name: replace(parts[id(x.ids)], folder=x.folder) for name, x in listings.items()}
@@ -310,20 +298,16 @@ def open_cells(entry: Entry, folder: Path, settings: Settings, limit: int | None
     return Cells(tuple(listings), open_cell)
 
 
-def list_cells(
-    entry: Entry, cells: Sequence[CellFolder], failed: Callable[[CellFolder, StimuliError], None] | None = None
-) -> dict[str, Listing]:
-    """List the images of each cell; cells with equal names and classes share one copy. A cell that cannot be listed
-    goes to `failed` with its error, and is left out. Without `failed` the error is raised."""
+def list_cells(entry: Entry, cells: Sequence[CellFolder]) -> tuple[dict[str, Listing], dict[str, StimuliError]]:
+    """List the images of each cell by name; also return the errors of cells that cannot be listed. Cells with equal
+    names and classes share one copy."""
     distinct: list[Listing] = []
-    listings = {}
+    listings, errors = dict[str, Listing](), dict[str, StimuliError]()
     for cell in cells:
         try:
             listing = list_classes(entry, cell.folder)
         except StimuliError as error:
-            if failed is None:
-                raise
-            failed(cell, error)
+            errors[cell.name] = error
             continue
         category = listing.labels["category"]
         alike = (x for x in distinct if x.ids == listing.ids and np.array_equal(x.labels["category"], category))
@@ -331,7 +315,7 @@ def list_cells(
         if twin is None:
             distinct.append(listing)
         listings[cell.name] = listing if twin is None else replace(twin, folder=cell.folder)
-    return listings
+    return listings, errors
 
 
 def _named_images(entry: Entry, folder: Path, settings: Settings) -> Listing:

@@ -27,7 +27,7 @@ from benchmark.stimuli.masked import annotated_layout, space_of
 from benchmark.stimuli.resolver import read_textures
 from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.trial_tables import trial_paths
-from benchmark.stimuli.world.sets import PREFIX as RESERVED
+from benchmark.stimuli.world.sets import PREFIX, is_generated
 from registry.download import Tick, fetch_whole, forget, mismatch, places_of, record, recorded_digest
 from registry.files import expanded
 from registry.labels import LABEL_SPACES, hypernyms, label_space
@@ -177,8 +177,8 @@ def entry_of_folder(
 
 def check_name(name: str) -> None:
     """Raise StimuliError if `name` is not allowed for a user's set."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or name.startswith(RESERVED):
-        raise StimuliError(f"'{name}' cannot name a set: letters, digits, '.', '_', '-', no '{RESERVED}' in front.")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or is_generated(name):
+        raise StimuliError(f"'{name}' cannot name a set: letters, digits, '.', '_', '-', no '{PREFIX}' in front.")
 
 
 def guess_layout(folder: Path) -> tuple[Layout, str | None]:
@@ -331,14 +331,14 @@ def add_experiment(file: Path, settings: Settings, report: Report) -> Entry:
 
 def _check_readable(entry: Entry, place: Path, settings: Settings, report: Report) -> None:
     """Raise StimuliError if the folder cannot be such a set; report its content and omissions."""
-    counts: dict[str, Callable[[], str]] = {
-        "names": lambda: f"{len(read_names(entry, place))} names of images in {entry.of}",
-        "textures": lambda: f"{len(read_textures(entry, place))} textures{', as published' if entry.files else ''}",
-        "scores": lambda: f"{len(read_scores(place).scores)} scores",
-        "trials": lambda: f"{len(trial_paths(place))} tables",
-    }
-    if entry.kind in counts:
-        report(f"{entry.name}: {counts[entry.kind]()}")
+    if entry.kind == "names":
+        report(f"{entry.name}: {len(read_names(entry, place))} names of images in {entry.of}")
+    elif entry.kind == "textures":
+        report(f"{entry.name}: {len(read_textures(entry, place))} textures{', as published' if entry.files else ''}")
+    elif entry.kind == "scores":
+        report(f"{entry.name}: {len(read_scores(place).scores)} scores")
+    elif entry.kind == "trials":
+        report(f"{entry.name}: {len(trial_paths(place))} tables")
     elif entry.layout == "cells":
         items.list_classes(entry, find_cells(entry, place)[0].folder)
     else:

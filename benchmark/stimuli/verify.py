@@ -37,14 +37,13 @@ class Verification:
 
 def verify_set(
     name: str, settings: Settings, full: bool = False, expect: Callable[[int], Tick] = lambda _: lambda: None
-) -> Verification:  # fmt: skip
+) -> Verification:
     """Check the files of a set: complete images and masks of the published size, their number, classes and known
     digest. A partial set is no error; cells of one set must agree. Of sets larger than READ_ALL a sample is read
     unless `full`. expect: receives the number of images; returns a function called after each. Raises UnknownName,
     MissingStimuli."""
     entry, folder = entry_and_folder(name, settings)
     problems = defaultdict[str, list[str]](list)  # by cell or corruption
-    lines: list[str] = []
     if entry.kind == "trials":
         tables = read_tables(folder)
         lines = [f"{sum(map(len, tables.files))} trials in {len({file.path for file in tables.files})} tables"]
@@ -57,7 +56,7 @@ def verify_set(
             count, pinned = len(read_textures(entry, folder)), "as published" if entry.files else "digests not pinned"
             lines = [f"{count} images, {pinned}"]
         except StimuliError as error:
-            problems[""].append(str(error))
+            lines, problems[""] = [], [str(error)]
     else:
         lines = _verify_images(entry, folder, settings, full, expect, problems)
     wrong = [f"{name}: {problem}" if name else problem for name, several in problems.items() for problem in several]
@@ -74,10 +73,9 @@ def _verify_images(
 ) -> list[str]:
     """Check a folder of images, or every cell."""
     cells = find_cells(entry, folder) if entry.layout == "cells" else ()
-    if cells:
-        listings = list_cells(entry, cells, lambda cell, error: problems[cell.name].append(str(error)))
-    else:
-        listings = {"": list_images(entry, folder, settings)}
+    listings, errors = list_cells(entry, cells) if cells else ({"": list_images(entry, folder, settings)}, {})
+    for cell, error in errors.items():
+        problems[cell].append(str(error))
     total = sum(map(len, listings.values()))
     sample = max(FEWEST, CELL_SAMPLES // max(1, len(listings))) if cells else SAMPLE
     limit = None if full or total <= READ_ALL else sample
@@ -90,14 +88,10 @@ def _verify_images(
             opened[name] = _read(entry, listing, parts[name], settings, tick, problems[name])
         except StimuliError as error:  # a file that is gone or locked
             problems[name].append(str(error))
-    if cells:
-        digests = "\n".join(f"{name} {stimuli.digest}" for name, stimuli in opened.items())
-        return [
-            *lines,
-            *_verify_cells(entry, cells, listings, problems),
-            f"digest {text_digest(digests)} of what was read",
-        ]
-    return [*lines, *_identity(entry, listings[""], opened.get(""), problems[""])]
+    if not cells:
+        return [*lines, *_identity(entry, listings[""], opened.get(""), problems[""])]
+    digest = text_digest("\n".join(f"{name} {stimuli.digest}" for name, stimuli in opened.items()))
+    return [*lines, *_verify_cells(entry, cells, listings, problems), f"digest {digest} of what was read"]
 
 
 def _read(
@@ -107,9 +101,8 @@ def _read(
     with foreign("files in", part.folder, StimuliError):
         places = [part.folder / file for file in listing.files]
         wrong = {"an empty file": [str(place) for place in places if not place.stat().st_size]}
-    wrong["changed since it was first read, behind an unchanged size and time"] = reread(
-        part.folder, settings, part.files
-    )
+    changed = "changed since it was first read, behind an unchanged size and time"
+    wrong[changed] = reread(part.folder, settings, part.files)
     stimuli, broken = open_listing(entry, part, settings, len(listing) + listing.absent), list[str]()
     for i, name in enumerate(stimuli.ids):
         try:
@@ -157,8 +150,6 @@ def _verify_cells(
     entry: Entry, cells: Sequence[CellFolder], listings: Mapping[str, Listing], problems: dict[str, list[str]]
 ) -> list[str]:
     """Check that cells have the same images, and corruptions all severities."""
-    counts = Counter(id(listing.ids) for listing in listings.values())
-    usual = max(listings.values(), key=lambda listing: (counts[id(listing.ids)], len(listing)), default=None)
     # Severities that a corruption lacks and another has; of a published set, only published cells.
     names, levels = (*entry.parts, *entry.extra), entry.levels
     known = [(x.corruption, x.severity) for x in cells if not names or (x.corruption in names and x.severity in levels)]
@@ -167,14 +158,13 @@ def _verify_cells(
             problems[corruption].append(f"no severity {severity}")
     corruptions, there = {cell.corruption for cell in cells}, sorted({cell.severity for cell in cells}, key=float)
     lines = [f"{len(cells)} cells: {len(corruptions)} corruptions, severities {', '.join(there)}"]
-    if usual is not None:
-        for name, listing in listings.items():
-            odd = sorted(
-                {*zip(listing.labels["category"], listing.ids, strict=True)}
-                ^ {*zip(usual.labels["category"], usual.ids, strict=True)}
-            )
-            if odd:
-                problems[name].append(f"other images than in most cells: {some_of(list(map('/'.join, odd)), SHOWN)}")
+    if listings:
+        counts = Counter(id(listing.ids) for listing in listings.values())
+        usual = max(listings.values(), key=lambda listing: (counts[id(listing.ids)], len(listing)))
+        pairs = [{*zip(x.labels["category"], x.ids, strict=True)} for x in (usual, *listings.values())]
+        for name, own in zip(listings, pairs[1:], strict=True):
+            if odd := sorted(map("/".join, own ^ pairs[0])):
+                problems[name].append(f"other images than in most cells: {some_of(odd, SHOWN)}")
         images = f" of {entry.count}" if entry.count else ""
         lines.append(f"{len(usual)}{images} images in {_classes(entry, usual, problems[entry.name])} in most cells")
         if entry.count is not None and len(usual) > entry.count:
