@@ -43,8 +43,7 @@ class Entry:
     member: str = ""  # the set's folder inside the archive's top folder
     #: Images (or tables of trials) of the complete published set; for a set in cells, images of each cell.
     count: int | None = None
-    #: About how many MB the download takes, None if its publisher does not state it.
-    megabytes: int | None = None
+    megabytes: int | None = None  # about how many MB the download takes, None if its publisher does not state it
     digest: str | None = None  # digest of the complete set, as `datasets.open_set` computes it
     mask: str | None = None  # name of the set of silhouettes that serve as its object masks
     folder: str | None = None  # the folder that a user gave
@@ -54,8 +53,7 @@ class Entry:
     experiment: str = ""  # the YAML of an added experiment
     aliases: tuple[str, ...] = ()  # other names under which it is found
     source: str = ""  # where a person obtains it: an address or words
-    #: For cells (CORRUPTION/SEVERITY/class/image): the published corruptions in order.
-    parts: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()  # for cells (CORRUPTION/SEVERITY/class/image): the published corruptions in order
     extra: tuple[str, ...] = ()  # for cells: corruptions that published means leave out
     levels: tuple[str, ...] = ()  # for cells: the severities
     size: int | None = None  # side in px of its square images

@@ -148,8 +148,7 @@ class FileImages:
 
     files: Sequence[str | Path]  # paths, or names below `folder`
     remedy: str
-    #: SHA-256 of each file when the run was planned; other bytes are refused.
-    digests: Sequence[str] | None = None
+    digests: Sequence[str] | None = None  # SHA-256 of each file when the run was planned; other bytes are refused
     folder: Path = Path()
     border: int = 0  # width in px cut off each side
 

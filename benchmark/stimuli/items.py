@@ -38,8 +38,7 @@ class Annotation:
     """Holds the masks and maps of an image. Their functions can be sent to worker processes."""
 
     mask: Callable[[Size], Flags] | None = None  # the image's (height, width) -> HW bool, true on the object
-    #: Likewise, the pixels that are neither object nor background.
-    ignored: Callable[[Size], Flags] | None = None
+    ignored: Callable[[Size], Flags] | None = None  # likewise, the pixels that are neither object nor background
     #: (height, width) -> HW float32, how much people used each pixel.
     importance: Callable[[Size], NDArray[np.float32]] | None = None
     files: tuple[Path, ...] = ()  # with `text`: everything that decides the functions, for the item's digest

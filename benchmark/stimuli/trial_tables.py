@@ -131,8 +131,7 @@ class Read:
 
     files: tuple[TrialFile, ...]
     unfit: Mapping[Path, TrialsError] = field(default_factory=dict)  # invalid tables -> the error
-    #: Files known to hold something else -> their content.
-    others: Mapping[Path, str] = field(default_factory=dict)
+    others: Mapping[Path, str] = field(default_factory=dict)  # files known to hold something else -> their content
 
 
 def trial_paths(path: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""ImageNet-C's corruptions: their functions. Planning them (`imagenet_c`) needs none."""
+"""ImageNet-C's corruptions: their functions. Planning them (`listing`) needs none."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -155,18 +155,13 @@ class Corruption:
     #: (integer levels [n, 3, H, W], *constants, draws if random) -> levels before storing.
     function: Callable[..., torch.Tensor | Tabled] = field(repr=False)
     units: Sequence[str]
-    #: Per severity, in the order of `units`.
-    constants: Sequence[Sequence[Any]]
-    #: Whether it takes draws.
-    random: bool = False
+    constants: Sequence[Sequence[Any]]  # per severity, in the order of `units`
+    random: bool = False  # whether it takes draws
     #: The function's input: float32; float64 if float32 would change stored levels; integers for tables and choices.
     dtype: torch.dtype = torch.float32
-    #: Whether a library of the processor does the work.
-    on_processor: bool = False
-    #: Whether it returns integers 0..255 without clipping.
-    whole: bool = False
-    #: Number of images at a time on the CPU; few fit its cache.
-    together: int = 4
+    on_processor: bool = False  # whether a library of the processor does the work
+    whole: bool = False  # whether it returns integers 0..255 without clipping
+    together: int = 4  # number of images at a time on the CPU; few fit its cache
 
 
 _FUNCTIONS = {**vars(blur), **vars(weather), **globals(), "gaussian_blur": partial(basics.blur, border="nearest")}
@@ -201,7 +196,7 @@ def changed(
     images: torch.Tensor, seeds: Seeds, condition: str, constants: Sequence[Any], *, jpeg85: bool, half: float
 ) -> torch.Tensor:
     """Apply a corruption, NAME/SEVERITY, to images of grey levels (uint8) or in [0,1], which it returns alike. jpeg85,
-    half: as in `imagenet_c.corruption` and `corrupted`."""
+    half: as in `listing.corruption` and `corrupted`."""
     what = CORRUPTIONS[condition.partition("/")[0]]
     levels_of = stored_levels if what.on_processor else grey_levels
 

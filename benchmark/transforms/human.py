@@ -194,14 +194,10 @@ class Degradation:
     """How images of an experiment are degraded; `human.yaml` has its conditions and their unit."""
 
     degrade: Degrade = field(repr=False)
-    #: Condition -> level in a word, if it is not a number.
-    words: Mapping[str, str] = field(default_factory=dict)
-    #: Whether it needs square images.
-    square: bool = False
-    #: Number of images at a time; 1 if an image needs many megabytes.
-    together: int = 4
-    #: What a formula replaces, as the authors' own measurement is not published.
-    formula: str = ""
+    words: Mapping[str, str] = field(default_factory=dict)  # condition -> level in a word, if it is not a number
+    square: bool = False  # whether it needs square images
+    together: int = 4  # number of images at a time; 1 if an image needs many megabytes
+    formula: str = ""  # what a formula replaces, as the authors' own measurement is not published
 
     def level(self, condition: str) -> Any:
         """Return the level of a condition: "c50" is .5, "8-10-10" is 8."""

@@ -1,4 +1,4 @@
-"""Lists of corruptions as data: the built-in ones and those of plug-ins, read without torch.
+"""Lists of corruptions as data: the built-in ones and those of plug-ins, and ImageNet-C's as transforms, without torch.
 
 A list is a YAML file: `defaults`, fields that every entry starts with, and `corruptions`, name -> fields (class
 `CorruptionEntry`). A plug-in is a package with `corruptions.yaml` and the entry-point group `bench.corruptions`; its
@@ -7,9 +7,10 @@ function is `f(images NCHW float32 in [0,1], level, seeds uint64 [n]) -> images`
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import yaml
 
 from benchmark.contracts import Transform
-from benchmark.failures import PluginError
+from benchmark.failures import PluginError, StimuliError
 from benchmark.third_party import load_each
 from registry.documents import read_document, validated
 
@@ -42,28 +43,17 @@ OWN = {
 class CorruptionEntry:
     """One corruption of a list. It has either a `function` or a `transform`."""
 
-    #: With a level it makes a condition: "fog/3".
-    name: str
-    #: Corruptions that are averaged together.
-    family: str
-    #: From the mildest: numbers or texts.
-    levels: tuple[Level, ...]
-    #: Unit of the level.
-    unit: str
-    #: Its publication.
-    citation: str
-    #: "package.module:name" of f(images, level, seeds) -> images.
-    function: str = ""
-    #: "package.module:name" of f(name, level, **options) -> Transform.
-    transform: str = ""
-    #: Options that `transform` takes.
-    options: tuple[str, ...] = ()
-    #: Levels without change, which belong to the experiment but to no average.
-    plain: tuple[Level, ...] = ()
-    #: Whether neighbouring levels are more similar than others.
-    ordered: bool = True
-    #: Raised whenever any pixel changes.
-    version: int = 1
+    name: str  # with a level it makes a condition: "fog/3"
+    family: str  # corruptions that are averaged together
+    levels: tuple[Level, ...]  # from the mildest: numbers or texts
+    unit: str  # unit of the level
+    citation: str  # its publication
+    function: str = ""  # "package.module:name" of f(images, level, seeds) -> images
+    transform: str = ""  # "package.module:name" of f(name, level, **options) -> Transform
+    options: tuple[str, ...] = ()  # options that `transform` takes
+    plain: tuple[Level, ...] = ()  # levels without change, which belong to the experiment but to no average
+    ordered: bool = True  # whether neighbouring levels are more similar than others
+    version: int = 1  # raised whenever any pixel changes
 
     __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
 
@@ -138,11 +128,6 @@ def own_list(name: str) -> Entries:
     return parse(text, OWN[name])
 
 
-def plugin_names() -> tuple[str, ...]:
-    """Names of the packages with corruptions; none of them is imported."""
-    return tuple(sorted(entry.name for entry in entry_points(group=GROUP)))
-
-
 def plugins() -> tuple[Entries, Mapping[str, str]]:
     """Read the corruptions of all plug-ins by name; also package or corruption -> why it is not usable."""
     entries: dict[str, CorruptionEntry] = {}
@@ -161,21 +146,54 @@ def plugins() -> tuple[Entries, Mapping[str, str]]:
     return entries, broken
 
 
+def plugin_names() -> tuple[str, ...]:
+    """Names of the packages with corruptions; none of them is imported."""
+    return tuple(sorted(entry.name for entry in entry_points(group=GROUP)))
+
+
 def parse(text: str, where: str) -> Entries:
     """Read a list's entries by name, in its order. Raises PluginError with file, entry and expectation."""
     data = read_document(Path(where), "list of corruptions", PluginError, text.encode())
-    named = data.get("corruptions") if isinstance(data, dict) else None
-    defaults = (data.get("defaults") if isinstance(data, dict) else None) or {}
+    table = data if isinstance(data, dict) else {}
+    named, defaults = table.get("corruptions"), table.get("defaults") or {}
     if not (named and isinstance(named, dict) and all(isinstance(x, dict | None) for x in (defaults, *named.values()))):
         raise PluginError(f"{where}: expected `corruptions:`, a mapping of name to fields, and `defaults:`, fields.")
-    entries = {}
-    for name, own in named.items():
 
-        def wrong(what: str, name: str = name) -> PluginError:
-            return PluginError(f"{where}, corruption '{name}': {what}.")
+    def entry(name: str, own: Mapping[str, Any] | None) -> CorruptionEntry:
+        row = {**defaults, **(own or {}), "name": name}
+        return validated(CorruptionEntry, row, lambda what: PluginError(f"{where}, corruption '{name}': {what}."))
 
-        entries[str(name)] = validated(CorruptionEntry, {**defaults, **(own or {}), "name": str(name)}, wrong)
-    return entries
+    return {str(name): entry(str(name), own) for name, own in named.items()}
+
+
+def corruption(
+    name: str, severity: int, frost: Sequence[NDArray[np.uint8]] = (), jpeg85: bool = False, quantise: str = "truncate"
+) -> Transform:
+    """Build the transform of one corruption of ImageNet-C at severity 1 to 5. It returns uint8 for uint8, and float32
+    in [0,1] for floating-point images in [0,1]. frost: the published textures, frost1 to frost5 or frost6, HWC uint8
+    RGB, for "frost"; jpeg85: store the result as a JPEG of quality 85, as in the published folder; quantise: drop the
+    fraction of a level ("truncate", as published) or "round"."""
+    what = constants_of()[name]
+    constants = what["constants"][severity - 1]
+    params = dict(zip(what["units"], constants, strict=True))
+    params |= {"severity": severity, "version": IMAGENET_C_VERSION, "jpeg85": jpeg85, "quantise": quantise}
+    if name == "frost":
+        textures = list(frost[:FROST_USED])
+        if len(textures) < FROST_USED:
+            raise StimuliError(f"'frost' needs {FROST_USED} textures of ImageNet-C; {len(textures)} were given")
+        constants = (*constants, textures)
+        # The shape is included, as 2 x 8 and 4 x 4 px may have equal bytes.
+        texts = [",".join(map(str, texture.shape)).encode() + texture.tobytes() for texture in textures]
+        params["textures"] = [sha256(text).hexdigest()[:16] for text in texts]
+
+    def apply(images: torch.Tensor, seeds: NDArray[np.uint64]) -> torch.Tensor:
+        from benchmark.transforms.corruptions import changed  # with torch, whose import takes longer than a plan
+
+        half = 0.5 * (quantise == "round")
+        return changed(images, seeds, f"{name}/{severity}", constants, jpeg85=jpeg85, half=half)
+
+    here = jpeg85 or what.get("on_processor", False)
+    return Transform(name=f"{name}/{severity}", params=params, apply=apply, stored=True, on_processor=here)
 
 
 def _imported(entry: CorruptionEntry, path: str) -> Callable[..., Any]:
@@ -185,3 +203,6 @@ def _imported(entry: CorruptionEntry, path: str) -> Callable[..., Any]:
     except (ImportError, AttributeError, ValueError) as error:
         raise PluginError(f"corruption '{entry.name}': {path} does not load: {error}") from error
     return function
+
+
+IMAGENET_C_VERSION = 1  # raised whenever any pixel of any of its corruptions changes
