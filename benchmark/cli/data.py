@@ -26,10 +26,10 @@ from benchmark.stimuli.croissant import croissant as describe
 from benchmark.stimuli.datasets import open_set
 from benchmark.stimuli.fetch import add_experiment, add_folder, fetch_set, unpack
 from benchmark.stimuli.items import SUFFIXES
-from benchmark.stimuli.manifests import stated_manifest
 from benchmark.stimuli.regenerate import make_set, parametric
 from benchmark.stimuli.shards import unpack_shards
 from benchmark.stimuli.stylise import Order, load_style_network, make_stylised
+from benchmark.stimuli.text_tables import stated_pairs
 from benchmark.stimuli.verify import verify_set
 from benchmark.stimuli.world.sets import is_generated
 from benchmark.store import open_store
@@ -118,7 +118,8 @@ def add(
         return
     place = expanded(folder or name).resolve()
     name = name if folder else place.name
-    stated: Mapping[str, str] = stated_manifest(columns)
+    pairs = stated_pairs(columns, "--columns", ("image", "label"), "image=file,label=cls")
+    stated: Mapping[str, str] = {ours: theirs for theirs, ours in pairs.items()}
     if layout is None:
         place, stated = unpack_shards(name, place, space, settings, echo_line, stated)
     entry = add_folder(name, place, settings, role=role, space=space, layout=layout, columns=stated, report=echo_line)

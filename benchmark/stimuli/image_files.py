@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from benchmark.contracts import Array, Stimuli
 from benchmark.failures import StimuliError
 from benchmark.settings import Settings
-from registry.files import replacing, write_whole
+from registry.files import digest_file, replacing, write_whole
 from registry.user_errors import foreign
 
 if TYPE_CHECKING:
@@ -79,12 +79,6 @@ def text_digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def file_digest(path: str) -> str:
-    """Return the SHA-256 of a plain file's bytes. Raises OSError."""
-    with open_plain(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def seed_of(text: str) -> int:
     """Return a number in [0, 2^64) that follows from a text."""
     return int(text_digest(text)[:16], 16)
@@ -94,31 +88,35 @@ def file_digests(files: Sequence[str | Path], folder: Path, settings: Settings) 
     """Return the SHA-256 of every file of a set (names below `folder`, or paths). Those of unchanged files are
     remembered in the home folder. Raises StimuliError."""
     with _remembered(folder, settings) as known:
-        return tuple([_digest(known, str(folder), str(file))[0] for file in files])
+        return tuple([_digest(known, str(folder), str(file)) for file in files])
 
 
 def reread(folder: Path, settings: Settings, files: Sequence[str | Path]) -> list[str]:
     """Read files again, correct their remembered digests, and return those that changed behind an unchanged state."""
+    again = dict[str, str]()
+    for file in files:
+        _digest(again, str(folder), str(file))
     with _remembered(folder, settings) as known:
-        return [str(file) for file in files if _digest(known, str(folder), str(file), again=True)[1]]
+        changed = [key.rpartition(" [")[0] for key, digest in again.items() if known.get(key, digest) != digest]
+        known |= again
+    return changed
 
 
-def _digest(known: dict[str, str], folder: str, file: str, *, again: bool = False) -> tuple[str, bool]:
-    """Return a file's digest, and whether another one was remembered. again: read a remembered file again."""
+def _digest(known: dict[str, str], folder: str, file: str) -> str:
+    """Return a file's digest, remembered in `known`."""
     path = os.path.join(folder, file)  # noqa: PTH118 - a million paths as text, not objects
     try:
         state = state_of(path)
         key = f"{path.removeprefix(f'{folder}{os.sep}')} {state}"
-        before = known.get(key, "")
-        if before and not again:
-            return before, False
-        digest = file_digest(path)
+        if key in known:
+            return known[key]
+        digest = digest_file(Path(path))
     except OSError:
         with foreign("file", path, StimuliError):  # entered for a million files, it would take seconds
             raise
     if time.time_ns() - max(state[1:3]) > SETTLED:
         known[key] = digest
-    return digest, before not in ("", digest)
+    return digest
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.failures import StimuliError
-from benchmark.stimuli.text_tables import read_frame, stated_pairs
+from benchmark.stimuli.text_tables import read_frame
 from registry.user_errors import foreign, some_of
 
 if TYPE_CHECKING:
@@ -29,12 +29,6 @@ class Manifest:
 
     table: str
     columns: Mapping[str, str]
-
-
-def stated_manifest(text: str) -> dict[str, str]:
-    """Parse "image=file,label=cls" on the command line. Raises UsageError."""
-    pairs = stated_pairs(text, "--columns", ("image", "label"), "image=file,label=cls")
-    return {ours: theirs for theirs, ours in pairs.items()}
 
 
 class ImageNames:

@@ -112,9 +112,8 @@ class TrialFile:
     @property
     def who(self) -> ObserverName:
         """Who answered: a source, and the observer's name in it."""
-        return published_sources.resolve_observer(
-            self.source, self.observer, self.experiment, human=self.kind == "human"
-        )
+        human = self.kind == "human"
+        return published_sources.resolve_observer(self.source, self.observer, self.experiment, human=human)
 
     def contents(self) -> dict[str, str]:
         """Map image names to image digests; "" if the table has none."""
@@ -159,19 +158,14 @@ def read_tables(path: Path, hints: TableHints = NO_HINTS) -> Read:
             continue
         try:
             observer, prompt = published_sources.observer_of_path(source, table)
-            rows = _parse(table, replace(hints, observer=hints.observer or observer))
-            if {*SHOWN} <= {*rows} and not {*ASKED} <= {*rows}:  # of `bench export --trials`
-                if nameless := int((rows["experiment"] == "").sum()):
-                    others[table] = f"{nameless} trials of images that tables of trials cannot name are left out"
-                rows = rows[rows["experiment"] != ""]
-                pairs = zip(rows["imagename"], rows["condition"], strict=True)
-                names = [name.removeprefix(f"{condition}/") for name, condition in pairs]
-                rows = rows.assign(imagename=names, digest="", status=IN_TIME, mask="none")
-            hint = hints
+            rows, hint = _parse(table, replace(hints, observer=hints.observer or observer)), hints
             if added := hints.added(table):  # its people are of this experiment, whatever the folder is called
                 hint, source = replace(hints, experiment=added.name), hints.source or added.name
-            for _, part in rows.groupby("experiment", sort=False) if "experiment" in rows else [("", rows)]:
-                files += _read_table(table, part, hint, source, prompt)
+            for name, part in rows.groupby("experiment", sort=False) if "experiment" in rows else [("one", rows)]:
+                if name:
+                    files += _read_table(table, part, hint, source, prompt)
+                else:  # of `bench export --trials`
+                    others[table] = f"{len(part)} trials of images that tables of trials cannot name are left out"
         except TrialsError as error:
             unfit[table] = error
     if not files and unfit:
@@ -260,6 +254,10 @@ def _parse(path: Path, hints: TableHints) -> "DataFrame":
     for name in ("subj", "imagename"):
         if (rows[name] == "").any():
             raise TrialsError(f"{path}, row {(rows[name] == '').idxmax()}: '{name}' is empty.")
+    if {*SHOWN} <= {*rows} and not {*ASKED} <= {*rows}:  # of `bench export --trials`
+        pairs = zip(rows["imagename"], rows["condition"], strict=True)
+        names = [name.removeprefix(f"{condition}/") for name, condition in pairs]
+        rows = rows.assign(imagename=names, digest="", status=IN_TIME, mask="none")
     return rows
 
 
@@ -417,10 +415,8 @@ def _columns(path: Path, rows: "DataFrame", experiment: str, space: str, added: 
     """Build the columns of a TrialFile. Raises TrialsError on an unfit name or a second answer to an image."""
     if added is None:
         spelt = {text: experiments.canonical_condition(experiment, text) for text in rows["condition"].unique()}
-        named = published_experiments()[
-            "contrast"
-        ].labels_of  # people's names of images begin with a prefix of their own
-        images = rows["imagename"].map(lambda name: named(name).get("image", name))
+        published = published_experiments()["contrast"]  # people's names of images begin with a prefix of their own
+        images = rows["imagename"].map(lambda name: published.labels_of(name).get("image", name))
         rows = rows.assign(imagename=images, condition=rows["condition"].map(spelt))
     elif (repeats := added.trials.repeats) != "refuse":
         if repeats == "majority":  # of a tie the first

@@ -67,12 +67,6 @@ def fine_detail(images: torch.Tensor, sigma: float) -> torch.Tensor:
 # quirks are kept: blurring wraps flattened rows, and the noise is `c - mean/sd`; so is the fix to its mixing of the two
 # kinds. The plane and its scales follow the toolbox's rule for the image's size, with one difference: 224 px images are
 # the centre of the experiments' 256 px ones and keep that size's scales and pixels.
-def luma(levels: torch.Tensor) -> torch.Tensor:
-    """Return PIL's integer grey of integer RGB levels 0..255 [n, 3, H, W], as [n, H, W]."""
-    red, green, blue = levels.unbind(1)
-    return ((red * 19595 + green * 38470 + blue * 7471 + 32768) / 65536).floor()
-
-
 def disarray(levels: torch.Tensor, reach: float, coherence: float, grain: float, draws: Streams) -> torch.Tensor:
     """Make eidolons [n, 1, H, W] in grey levels 0..255 from integer RGB levels [n, 3, H, W], H = W.
 
@@ -84,7 +78,8 @@ def disarray(levels: torch.Tensor, reach: float, coherence: float, grain: float,
     scales = tuple(2 ** (-0.5 + k / 2) for k in range(math.ceil(2 * math.log2(nominal / 4))))
     pad = (side - size) // 2
     # Mirror `pad` px (at most the image's side) on every side, the edge repeated.
-    grey = luma(levels)
+    red, green, blue = levels.unbind(1)
+    grey = ((red * 19595 + green * 38470 + blue * 7471 + 32768) / 65536).floor()  # PIL's integer grey
     wide = torch.cat([grey[..., :pad].flip(-1), grey, grey[..., -pad:].flip(-1)], dim=-1)
     fiducial = torch.cat([wide[..., :pad, :].flip(-2), wide, wide[..., -pad:, :].flip(-2)], dim=-2)
     blurred = _blur(fiducial[:, None].expand(-1, len(scales), -1, -1), scales)

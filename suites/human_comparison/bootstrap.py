@@ -14,7 +14,7 @@ from benchmark.stats import agreement
 from benchmark.stats.clusters import Clusters
 from benchmark.stats.intervals import Floats, percentiles
 from benchmark.stimuli.experiments import Experiment
-from benchmark.stimuli.image_names import SHAPE, any_answer, shared_exemplars
+from benchmark.stimuli.image_names import NO_ANSWER, SHAPE, shared_exemplars
 from benchmark.stimuli.trial_tables import PEOPLE
 
 # Right and wrong as a matrix, images x observers, one per condition: all pairs follow from one product. The observer
@@ -87,7 +87,7 @@ def answers_of(
 
 def answered(trials: Trials) -> bool:
     """Return whether the trials contain an answer: agreement with an observer without answers is meaningless."""
-    return bool(len(trials)) and any_answer(trials["response"])
+    return bool({*trials["response"]} - {NO_ANSWER})
 
 
 def sampled(observers: Iterable[str]) -> bool:

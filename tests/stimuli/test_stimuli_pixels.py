@@ -138,13 +138,13 @@ def patience(monkeypatch):
 def reads(monkeypatch):
     """Names of the files that were read."""
     seen = []
-    read = image_files.file_digest
+    read = image_files.digest_file
 
     def note(path):
         seen.append(Path(path).name)
         return read(path)
 
-    monkeypatch.setattr(image_files, "file_digest", note)
+    monkeypatch.setattr(image_files, "digest_file", note)
     return seen
 
 

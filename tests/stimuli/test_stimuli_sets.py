@@ -149,8 +149,8 @@ def test_images_come_by_class_then_name_and_once(natural, settings, tmp_path):
 def test_a_limit_reads_no_other_file(natural, settings, monkeypatch):
     part = sample(open_set("imagenet-val", settings), 4)
     seen = []
-    read = image_files.file_digest
-    monkeypatch.setattr(image_files, "file_digest", lambda path: (seen.append(Path(path).name), read(path))[1])
+    read = image_files.digest_file
+    monkeypatch.setattr(image_files, "digest_file", lambda path: (seen.append(Path(path).name), read(path))[1])
     fresh = replace(settings, home=settings.home / "other")
     entry = find_entry("imagenet-val", settings)
     limited = open_folder(entry, natural, fresh, limit=4)
