@@ -10,7 +10,7 @@ from functools import cache, partial
 from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -220,42 +220,31 @@ SEVERITY = re.compile(rf"({LEVEL})?\d+(\.\d+)?")
 GROUPS = 3  # folders (a group such as "noise", an archive's top) that may lie above a corruption's
 
 
-class CellFolder(NamedTuple):
-    """One condition of a set, and its folder of class folders."""
+def find_cells(entry: Entry, folder: Path) -> dict[str, Path]:
+    """Find the cells below `folder`, "gaussian_noise/3" -> its folder of class folders: published corruptions in their
+    order, then others by name; severities by number. Raises StimuliError if there is no cell, or two of one name."""
 
-    corruption: str
-    severity: str
-    folder: Path
-
-    @property
-    def name(self) -> str:
-        """Name of the cell, such as "gaussian_noise/3"."""
-        return f"{self.corruption}/{self.severity}"
-
-
-def find_cells(entry: Entry, folder: Path) -> tuple[CellFolder, ...]:
-    """Find the cells below `folder`: published corruptions in their order, then others by name; severities by number.
-    Raises StimuliError if there is no cell, or two of one name."""
-
-    def below(place: Path, depth: int) -> Iterator[CellFolder]:
+    def below(place: Path, depth: int) -> Iterator[tuple[str, Path]]:
         """Yield cells whose corruption's folder is at most `depth` levels below."""
         for name in items.subfolders(place):
             severities = [text for text in items.subfolders(place / name) if SEVERITY.fullmatch(text)]
-            yield from (CellFolder(name, text.removeprefix(LEVEL), place / name / text) for text in severities)
+            yield from ((f"{name}/{text.removeprefix(LEVEL)}", place / name / text) for text in severities)
             if not severities and depth > 1:
                 yield from below(place / name, depth - 1)
 
-    cells: dict[str, CellFolder] = {}
-    for cell in below(folder, GROUPS + 1):
-        if cells.setdefault(cell.name, cell) is not cell:
-            raise StimuliError(f"{cell.folder} and {cells[cell.name].folder} are both cell '{cell.name}'. Remove one.")
+    cells: dict[str, Path] = {}
+    for cell, place in below(folder, GROUPS + 1):
+        if cells.setdefault(cell, place) is not place:
+            raise StimuliError(f"{place} and {cells[cell]} are both cell '{cell}'. Remove one.")
     if not cells:
         raise StimuliError(f"{folder}: no cells of '{entry.name}', folders like gaussian_noise/3/n01440764.")
     known = {name: i for i, name in enumerate((*entry.parts, *entry.extra))}
-    order = sorted(
-        (known.get(x.corruption, len(known)), x.corruption, float(x.severity), x.name) for x in cells.values()
-    )
-    return tuple(cells[name] for *_, name in order)
+
+    def rank(cell: str) -> tuple[int, str, float, str]:
+        corruption, severity = cell.split("/")
+        return known.get(corruption, len(known)), corruption, float(severity), cell
+
+    return {cell: cells[cell] for cell in sorted(cells, key=rank)}
 
 
 class Cells(Mapping[str, Stimuli]):
@@ -298,23 +287,23 @@ def open_cells(entry: Entry, folder: Path, settings: Settings, limit: int | None
     return Cells(tuple(listings), open_cell)
 
 
-def list_cells(entry: Entry, cells: Sequence[CellFolder]) -> tuple[dict[str, Listing], dict[str, StimuliError]]:
+def list_cells(entry: Entry, cells: Mapping[str, Path]) -> tuple[dict[str, Listing], dict[str, StimuliError]]:
     """List the images of each cell by name; also return the errors of cells that cannot be listed. Cells with equal
     names and classes share one copy."""
     distinct: list[Listing] = []
     listings, errors = dict[str, Listing](), dict[str, StimuliError]()
-    for cell in cells:
+    for name, folder in cells.items():
         try:
-            listing = list_classes(entry, cell.folder)
+            listing = list_classes(entry, folder)
         except StimuliError as error:
-            errors[cell.name] = error
+            errors[name] = error
             continue
         category = listing.labels["category"]
         alike = (x for x in distinct if x.ids == listing.ids and np.array_equal(x.labels["category"], category))
         twin = next(alike, None)
         if twin is None:
             distinct.append(listing)
-        listings[cell.name] = listing if twin is None else replace(twin, folder=cell.folder)
+        listings[name] = listing if twin is None else replace(twin, folder=folder)
     return listings, errors
 
 

@@ -16,7 +16,7 @@ from benchmark.display import counted
 from benchmark.failures import MissingStimuli, StimuliError, unknown_name
 from benchmark.settings import Settings
 from benchmark.stimuli import catalogue, items
-from benchmark.stimuli.catalogue import Entry, Layout, entry_from, find_built_in, member_folder, save_entry
+from benchmark.stimuli.catalogue import ANNOTATED, Entry, Layout, entry_from, find_built_in, member_folder, save_entry
 from benchmark.stimuli.datasets import SEVERITY, find_cells, list_images, open_folder, read_names
 from benchmark.stimuli.experiments import published_experiments, read_experiment
 from benchmark.stimuli.image_files import open_plain, text_digest
@@ -158,21 +158,23 @@ def entry_of_folder(
         return replace(known, **more)
     if listed:
         labels = {label for _, label, _ in read_manifest(listed, items.image_names(folder))[0]}
-        chosen, own_space = (
-            "class-folder",
-            space_of(labels) or ("imagenet1k" if items.is_imagenet(folder, labels) else None),
-        )
-    space = "any" if chosen == "textures" else space or own_space
-    if space is None:
-        raise StimuliError(
-            f"{place}: the categories are neither the 16 nor WordNet ids. Name the label "
-            f"space of '{name}': --space NAME."
-        )
-    if role is None:
-        role = str(chosen) if chosen == "clickme" else "natural-masked" if chosen in catalogue.ANNOTATED else name
-    kind = chosen if chosen in ("trials", "textures") else "images"
-    row = {"role": role, "space": space, "layout": chosen, "kind": kind, "title": "added by the user"}
+        wnids = "imagenet1k" if items.is_imagenet(folder, labels) else None
+        chosen, own_space = "class-folder", space_of(labels) or wnids
+    row = {
+        "role": role or (chosen if chosen == "clickme" else "natural-masked" if chosen in ANNOTATED else name),
+        "space": "any" if chosen == "textures" else require_space(space or own_space, place),
+        "layout": chosen,
+        "kind": chosen if chosen in ("trials", "textures") else "images",
+        "title": "added by the user",
+    }
     return entry_from(name, row | more, place)
+
+
+def require_space(space: str | None, place: Path) -> str:
+    """Return the label space of a folder. Raises StimuliError if it is unknown."""
+    if space is None:
+        raise StimuliError(f"{place}: the categories are neither the 16 nor WordNet ids: give --space NAME.")
+    return space
 
 
 def check_name(name: str) -> None:
@@ -340,7 +342,7 @@ def _check_readable(entry: Entry, place: Path, settings: Settings, report: Repor
     elif entry.kind == "trials":
         report(f"{entry.name}: {len(trial_paths(place))} tables")
     elif entry.layout == "cells":
-        items.list_classes(entry, find_cells(entry, place)[0].folder)
+        items.list_classes(entry, next(iter(find_cells(entry, place).values())))
     else:
         for line in list_images(entry, place, settings).notes:
             report(line)

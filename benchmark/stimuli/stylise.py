@@ -4,12 +4,13 @@ et al. (2017, arXiv:1705.06830). One predicts 100 numbers from a style, the othe
 import hashlib
 import json
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata, util
-from itertools import groupby, islice, zip_longest
+from itertools import islice, zip_longest
 from math import lcm
 from operator import attrgetter
 from pathlib import Path
@@ -22,7 +23,7 @@ from benchmark.failures import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, find_built_in, read_catalogue, save_entry
 from benchmark.stimuli.datasets import FORMAT, MANIFEST
-from benchmark.stimuli.fetch import check_name, entry_of_folder, guess_layout, make_folder
+from benchmark.stimuli.fetch import check_name, entry_of_folder, guess_layout, make_folder, require_space
 from benchmark.stimuli.image_files import file_digests, read_rgb, seed_of, size_of, text_digest, write_png
 from benchmark.stimuli.items import check_category, images_below, sample_order
 from registry.files import expanded
@@ -40,10 +41,8 @@ class SourcePicture:
     category: str  # empty for a painting
     digest: str  # SHA-256 of the file's bytes
 
-    @property
-    def order(self) -> tuple[str, str]:
-        """Category, then name."""
-        return self.category, self.path.name
+
+_ORDER = attrgetter("category", "path.name")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +83,7 @@ def textured(contents: Sequence[SourcePicture], styles: Sequence[SourcePicture],
     digests, not on names, order or other contents. Raises StimuliError if two contents of a class share a name."""
     ordered = sorted(styles, key=lambda picture: (picture.digest, str(picture.path)))
     pairings: dict[str, Pairing] = {}
-    for content in sorted(contents, key=attrgetter("order")):
+    for content in sorted(contents, key=_ORDER):
         place = f"{content.category}/{content.path.stem}.png"
         style = ordered[seed_of(f"{seed}:{content.digest}") % len(ordered)]
         twin = pairings.setdefault(place, Pairing(place=place, content=content, style=style)).content
@@ -124,13 +123,10 @@ def conflicting(
     def shuffled(pictures: Sequence[SourcePicture], other: str) -> list[SourcePicture]:
         return sorted(pictures, key=lambda picture: seed_of(f"{seed}:{picture.digest}:{other}"))
 
-    by_shape, by_texture = (
-        {
-            category: list(group)
-            for category, group in groupby(sorted(side, key=attrgetter("order")), attrgetter("category"))
-        }
-        for side in (shapes, textures)
-    )
+    by_shape, by_texture = (defaultdict[str, list[SourcePicture]](list) for _ in range(2))
+    for side, groups in ((shapes, by_shape), (textures, by_texture)):
+        for picture in sorted(side, key=_ORDER):
+            groups[picture.category].append(picture)
     cells = [(s, t) for s in by_shape for t in by_texture if s != t]
     turns = []
     for s, t in sorted(cells, key=lambda cell: seed_of(f"{seed}:{cell}")):
@@ -147,10 +143,8 @@ def conflicting(
         for a, b in islice(pairs, limit)
     ]
     if not pairings:
-        raise StimuliError(
-            f"no pair of different categories: shapes of {', '.join(by_shape)}, textures of {', '.join(by_texture)}. "
-            "Add categories."
-        )
+        shown = f"shapes of {', '.join(by_shape)}, textures of {', '.join(by_texture)}"
+        raise StimuliError(f"no pair of different categories: {shown}. Add categories.")
     return sorted(pairings, key=lambda pair: pair.place)
 
 
@@ -181,14 +175,13 @@ def make_stylised(order: Order, settings: Settings, painter: "StylePainter", rep
     if known is not None and known.folder != str(target):
         raise StimuliError(f"'{order.name}' names another set: choose another --name for a set of your own.")
     space = "geirhos16" if order.cue_conflict else order.space or guess_layout(order.content)[1]
-    if space is None:
-        raise StimuliError(f"{order.content}: the categories are neither the 16 nor WordNet ids: give --space NAME.")
+    space = require_space(space, order.content)
     contents = _pictures(order.content, space, settings)
     styles = _pictures(order.style, space if order.cue_conflict else None, settings)
-    if order.cue_conflict:
-        pairings = conflicting(contents, styles, order.limit, order.seed)
-    else:
-        pairings = textured(contents, styles, order.seed)
+    cued = order.cue_conflict
+    pairings = (
+        conflicting(contents, styles, order.limit, order.seed) if cued else textured(contents, styles, order.seed)
+    )
     whole = len(pairings)
     if order.limit is not None and order.limit < whole:
         labels = {"category": np.array([pair.content.category for pair in pairings])}
@@ -199,9 +192,8 @@ def make_stylised(order: Order, settings: Settings, painter: "StylePainter", rep
     text = manifest(order, painter.generator, pairings, styles, whole)
     if not make_folder(target, MANIFEST, text, partial(_paint_all, pairings, whole, order, painter, report)):
         report(f"{order.name}: exists already")
-    layout = "cue-conflict" if order.cue_conflict else "class-folder"
-    role = order.role or (layout if order.cue_conflict else _ROLES.get(space, order.name))
-    entry = entry_of_folder(order.name, target, role, space, layout)
+    role = order.role or ("cue-conflict" if cued else _ROLES.get(space, order.name))
+    entry = entry_of_folder(order.name, target, role, space, "cue-conflict" if cued else "class-folder")
     entry = replace(entry, title=f"{order.kind}, made from the user's own pictures")
     save_entry(entry, settings)
     report(f"{order.name}: at {target}, role '{entry.role}', space '{entry.space}'")

@@ -1,7 +1,7 @@
 """`bench data verify`: check whether an installed set matches its publication."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -10,7 +10,7 @@ from benchmark.contracts import Stimuli
 from benchmark.failures import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, entry_and_folder
-from benchmark.stimuli.datasets import CellFolder, find_cells, list_cells, list_images, open_listing
+from benchmark.stimuli.datasets import find_cells, list_cells, list_images, open_listing
 from benchmark.stimuli.image_files import reread, text_digest
 from benchmark.stimuli.items import Listing
 from benchmark.stimuli.resolver import read_textures
@@ -72,7 +72,7 @@ def _verify_images(
     problems: dict[str, list[str]],
 ) -> list[str]:
     """Check a folder of images, or every cell."""
-    cells = find_cells(entry, folder) if entry.layout == "cells" else ()
+    cells = find_cells(entry, folder) if entry.layout == "cells" else {}
     listings, errors = list_cells(entry, cells) if cells else ({"": list_images(entry, folder, settings)}, {})
     for cell, error in errors.items():
         problems[cell].append(str(error))
@@ -147,17 +147,18 @@ def _classes(entry: Entry, listing: Listing, problems: list[str]) -> str:
 
 
 def _verify_cells(
-    entry: Entry, cells: Sequence[CellFolder], listings: Mapping[str, Listing], problems: dict[str, list[str]]
+    entry: Entry, cells: Iterable[str], listings: Mapping[str, Listing], problems: dict[str, list[str]]
 ) -> list[str]:
     """Check that cells have the same images, and corruptions all severities."""
     # Severities that a corruption lacks and another has; of a published set, only published cells.
     names, levels = (*entry.parts, *entry.extra), entry.levels
-    known = [(x.corruption, x.severity) for x in cells if not names or (x.corruption in names and x.severity in levels)]
+    parts = [cell.split("/") for cell in cells]
+    known = [(x, level) for x, level in parts if not names or (x in names and level in levels)]
     for corruption, severity in product(dict(known), sorted({severity for _, severity in known}, key=float)):
         if (corruption, severity) not in known:
             problems[corruption].append(f"no severity {severity}")
-    corruptions, there = {cell.corruption for cell in cells}, sorted({cell.severity for cell in cells}, key=float)
-    lines = [f"{len(cells)} cells: {len(corruptions)} corruptions, severities {', '.join(there)}"]
+    corruptions, there = {x for x, _ in parts}, sorted({level for _, level in parts}, key=float)
+    lines = [f"{len(parts)} cells: {len(corruptions)} corruptions, severities {', '.join(there)}"]
     if listings:
         counts = Counter(id(listing.ids) for listing in listings.values())
         usual = max(listings.values(), key=lambda listing: (counts[id(listing.ids)], len(listing)))

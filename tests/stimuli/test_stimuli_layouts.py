@@ -170,7 +170,7 @@ def test_what_a_space_can_be_told_from(build, settings):
     every = build("every", [str(i) for i in range(1000)], [f"{i}.png" for i in range(1000)])
     assert add_folder("v2-like", every, settings).space == "imagenet1k"
     few = build("few", ["7", "8"], ["a.png", "b.png"])
-    refused("Name the label space", add_folder, "digits", few, settings)
+    refused("give --space NAME", add_folder, "digits", few, settings)
     assert add_folder("digits", few, settings, space="my-digits").space == "my-digits"
     pets = build("pets", ["tabby cat", "beagle"], ["a.png", "b.png"])
     assert add_folder("pets", pets, settings).space == "imagenet1k"

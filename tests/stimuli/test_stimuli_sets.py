@@ -200,7 +200,7 @@ def test_cells_come_in_the_published_order_with_or_without_groups(tree, settings
     for corruption in (grouped / "noise", grouped / "blur", grouped / "extra"):
         for place in corruption.iterdir():
             place.rename(flat / place.name)
-    assert [cell.name for cell in find_cells(find_entry("imagenet-c", settings), flat)] == expected
+    assert [*find_cells(find_entry("imagenet-c", settings), flat)] == expected
     deeper = tmp_path / "deeper" / "imagenet-c" / "all"
     deeper.parent.mkdir(parents=True)
     flat.rename(deeper)
