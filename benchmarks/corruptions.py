@@ -29,7 +29,8 @@ from ratios import by_turns, cpu, need_packages, needs, ratio
 from benchmark.contracts import Transform
 from benchmark.engine.devices import limit_malloc
 from benchmark.transforms.corruptions import CORRUPTIONS
-from benchmark.transforms.listing import corruption, own_list
+from benchmark.transforms.imagenet_c import corruption
+from benchmark.transforms.listing import own_list
 
 Pixels = NDArray[np.uint8]
 Corrupt = Callable[..., Pixels]

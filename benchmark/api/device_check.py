@@ -25,7 +25,7 @@ from benchmark.stimuli.datasets import subset
 from benchmark.stimuli.world.sets import generated_set
 from benchmark.store import open_store
 from benchmark.transforms.corruptions import CORRUPTIONS
-from benchmark.transforms.listing import corruption
+from benchmark.transforms.imagenet_c import corruption
 from benchmark.variables import read_settings
 from registry.cards import ModelCard
 from registry.loading import load_network

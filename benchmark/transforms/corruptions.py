@@ -1,4 +1,4 @@
-"""ImageNet-C's corruptions: their functions. Planning them (`listing`) needs none."""
+"""ImageNet-C's corruptions: their functions. Planning them (`imagenet_c`) needs none."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -196,7 +196,7 @@ def changed(
     images: torch.Tensor, seeds: Seeds, condition: str, constants: Sequence[Any], *, jpeg85: bool, half: float
 ) -> torch.Tensor:
     """Apply a corruption, NAME/SEVERITY, to images of grey levels (uint8) or in [0,1], which it returns alike. jpeg85,
-    half: as in `listing.corruption` and `corrupted`."""
+    half: as in `imagenet_c.corruption` and `corrupted`."""
     what = CORRUPTIONS[condition.partition("/")[0]]
     levels_of = stored_levels if what.on_processor else grey_levels
 

@@ -1,4 +1,4 @@
-"""Lists of corruptions as data: the built-in ones and those of plug-ins, and ImageNet-C's as transforms, without torch.
+"""Lists of corruptions as data: the built-in ones and those of plug-ins, read without torch.
 
 A list is a YAML file: `defaults`, fields that every entry starts with, and `corruptions`, name -> fields (class
 `CorruptionEntry`). A plug-in is a package with `corruptions.yaml` and the entry-point group `bench.corruptions`; its
@@ -7,10 +7,9 @@ function is `f(images NCHW float32 in [0,1], level, seeds uint64 [n]) -> images`
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import yaml
 
 from benchmark.contracts import Transform
-from benchmark.failures import PluginError, StimuliError
+from benchmark.failures import PluginError
 from benchmark.third_party import load_each
 from registry.documents import read_document, validated
 
@@ -166,36 +165,6 @@ def parse(text: str, where: str) -> Entries:
     return {str(name): entry(str(name), own) for name, own in named.items()}
 
 
-def corruption(
-    name: str, severity: int, frost: Sequence[NDArray[np.uint8]] = (), jpeg85: bool = False, quantise: str = "truncate"
-) -> Transform:
-    """Build the transform of one corruption of ImageNet-C at severity 1 to 5. It returns uint8 for uint8, and float32
-    in [0,1] for floating-point images in [0,1]. frost: the published textures, frost1 to frost5 or frost6, HWC uint8
-    RGB, for "frost"; jpeg85: store the result as a JPEG of quality 85, as in the published folder; quantise: drop the
-    fraction of a level ("truncate", as published) or "round"."""
-    what = constants_of()[name]
-    constants = what["constants"][severity - 1]
-    params = dict(zip(what["units"], constants, strict=True))
-    params |= {"severity": severity, "version": IMAGENET_C_VERSION, "jpeg85": jpeg85, "quantise": quantise}
-    if name == "frost":
-        textures = list(frost[:FROST_USED])
-        if len(textures) < FROST_USED:
-            raise StimuliError(f"'frost' needs {FROST_USED} textures of ImageNet-C; {len(textures)} were given")
-        constants = (*constants, textures)
-        # The shape is included, as 2 x 8 and 4 x 4 px may have equal bytes.
-        texts = [",".join(map(str, texture.shape)).encode() + texture.tobytes() for texture in textures]
-        params["textures"] = [sha256(text).hexdigest()[:16] for text in texts]
-
-    def apply(images: torch.Tensor, seeds: NDArray[np.uint64]) -> torch.Tensor:
-        from benchmark.transforms.corruptions import changed  # with torch, whose import takes longer than a plan
-
-        half = 0.5 * (quantise == "round")
-        return changed(images, seeds, f"{name}/{severity}", constants, jpeg85=jpeg85, half=half)
-
-    here = jpeg85 or what.get("on_processor", False)
-    return Transform(name=f"{name}/{severity}", params=params, apply=apply, stored=True, on_processor=here)
-
-
 def _imported(entry: CorruptionEntry, path: str) -> Callable[..., Any]:
     module, _, name = path.partition(":")
     try:
@@ -203,6 +172,3 @@ def _imported(entry: CorruptionEntry, path: str) -> Callable[..., Any]:
     except (ImportError, AttributeError, ValueError) as error:
         raise PluginError(f"corruption '{entry.name}': {path} does not load: {error}") from error
     return function
-
-
-IMAGENET_C_VERSION = 1  # raised whenever any pixel of any of its corruptions changes

@@ -28,10 +28,11 @@ from benchmark.stimuli.datasets import seeds_of, subset
 from benchmark.stimuli.image_files import FileImages
 from benchmark.stimuli.world.sets import WORLD_SETS, generated_set
 from benchmark.testing import ToyShelf, toy_trials
-from benchmark.transforms import human, listing
+from benchmark.transforms import human, imagenet_c
 from benchmark.transforms.corruptions import CORRUPTIONS
 from benchmark.transforms.human import degradation
-from benchmark.transforms.listing import corruption, own_list
+from benchmark.transforms.imagenet_c import corruption
+from benchmark.transforms.listing import own_list
 from registry.architectures import NETWORKS_VERSION
 from registry.cards import builtin_cards
 from registry.files import WeightSources
@@ -217,7 +218,7 @@ SUITES = find_suites().suites
 COMPONENTS: Mapping[str, tuple[int, Callable[[], Numbers]]] = {
     "answers": (VERSIONS["answers"], _answers), "stimuli": (VERSIONS["stimuli"], _stimuli),
     "statistics": (VERSIONS["statistics"], _statistics), "scoring": (VERSIONS["scoring"], _scoring),
-    "imagenet-c": (listing.IMAGENET_C_VERSION, _imagenet_c), "human-degradations": (human.VERSION, _human),
+    "imagenet-c": (imagenet_c.VERSION, _imagenet_c), "human-degradations": (human.VERSION, _human),
     "networks": (NETWORKS_VERSION, _networks),
     **{f"{n}.trials": (s.trial_version, partial(_suite, n, "trials")) for n, s in SUITES.items()},
     **{f"{n}.scores": (s.version, partial(_suite, n, "scores")) for n, s in SUITES.items()},

@@ -11,7 +11,7 @@ from benchmark.contracts import Block, Metric, Policy, Score
 from benchmark.engine import device_choice, devices
 from benchmark.engine.devices import numerics
 from benchmark.store import open_store
-from benchmark.transforms.listing import corruption
+from benchmark.transforms.imagenet_c import corruption
 from registry.labels import label_space
 from registry.model import LoadedModel
 

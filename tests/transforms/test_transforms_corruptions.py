@@ -14,7 +14,8 @@ from benchmark.failures import StimuliError
 from benchmark.transforms import blur
 from benchmark.transforms.basics import Streams, invert
 from benchmark.transforms.corruptions import CORRUPTIONS, is_nearest, pixelate
-from benchmark.transforms.listing import corruption, own_list
+from benchmark.transforms.imagenet_c import corruption
+from benchmark.transforms.listing import own_list
 
 ALL = tuple(CORRUPTIONS)
 RANDOM = tuple(name for name in ALL if CORRUPTIONS[name].random)

@@ -14,7 +14,7 @@ from engine_toys import HALF, Bench, make_stimuli, network, toy_suite
 from benchmark.contracts import Block
 from benchmark.engine import devices, inference, model_view
 from benchmark.transforms.corruptions import CORRUPTIONS
-from benchmark.transforms.listing import corruption
+from benchmark.transforms.imagenet_c import corruption
 
 BATCH_SECONDS = 0.003
 FROST = [np.full((256, 256, 3), 40 * i, np.uint8) for i in range(1, 6)]
