@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from benchmark.contracts.suite import Metric, Ratio, Suite, SuiteFigure
+from benchmark.contracts.suite import ClustersOf, Metric, Ratio, Suite, SuiteFigure
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -39,10 +39,13 @@ def declared_figures(declared: tuple[Mapping[str, Any], ...]) -> tuple[SuiteFigu
     return tuple(SuiteFigure(**figure) for figure in declared)
 
 
-def declared_suite(package: str, name: str, ratios: Mapping[str, Ratio], **functions: Any) -> Suite:
+def declared_suite(
+    package: str, name: str, ratios: Mapping[str, Ratio], *, clusters: ClustersOf | None = None, **functions: Any
+) -> Suite:
     """Return the suite that NAME.yaml of a package declares: fields of `Suite`, with `metrics` (name -> fields),
-    `common` (fields of every metric) and `figures`. The `functions` are the fields that are not text or numbers."""
+    `common` (fields of every metric) and `figures`. clusters: of every metric. functions: fields that are not text or
+    numbers."""
     data = dict(package_data(package, name))
-    metrics = declared_metrics(data.pop("metrics"), ratios, **data.pop("common", {}))
+    metrics = declared_metrics(data.pop("metrics"), ratios, clusters=clusters, **data.pop("common", {}))
     figures = declared_figures(data.pop("figures", ()))
     return Suite(metrics=metrics, figures=figures, **data, **functions)

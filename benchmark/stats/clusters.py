@@ -63,10 +63,9 @@ def ratio_influence(num: Floats, den: Floats) -> Floats:
 
 
 def clustered_variance(influence: Floats, clusters: Sequence[Array]) -> Variance:
-    """Return the variance of an estimate from the influence of each trial [n] and its level in each of the factors ([n]
-    each). It is the sum over factors minus their overlaps, each times G / (G - 1) for G clusters. That sum can be too
-    small, even below 0, if clusters matter little: the variance is at least that over single stimuli. Raises ValueError
-    for no factor, or one of a single level."""
+    """Return the variance of an estimate from the influence of each trial [n] and its level in each factor ([n] each).
+    It is the sum over factors minus their overlaps, each times G / (G - 1) for G clusters. That sum can be too small if
+    clusters matter little: the variance is at least that over single stimuli."""
     cells = list(overlaps(clusters))
     sizes = [len(np.bincount(codes)) for _, codes in cells[: len(clusters)]]
     total = single = 0.0
@@ -90,8 +89,7 @@ def overlaps(factors: Sequence[Array]) -> Iterator[tuple[int, Array]]:
 def few_clusters_variance(influence: Floats, clusters: Sequence[Array]) -> Variance:
     """Return the variance for fewer than FEW_CLUSTERS levels of a factor: that over single stimuli plus the addition of
     each factor. Degrees of freedom are Satterthwaite's with every factor's variance one standard error above its
-    estimate, and at least those of the factor with fewest levels. If textures matter little, three of them must not
-    stretch the interval by the t quantile of two."""
+    estimate, and at least those of the factor with fewest levels."""
     *_, (_, crossed) = overlaps(clusters)  # the combination of all factors
     single = clustered_variance(influence, [crossed]).value
     each = [clustered_variance(influence, [column]) for column in clusters]
@@ -105,9 +103,8 @@ def few_clusters_variance(influence: Floats, clusters: Sequence[Array]) -> Varia
 
 def crossed_variance(images: Floats, persons: Floats, people: Floats, factors: Sequence[Array] = ()) -> Variance:
     """Return the variance of an estimate from random samples of n images and k people, to first order. `images` [n] are
-    the contributions of each image, with the people fixed; `persons` [n, k] those through each person, if people were
-    resampled. `people` [k] are contributions of each person beyond the mean, `factors` [n] shared components of
-    images."""
+    the contributions of images, with the people fixed, and `persons` [n, k] those through each person. `people` [k] are
+    those of each person beyond the mean. factors: components that images share, [n] each."""
     # Variances of crossed samples add: V_images + V_people - V_both (Cameron, Gelbach & Miller 2011), because
     # differences between people contain the noise of their answers to these images, which V_images contains already.
     # Resampling both at once counts that noise three times (Owen 2007, Annals of Applied Statistics 1:386).

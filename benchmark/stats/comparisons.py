@@ -47,9 +47,8 @@ def decided(start: Comparison, test: Test, method: str, data: str = "") -> Compa
 
 def adjust(comparisons: Sequence[Comparison], level: float = 0.95) -> list[Comparison]:
     """Return the comparisons of one family with `p_holm`, and intervals and verdicts that depend on it. Each interval
-    has the level at which Holm's procedure tests its row: 1 - (1 - level) / (rows left at its step). After the first
-    retained row it keeps that row's level. So it excludes 0 exactly if p_holm < 1 - level, and covers at least `level`
-    for its own row."""
+    has the level at which Holm's procedure tests its row: 1 - (1 - level) / (rows left at its step), after the first
+    retained row that row's level. So it excludes 0 exactly if p_holm < 1 - level."""
     at = [i for i, item in enumerate(comparisons) if item.p is not None]
     family = list(comparisons)
     pvalues = np.array([comparisons[i].p for i in at], dtype=float)
@@ -163,9 +162,8 @@ class DiscordantTrial:
 
 
 def compared(a: str, b: str, rows: Sequence[SuiteComparison], remarks: Sequence[str] = ()) -> Compared:
-    """Return the two families of `rows`, which are in the order of their suites, and the duplicates, each with the row
-    that represents it. Equal data up to sign and scale are one hypothesis; so is a metric of one name in two suites
-    (with more trials, otherwise a headline)."""
+    """Return the two families of `rows`, which are in the order of their suites, and the duplicates, each with its
+    representative. Equal data up to sign and scale are one hypothesis; so is a metric of one name in two suites."""
     rows = sorted(rows, key=lambda row: not _is_headline(row))
     largest: dict[tuple[str, str, str], SuiteComparison] = {}
     names = [(row.metric.name, row.comparison.condition, row.suite.partition(":")[2]) for row in rows]

@@ -25,9 +25,8 @@ class Estimate:
 
 def calibration_error(confidence: Array, right: Array) -> Estimate:
     """Return the expected calibration error, debiased: the mean over trials [n] of |accuracy - confidence| of their
-    bin, up to 15 of equal mass; equal confidences share a bin. A bin's gap d has a standard error s, and the mean of
-    |d| exceeds its size by E|N(d, s)| - |d| (Kumar, Liang and Ma 2019, NeurIPS, section 5; folded normal
-    distribution)."""
+    bin, up to 15 of equal mass. A bin's gap d has a standard error s, and the mean of |d| exceeds its size by E|N(d,
+    s)| - |d| (Kumar, Liang and Ma 2019, NeurIPS, section 5; folded normal)."""
     from scipy.special import ndtr
 
     n = len(confidence)
@@ -80,9 +79,8 @@ def selective_accuracy(confidence: Array, right: Array, coverages: Sequence[floa
 def pooled_estimate(
     parts: Sequence[Estimate], images: Sequence[Array], bounds: tuple[float, float], level: float = 0.95
 ) -> tuple[float, float | None, float | None]:
-    """Return (value, low, high) of the mean of estimates of several tables. The interval is a t interval over images,
-    all trials of one together, within the bounds; None from a single image. images: [n] of each table, whole
-    numbers."""
+    """Return (value, low, high) of the mean of estimates of several tables. The interval is t over images, all trials
+    of one together, within the bounds (None: one image). images: [n] of each table, whole numbers."""
     value, bias = (float(np.mean([getattr(part, name) for part in parts])) for name in ("value", "bias"))
     at = np.concatenate(images)
     _, place = np.unique(at, return_inverse=True)

@@ -1,5 +1,5 @@
-"""Tests of a difference that give their interval by inversion: `p` is below 1 - level exactly where `interval(level)`
-leaves out 0 (up to rounding), at every level."""
+"""Tests of a difference that give their interval by inversion: `p` is below 1 - level exactly where the interval at
+that level leaves out 0 (up to rounding)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

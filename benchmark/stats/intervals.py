@@ -32,8 +32,7 @@ def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
 
 
 def mcnemar_exact(b: int, c: int) -> float:
-    """Return the two-sided p in (0, 1] of the exact McNemar test (1947, Psychometrika 12:153). b, c: pairs that only
-    one of the two answers correctly."""
+    """Return the two-sided p of the exact McNemar test (1947). b, c: pairs that only one of the two answers right."""
     from scipy.special import bdtr
 
     return min(1.0, 2 * float(bdtr(min(b, c), b + c, 0.5)))

@@ -46,9 +46,8 @@ class _Pairs:
 def compare_ratio(metric: Metric, a: Trials, b: Trials, *, condition: str = "", level: float = 0.95) -> Comparison:
     """Return the paired difference of a ratio metric, over the (role, condition, stimulus) that both answered. Correct
     and incorrect answers, each stimulus once: McNemar's score test and Tango's interval. Otherwise a score test over
-    whole stimuli: the variance of the linearised difference is computed under the difference tested, so ratios with
-    different denominators keep their size. Nothing in common, an undefined value, or fewer than `FEWEST` trials that
-    count: no test, with the `reason`. `condition` is a label: filter the trials yourself."""
+    whole stimuli, with the variance under the difference tested, so that ratios with different denominators keep their
+    size. No test has a `reason`. `condition` is a label: filter the trials yourself."""
     start = Comparison(metric=metric.name, condition=condition, level=level)
     if metric.ratio is None:
         return undecided(start, "the metric has no value per trial")

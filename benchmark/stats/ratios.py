@@ -23,9 +23,8 @@ def ratio_score(
     metric: Metric, trials: Trials, *, condition: str = "", excluded: int = 0, flags: Sequence[str] = ()
 ) -> Score:
     """Return the score of `metric` on `trials` (of its role, if it has one), with a 95 % interval. condition: only its
-    trials are scored; if no trial has a condition, it only names the score. n: trials whose denominator is not 0;
-    excluded: the others, plus `excluded` of the caller. Without trials that count, the value is None with the reason.
-    The interval is cluster-robust if stimuli share a shape, a texture or the like (`stats.clusters`). Otherwise it is
+    trials are scored; if no trial has a condition, it only names the score. n: trials whose denominator is not 0. The
+    interval is cluster-robust if stimuli share a shape, a texture or the like (`stats.clusters`). Otherwise it is
     Wilson's if each stimulus is one yes or no, or a t interval over whole stimuli (in Wilson's form for a proportion or
     a metric with bounds). Raises ValueError if the metric has no ratio, or one that is not finite."""
     trials, missing = metric.own(trials), ""

@@ -1,5 +1,4 @@
-"""Adversarial robustness: how small a change of the pixels makes the network answer incorrectly?
-(docs/suites/adversarial.md)"""
+"""Adversarial robustness: how small a change of the pixels makes a network err? (docs/suites/adversarial.md)"""
 
 from dataclasses import replace
 

@@ -1,5 +1,4 @@
-"""The columns of each attacked image: clean answers, every attack, and the probes of the trust report. Imported only
-when a network is run, because it needs torch."""
+"""The columns of each attacked image: clean answers, attacks, probes. Imported to run a network: it needs torch."""
 
 from collections.abc import Mapping
 from dataclasses import replace

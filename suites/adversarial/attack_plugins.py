@@ -21,16 +21,13 @@ _NAME = re.compile(r"(?=.{1,30}$)[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 @dataclass(frozen=True, kw_only=True)
 class Attack:
-    """An attack. `points(forward, images, labels, epsilon, seeds)` returns perturbed images, shaped like `images`.
+    """An attack. `points(forward, images, labels, epsilon, seeds)` returns perturbed images, shaped like `images`,
+    within epsilon and in [0,1], or unchanged. A result depends on no other image of the batch.
 
-    `forward` maps [n, c, h, w] float32 in [0,1] to logits [n, categories], and is a differentiable `torch.nn.Module` in
+    `forward` maps [n, c, h, w] float32 in [0,1] to logits [n, categories]: a differentiable `torch.nn.Module` in
     evaluation mode. `images` are one device batch of correctly answered images, `labels` [n] the positions of the
-    correct categories. `epsilon` is the largest norm, in units of [0,1] pixels; `seeds` [n] uint64 are one per image,
-    for random numbers.
-
-    The result is within epsilon and in [0,1], and depends on no other image of the batch. An image that cannot be
-    broken is returned unchanged or at its nearest point. `epsilons` are the budgets, ascending (none: the suite's own
-    in that norm)."""
+    correct categories. `epsilon` is the largest norm, in units of [0,1] pixels; `seeds` [n] uint64 are for random
+    numbers. `epsilons` are the budgets, ascending (none: the suite's own in that norm)."""
 
     title: str
     norm: NormName

@@ -57,8 +57,7 @@ class Stage:
 
 
 class _Attack:
-    """A recipe names its function (text: a protocol is read without torch), and whether it sees the network's
-    gradients."""
+    """A recipe names its function (text: protocols are read without torch), and whether it sees gradients."""
 
     function: ClassVar[str] = "suites.adversarial.attacks.other_packages:foreign_attack"
     sees_gradients: ClassVar[bool] = True

@@ -1,5 +1,4 @@
-"""Observe the columns of each image. Reading a leaderboard imports this module, so torch is imported only when
-called."""
+"""Observe the columns of each image. A leaderboard is read without torch, which is imported when this is called."""
 
 from collections.abc import Mapping
 
@@ -10,11 +9,11 @@ from suites.adversarial.config import AdversarialConfig
 def observe(config: AdversarialConfig, view: View) -> Mapping[str, Array]:
     """Return columns [n]. An image that is answered incorrectly is not attacked: it is broken at epsilon 0.
 
-    At the image: response, loss, margin (negative: correct), gradient_norm, and what `trust.probes` and other
-    normalisations found. second_opinion: [n, attacks], -1 not attacked, 0 held, 1 broken. fgsm_broken,
+    Of the image: response, loss, margin (negative: correct), gradient_norm, and what probes and other normalisations
+    found; passes, forwards: the cost. second_opinion: [n, attacks], -1 not attacked, 0 held, 1 broken. fgsm_broken,
     transfer_broken: [n, epsilons]. For each norm, as `linf_...`: epsilon (the smallest that breaks it, or infinite), by
-    (the attack), size (of the smallest perturbation found), held (the largest smaller epsilon that did not break it),
-    loss and margin at the last point judged. passes, forwards: their cost."""
+    (the attack), size (of that perturbation). held: the largest smaller epsilon that did not break it; loss, margin: at
+    the end."""
     from suites.adversarial.attack_images import attack_columns
 
     return attack_columns(config, view)

@@ -1,5 +1,4 @@
-"""Corruption: how much of an observer's accuracy is left when images are noisy, blurred, weathered or degraded?
-(Geirhos et al. 2018; Hendrycks and Dietterich 2019; docs/suites/corruption.md)"""
+"""Corruption: accuracy on noisy, blurred, weathered images (Hendrycks & Dietterich 2019; docs/suites/corruption.md)."""
 
 from dataclasses import replace
 from typing import Any
@@ -15,12 +14,11 @@ from suites.corruption.cells import seen
 from suites.corruption.config import CorruptionConfig, Folders
 from suites.corruption.feature_reliance import SUPPRESSION
 from suites.corruption.metrics import metrics
-from suites.corruption.natural import NATURAL
+from suites.corruption.natural import NATURAL, STYLISED
 from suites.corruption.observe import observe
 from suites.corruption.plan import plan, plan_folders
 from suites.corruption.protocols import PROTOCOLS, versioned
 from suites.corruption.score import compare, score, settled
-from suites.corruption.stylised import STYLISED
 
 NAME = "corruption"
 IMAGENET, PICTURES, ALL = (("imagenet1k",), ("imagenet1k", "geirhos16"), ("imagenet1k", "geirhos16", "world16"))

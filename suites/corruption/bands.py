@@ -1,5 +1,4 @@
-"""Critical-band masking: the channel of spatial frequencies that recognition needs (Subramanian et al. 2023;
-docs/suites/frequencies.md)."""
+"""Critical bands: spatial frequencies that recognition needs (Subramanian et al. 2023; docs/suites/frequencies.md)."""
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
@@ -74,8 +73,7 @@ def plan(_config: CorruptionConfig, shelf: Shelf) -> Plan:
 def thresholds(unmasked: Floats, accuracy: Floats) -> Floats:
     """Return [b, bands]: by how many octaves less noise than .16 halves the accuracy. Between two levels the log odds
     of its share of the unmasked one fall straight with the logarithm of the noise. The ends are bounds: 0, the
-    strongest noise does not, or just, halve it; MOST: the weakest does. unmasked: [b]; accuracy: [b, bands, levels],
-    weakest first."""
+    strongest noise does not halve it; MOST: the weakest does. accuracy: [b, bands, levels], weakest first."""
     share = np.clip(accuracy / np.where(unmasked > 0, unmasked, 1.0)[:, None, None], 0.01, 0.99)
     under, odds = share <= 0.5, np.log(share / (1 - share))
     fall = np.maximum(under.argmax(axis=2), 1)  # the first level that halves it
@@ -210,11 +208,6 @@ def _spread(blank: Score, values: Floats, fallen: Floats | None = None) -> Score
 
 
 BANDS_SUITE = declared_suite(
-    "suites.corruption",
-    "bands",
-    {"unmasked_accuracy": under(UNMASKED, _right), "masked_accuracy": share(_right)},
-    plan=plan,
-    observe=observe,
-    score=score,
-    config=CorruptionConfig(source="bands", corruptions=("all",)),
-)
+    "suites.corruption", "bands", {"unmasked_accuracy": under(UNMASKED, _right), "masked_accuracy": share(_right)},
+    plan=plan, observe=observe, score=score, config=CorruptionConfig(source="bands", corruptions=("all",)),
+)  # fmt: skip

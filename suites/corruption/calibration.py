@@ -128,8 +128,7 @@ def _scores(prefix: str, columns: Sequence[Array], places: Sequence[Array], flag
 
 
 def exact_share(row: Score, images: int) -> Score:
-    """Return the score with Wilson's interval if it has one and is a share of 0 or 1 of this number of images: neither
-    resampling nor a t interval has a spread there."""
+    """Return a share of 0 or 1 of so many images with Wilson's interval: it shows no spread of its own."""
     if row.low is None or row.value not in (0.0, 1.0):
         return row
     low, high = wilson(images if row.value else 0, images)

@@ -1,5 +1,4 @@
-"""Feature reliance: the loss of accuracy as shape, texture or colour is removed (Burgert et al. 2025;
-docs/suites/suppression.md)."""
+"""Feature reliance: the loss without shape, texture, colour (Burgert et al. 2025; docs/suites/suppression.md)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -44,9 +43,8 @@ def observed(config: CorruptionConfig, view: View) -> Mapping[str, Array]:
 
 
 def left(whole: NDArray[np.float64], shown: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return the remaining texture and edges of a grey image [h, w], relative to the original; NaN if the original has
-    none. They are the mean variance in windows of 15 px, the share of spectral power beyond 15 cycles per image, and
-    the correlation of gradients, mean over x and y."""
+    """Return the remaining texture and edges of a grey image [h, w] (NaN: the original has none): mean variance in
+    windows of 15 px, spectral power beyond 15 cycles per image, the correlation of gradients over x and y."""
 
     def variance(grey: NDArray[np.float64]) -> float:
         side = min(WINDOW, *grey.shape)
@@ -124,16 +122,13 @@ def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
 
 
 SUPPRESSION = declared_suite(
-    "suites.corruption",
-    "feature_reliance",
+    "suites.corruption", "feature_reliance",
     {
         **{f"{name}_reliance": _change(cell) for name, cell in {**MATCHED, **PAIRS}.items()},
         **{f"{cue}_reliance16": _change(cell, sixteen=True) for cue, cell in MATCHED.items()},
         "shape_over_texture": _change(MATCHED["shape"], MATCHED["texture"]),
         "clean_accuracy": under(CLEAN, correct),
     },
-    plan=plan,
-    observe=observed,
-    score=score,
+    plan=plan, observe=observed, score=score,
     config=CorruptionConfig(source="suppression", corruptions=("all",), resize="square"),
-)
+)  # fmt: skip

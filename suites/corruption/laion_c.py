@@ -1,5 +1,4 @@
-"""LAION-C: six distortions at five intensities, answered among sixteen super-classes (Li et al. 2025;
-docs/suites/laion-c.md)."""
+"""LAION-C: six distortions at five intensities, 16 super-classes (Li et al. 2025; docs/suites/laion-c.md)."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -40,8 +39,7 @@ def super_classes() -> dict[str, tuple[str, ...]]:
 
 def observe(_config: CorruptionConfig | Folders, view: View) -> Mapping[str, Array]:
     """Return columns [n]. `response` is the super-class with the largest mean probability over its classes, or the
-    image's own label if it is that (a class of it, or its name). `probability` is that mean of the image's
-    super-class."""
+    image's own label if that belongs to it. `probability` is that mean of the image's super-class."""
     groups, place = super_classes(), {name: at for at, name in enumerate(view.categories)}
     means = np.zeros((len(view.index), len(groups)), dtype=np.float32)
     number: dict[str, int] = {}

@@ -103,8 +103,7 @@ def lacking(table: CellTable) -> tuple[str, ...]:
 
 
 def over_alexnet(table: CellTable, cells: Sequence[SweepCell], *, relative: bool = False) -> Floats:
-    """Return [c + 1] weights by which the mean error of cells is their mean CE in percent; relative: of errors beyond
-    the clean ones, whose weight is negative."""
+    """Return [c + 1] weights that make a mean error of cells their mean CE in percent; relative: beyond clean."""
     clean, errors = alexnet()
     weights = np.zeros(len(table.cells) + 1)
     parts = by_corruption(cells)
@@ -116,8 +115,7 @@ def over_alexnet(table: CellTable, cells: Sequence[SweepCell], *, relative: bool
 
 
 def mean_ce(errors: Floats, reference: Floats, cells: Sequence[SweepCell]) -> Floats:
-    """Return [b] mean over corruptions of the sum of errors in percent of the reference's; [b or 1, c] errors of
-    `cells`. NaN where the reference's sum is not above 0."""
+    """Return [b] mean CE in percent from errors of cells and a reference's, [b or 1, c]; NaN: a reference of 0."""
     ratios = []
     for part in by_corruption(cells).values():
         at = [i for i, cell in enumerate(cells) if cell in part]

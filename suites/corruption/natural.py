@@ -1,5 +1,4 @@
-"""Other pictures of ImageNet's classes (ImageNet-A, -R, -Sketch, -V2, ObjectNet) beside the validation images of these
-classes."""
+"""Other pictures of ImageNet's classes beside the validation images; stylised images beside their photographs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -7,17 +6,18 @@ from dataclasses import replace
 import numpy as np
 
 from benchmark.contracts import Array, Block, Metric, Plan, Ratio, Score, Shelf, Suite, Trials, View
-from benchmark.contracts.declarations import package_data
+from benchmark.contracts.declarations import declared_suite, package_data
 from benchmark.failures import MissingStimuli
-from benchmark.stats.ratios import share
+from benchmark.stats import ratio_score
+from benchmark.stats.ratios import correct, share
 from benchmark.stimuli.image_names import NO_ANSWER
-from benchmark.stimuli.roles import ROLE
+from benchmark.stimuli.roles import ROLE, sets_of
 from registry.labels import label_space, subset_groups
-from suites.corruption.calibration import calibration_metrics, certainty
-from suites.corruption.config import Folders, NaturalSet
+from suites.corruption.calibration import calibration_metrics, certainty, set_calibration
+from suites.corruption.cells import SEEN
+from suites.corruption.config import CorruptionConfig, Folders, NaturalSet
 from suites.corruption.observe import observe as kept
-from suites.corruption.plan import of_classes
-from suites.corruption.stylised import score_each_set
+from suites.corruption.plan import of_classes, presentation
 
 
 def plan(config: NaturalSet, shelf: Shelf) -> Plan:
@@ -37,8 +37,7 @@ def plan(config: NaturalSet, shelf: Shelf) -> Plan:
 def observe(config: NaturalSet, view: View) -> Mapping[str, Array]:
     """Return the suite's own columns and, [n] each, `among` and `of_all`: whether the most probable output is one of
     the image's class, among the outputs of the set's classes and among all. `response` is the answer by the rule of the
-    set's authors, the image's category if correct. `confidence`, `probability` and `brier` are of the set's classes by
-    that rule."""
+    set's authors. `confidence`, `probability` and `brier` are of the set's classes by that rule."""
     n, wnids = len(view.categories), label_space("imagenet1k").classes
     groups = [[wnids[output] for output in outputs] for outputs in subset_groups(config.role).values()]
     number = {name: at for at, group in enumerate(groups or zip(view.categories, strict=True)) for name in group}
@@ -114,3 +113,51 @@ NATURAL = {
     for role, own in package_data("suites.corruption", "natural").items()
     for config in [NaturalSet(role=role, rule=own["rule"], classes=own.get("classes", 1000))]
 }
+
+
+# Stylised images beside the photographs that they were made of: a row of the table of Geirhos et al. 2019.
+
+STYLISED_ROLE = "stylized-imagenet"
+
+
+def plan_stylised(_config: CorruptionConfig, shelf: Shelf) -> Plan:
+    """Return the stylised set, which must be there, and the photographs, which may be missing with a reason."""
+    sets, missing = sets_of(shelf, [ROLE])
+    sets = {STYLISED_ROLE: shelf.find(STYLISED_ROLE), **sets}
+    blocks = (Block(stimuli=stimuli, presentation=presentation(stimuli), role=role) for role, stimuli in sets.items())
+    return Plan(tuple(blocks), missing)
+
+
+def score_stylised(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
+    """Return top-1 and top-5 accuracy on each of the two sets."""
+    return score_each_set(STYLISED.metrics, trials, (SEEN,) if seen_stylised(trials.training, trials).any() else ())
+
+
+def score_each_set(metrics: Sequence[Metric], trials: Trials, flags: tuple[str, ...] = ()) -> Sequence[Score]:
+    """Return each metric on its own set, and calibration there; flags: of sets other than the photographs."""
+    present = trials.coded("role").used if len(trials) else []
+    scores = []
+    for metric in metrics:
+        if metric.ratio is None and metric.role not in trials.missing:
+            continue
+        if metric.role in trials.missing:
+            scores.append(Score(metric=metric.name, value=None, reason=trials.missing[metric.role], role=metric.role))
+        elif metric.role in present or not present:
+            scores.append(ratio_score(metric, trials, flags=flags if metric.role != ROLE else ()))
+    return [*scores, *(set_calibration(trials, metrics[0].role, flags) if present else ())]
+
+
+def seen_stylised(tags: Sequence[str], trials: Trials) -> Array:
+    """Return [n] bool: stylised trials of an observer that was trained on stylised images."""
+    if not len(trials) or not {tag.strip().lower() for tag in tags} & {"stylised", "stylized"}:
+        return np.zeros(len(trials), dtype=bool)
+    return np.asarray(trials["role"] == STYLISED_ROLE, dtype=bool)
+
+
+_TOP1, _TOP5 = share(correct), share(lambda trials: np.asarray(trials["top5"] == 1, dtype=bool))
+_DECLARED = declared_suite(
+    "suites.corruption", "stylised",
+    {"stylised_accuracy": _TOP1, "stylised_top5": _TOP5, "natural_accuracy": _TOP1, "natural_top5": _TOP5},
+    plan=plan_stylised, observe=kept, score=score_stylised, config=CorruptionConfig(), seen=seen_stylised,
+)  # fmt: skip
+STYLISED = replace(_DECLARED, metrics=(*_DECLARED.metrics, *calibration_metrics(STYLISED_ROLE, "stylised images")))

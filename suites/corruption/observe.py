@@ -11,9 +11,8 @@ BEST = 5
 
 def observe(config: CorruptionConfig | Folders, view: View) -> dict[str, Array]:
     """Return columns [n]: `response`; `probability` of the image's category (NaN if the observer lacks it);
-    `confidence` and `brier` from `certainty`. `top5` is whether the category is among the five best. `right16`, for
-    ImageNet's classes, is whether the answer among Geirhos' 16 categories is correct (1, 0; -1: the class belongs to
-    none). `of` is the number of images of the block, if it may stop early."""
+    `confidence` and `brier` from `certainty`; `top5`: the category is among the five best. `right16`: the answer among
+    Geirhos' 16 categories is correct (-1: the class is in none). `of`: images of a block that may stop early."""
     probabilities = view.probabilities
     place = {name: at for at, name in enumerate(view.categories)}
     truth = np.array([place.get(name, -1) for name in view.labels["category"].tolist()], dtype=int)

@@ -1,5 +1,4 @@
-"""From stored trials to scores: every cell, then the measures, with intervals over images; against a reference that was
-measured on the same images, too."""
+"""From stored trials to scores: every cell, then the measures, with intervals over images; and against a reference."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -141,8 +140,7 @@ def without(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def valued(blank: Score, value: float, draws: Floats | None, counts: Flags, *, share: bool = False) -> Score:
-    """Return a score with its value, and the percentiles of its resamples. counts: [images, k], the answers that
-    count."""
+    """Return a score with its value and the percentiles of its resamples. counts: [images, k], which answers count."""
     blank = replace(blank, n=int(counts.sum()))
     if np.isnan(value):
         reasons = {"relative_robustness": "clean accuracy is 0", "unseen_accuracy": "every cell was seen in training"}

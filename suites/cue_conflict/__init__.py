@@ -1,5 +1,4 @@
-"""Cue conflict: does an observer name an object by its shape or by its texture? (Geirhos et al. 2019) Definition,
-numbers and deviations: docs/suites/cue-conflict.md."""
+"""Cue conflict: is an object named by its shape or its texture? (Geirhos et al. 2019; docs/suites/cue-conflict.md)"""
 
 from dataclasses import replace
 
@@ -8,7 +7,7 @@ from benchmark.stimuli.experiments import Experiment, suite_on
 from suites.cue_conflict.configural import CONFIGURAL
 from suites.cue_conflict.frequency import FREQUENCY
 from suites.cue_conflict.ranks import RANKS
-from suites.cue_conflict.shape_bias import DECLARED, METRICS, metrics_of
+from suites.cue_conflict.shape_bias import DECLARED, metrics_of
 
 
 def suite_of(own: Experiment) -> Suite | None:
@@ -28,8 +27,5 @@ def suite_of(own: Experiment) -> Suite | None:
 
 
 SUITE = replace(
-    DECLARED,
-    metrics=METRICS,
-    of_experiment=suite_of,
-    variants={"ranks": RANKS, "frequency": FREQUENCY, "configural": CONFIGURAL},
+    DECLARED, of_experiment=suite_of, variants={"ranks": RANKS, "frequency": FREQUENCY, "configural": CONFIGURAL}
 )

@@ -1,5 +1,4 @@
-"""Configural shape (Baker and Elder 2022): is an object named by its whole outline, or by parts that a wrong whole
-has as well? docs/suites/configural.md has the definition, numbers and deviations."""
+"""Configural shape: is an object named by its whole outline? (Baker and Elder 2022; docs/suites/configural.md)"""
 
 from collections.abc import Sequence
 
@@ -52,10 +51,7 @@ def _fall(name: str) -> Ratio:
 
 
 CONFIGURAL = declared_suite(
-    "suites.cue_conflict",
-    "configural",
+    "suites.cue_conflict", "configural",
     {**{name: _fall(other) for name, other in COSTS.items()}, "silhouette_accuracy": share(correct)},
-    plan=plan,
-    observe=observe,
-    score=score,
-)
+    plan=plan, observe=observe, score=score,
+)  # fmt: skip

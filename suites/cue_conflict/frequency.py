@@ -1,5 +1,4 @@
-"""Frequency cue conflict: the low frequencies of one image with the high ones of another. Which of the two is named?
-Definition, numbers and deviations: docs/suites/frequencies.md."""
+"""Frequency cue conflict: low frequencies of one image, high ones of another (docs/suites/frequencies.md)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,8 +24,7 @@ VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Hybrids:
-    """decode(i): the i-th image of a set with the high frequencies of another; HWC uint8, whole where both are squares
-    of one size, else the central 224 px of each."""
+    """decode(i): an image with another's high frequencies; HWC uint8, 224 px unless both are squares of one size."""
 
     source: Stimuli
     other: tuple[int, ...]
@@ -97,15 +95,8 @@ def score(_config: None, trials: Trials) -> Sequence[Score]:
     ]
 
 
+_FRACTIONS = {"low_fraction": fraction(follows_shape), "high_fraction": fraction(follows_texture)}
 FREQUENCY = declared_suite(
-    "suites.cue_conflict",
-    "frequency",
-    {
-        "low_frequency_bias": shape_or_texture,
-        "low_fraction": fraction(follows_shape),
-        "high_fraction": fraction(follows_texture),
-    },
-    plan=plan,
-    observe=observe,
-    score=score,
-)
+    "suites.cue_conflict", "frequency", {"low_frequency_bias": shape_or_texture, **_FRACTIONS},
+    plan=plan, observe=observe, score=score,
+)  # fmt: skip

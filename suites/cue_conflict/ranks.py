@@ -1,5 +1,4 @@
-"""How high does a network rank the shape among all classes, and how high the texture? (REFINED-BIAS, Kim et al.
-2026) Definition and deviations: docs/suites/cue-conflict.md."""
+"""How high does a network rank shape and texture? (REFINED-BIAS, Kim et al. 2026; docs/suites/cue-conflict.md)"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -53,8 +52,7 @@ def _in_imagenet(stimuli: Stimuli, cue: str) -> Stimuli:
 
 
 def observe(_config: None, view: View) -> Mapping[str, Array]:
-    """Return the answer, and for each cue the reciprocal rank of its best class among all classes (NaN where the image
-    has no such cue), each [n]."""
+    """Return the answer, and for each cue the reciprocal rank of its best class (NaN without the cue), [n]."""
     own = FOLDERS.get(view.block.role)
     outputs = dict(zip(view.categories, view.outputs, strict=True))
     logits = view.logits.detach().double().cpu().numpy()
@@ -105,12 +103,7 @@ def score(_config: None, trials: Trials) -> Sequence[Score]:
 
 
 _RATIOS: dict[str, Ratio] = {f"{cue}_mrr": partial(_ranked, cue=cue) for cue in CUES}
-_DECLARED = declared_suite(
-    "suites.cue_conflict",
-    "ranks",
-    {**_RATIOS, "relative_shape_mrr": _relative},
-    plan=plan,
-    observe=observe,
-    score=score,
-)
-RANKS = replace(_DECLARED, metrics=tuple(replace(metric, clusters=exemplars) for metric in _DECLARED.metrics))
+RANKS = declared_suite(
+    "suites.cue_conflict", "ranks", {**_RATIOS, "relative_shape_mrr": _relative}, clusters=exemplars, plan=plan,
+    observe=observe, score=score,
+)  # fmt: skip

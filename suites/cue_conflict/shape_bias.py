@@ -80,10 +80,10 @@ RATIOS: Mapping[str, Ratio] = {
 def metrics_of(own: Experiment | None) -> tuple[Metric, ...]:
     """Return the metrics of the conflict images of an added experiment, or of the published sets."""
     if own is None:
-        return METRICS
+        return DECLARED.metrics
     n, graded = len(own.answers), partial(_graded, categories=own.answers)
     chances = {1 / 16: 1 / n, 1 - 2 / 16: 1 - 2 / n, 0.5: 0.5}  # as declared, for 16 categories -> for these
-    metrics = [replace(m, role=own.role, chance=chances[m.chance or 0.0]) for m in METRICS if m.role == ROLE]
+    metrics = [replace(m, role=own.role, chance=chances[m.chance or 0.0]) for m in DECLARED.metrics if m.role == ROLE]
     return tuple(replace(m, ratio=graded) if m.name == GRADED else m for m in metrics)
 
 
@@ -112,5 +112,6 @@ def score(config: Experiment | None, trials: Trials) -> Sequence[Score]:
     return scores
 
 
-DECLARED = declared_suite("suites.cue_conflict", "metrics", RATIOS, plan=plan, observe=observe, score=score)
-METRICS = tuple(replace(metric, clusters=exemplars) for metric in DECLARED.metrics)
+DECLARED = declared_suite(
+    "suites.cue_conflict", "metrics", RATIOS, clusters=exemplars, plan=plan, observe=observe, score=score
+)

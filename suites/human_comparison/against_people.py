@@ -223,10 +223,9 @@ def scores_of(averages: Averages) -> Iterator[Score]:
 
 
 def people(config: Experiment | None, trials: Mapping[str, Trials]) -> Sequence[Score]:
-    """Return the scores of people as a group, per experiment (condition "kept") and over experiments. trials: of each
-    person. Averages are over conditions, unordered pairs of people, experiments; OOD accuracy pools people. The
-    pairs' error consistency is also the ceiling. People who did not see an experiment's common images are left out
-    of it."""
+    """Return the scores of people as a group, per experiment (condition "kept") and over experiments. Averages are over
+    conditions, unordered pairs of people, experiments; OOD accuracy pools people. The pairs' error consistency is also
+    the ceiling. People who did not see an experiment's common images are left out of it."""
     experiments = experiments_shown(config)
     answered = {role for part in trials.values() for role in roles_of(part, experiments)}
     shared = (_group(own, trials) for role, own in experiments.items() if role in answered)

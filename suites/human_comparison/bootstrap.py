@@ -223,8 +223,7 @@ def interval(draws: Floats, level: float = 0.95, *, centred: bool = False) -> tu
 
 def _kappas(agree: Floats, correct: Floats, n: Floats, rng: np.random.Generator) -> dict[str, Floats]:
     """Return the kappa and related measures of all pairs [1 + B, k, k]. The arguments are weights of images: those on
-    which both are correct or both incorrect [1 + B, k, k], on which each is correct [1 + B, k], and of all images [1 +
-    B]."""
+    which both agree [1 + B, k, k], on which each is correct [1 + B, k], and of all images [1 + B]."""
     own, other, whole = correct[:, :, None], correct[:, None, :], n[:, None, None]
     # Twice the images on which both are right, neither, the first alone, the second alone.
     cells = (

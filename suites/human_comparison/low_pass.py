@@ -210,8 +210,7 @@ def _frontier(answers: Sequence[ExperimentAnswers], blank: Score) -> Iterator[Sc
 
 
 def attainable_curve(right: Array) -> tuple[Floats, Floats]:
-    """Return for every number of right answers 0..n the accuracy difference from people right [n, k], and the highest
-    mean kappa with them, each [n + 1]."""
+    """Return for 0..n right answers the difference from people right [n, k], and the highest kappa, [n + 1]."""
     n = len(right)
     q, p = right.mean(axis=0), np.arange(n + 1) / n
     chance = expected_consistency(p[:, None], q[None, :])
@@ -225,12 +224,12 @@ def attainable_curve(right: Array) -> tuple[Floats, Floats]:
 _PLAIN = {metric.name: metric for metric in PLAIN}
 _HIDDEN = (*AGREEMENT[1:], "ood_accuracy", "human_error_consistency")
 _DECLARED = declared_suite(
-    "suites.human_comparison", "low_pass", {"shape_bias": shape_or_texture}, plan=plan, observe=observe, score=score,
+    "suites.human_comparison", "low_pass", {"shape_bias": shape_or_texture}, clusters=exemplars,
+    plan=plan, observe=observe, score=score,
     config=LowPassConfig(), experiments=SET_ROLES,
     against=Against(scores=compare, group=lambda _config, trials: people(None, trials)),
 )  # fmt: skip
-SHAPE_BIAS = replace(_DECLARED.metric("shape_bias"), clusters=exemplars)
-_OWN = (SHAPE_BIAS if metric.name == "shape_bias" else metric for metric in _DECLARED.metrics)
+SHAPE_BIAS = _DECLARED.metric("shape_bias")
 _SHARED = (replace(_PLAIN[name], parts="", shown=False) for name in _HIDDEN)
-METRICS = (replace(_PLAIN[KAPPA], parts=""), *_OWN, *_SHARED)
+METRICS = (replace(_PLAIN[KAPPA], parts=""), *_DECLARED.metrics, *_SHARED)
 LOW_PASS = replace(_DECLARED, metrics=METRICS)

@@ -82,9 +82,8 @@ Additions = tuple[float, Floats, Floats, Floats]
 def compare_pair(
     a: Trials, b: Trials | None, references: Mapping[str, Trials], experiments: Shown = BY_ROLE
 ) -> list[Comparison]:
-    """Return a minus b for each human metric, per experiment (condition: its role) and over those that both answered.
-    The two are compared on their common images against the same people. b None: people as a group, whose value is the
-    ceiling."""
+    """Return a minus b (None: people as a group) for each human metric, per experiment (condition: its role) and over
+    those that both answered. Both are compared on their common images against the same people."""
     who, method = _sample(references)
     by_role: dict[str, dict[str, Difference]] = {}
     for role in roles_of(a, experiments):

@@ -115,8 +115,7 @@ def _experiment(experiment: Experiment, metric: Metric, trials: Trials) -> Itera
 
 
 def _beside_answers(experiment: Experiment, trials: Trials) -> Iterator[Score]:
-    """Yield in each condition the medians of reaction time and confidence, of the trials that have one, and the share
-    of ranked answers that have the category."""
+    """Yield in each condition the median reaction time and confidence, and the share of ranked answers right."""
     columns = {"reaction_time": "rt", "confidence": CONFIDENCE, "choices_accuracy": CHOICES}
     shown = {metric: column for metric, column in columns.items() if column in trials.columns}
     for name, (metric, column) in product(sorted(trials.coded("condition").used), shown.items()):

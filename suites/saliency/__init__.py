@@ -1,5 +1,4 @@
-"""Saliency alignment: does the object decide, and does the gradient fall on it? (after Tsipras et al. 2019;
-docs/suites/saliency.md)"""
+"""Saliency alignment: do object and gradient decide alike? (after Tsipras et al. 2019; docs/suites/saliency.md)"""
 
 from dataclasses import replace
 

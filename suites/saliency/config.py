@@ -1,5 +1,4 @@
-"""Roles, counts, names of columns, and the suite's configuration. Reading a leaderboard imports this module, so it
-never imports torch."""
+"""Roles, counts, names of columns, the suite's configuration. A leaderboard reads this module: no torch here."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -22,11 +22,11 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 @dataclass(frozen=True, kw_only=True)
 class Map:
-    """A way to make a map. make(forward, images, targets, seeds) -> [n, h, w], finite and >= 0, array or tensor.
+    """A way to make a map. `make(forward, images, targets, seeds)` returns [n, h, w], finite and >= 0, array or tensor.
+    A map that is zero or not finite is excluded and counted.
 
-    `forward` maps a tensor [n, 3, h, w] in [0,1] to logits [n, classes] and is differentiable; `images` are a few at a
-    time. `targets` [n, classes] bool are the outputs of each image's category. `seeds` [n] uint64 are an image's own,
-    for random numbers. A map that is zero or not finite is excluded and counted, as the suite's own is."""
+    `forward` maps a tensor [n, 3, h, w] in [0,1] to logits [n, classes], differentiably; `images` are a few at a time.
+    `targets` [n, classes] bool are the outputs of each image's category; `seeds` [n] uint64 are for random numbers."""
 
     title: str
     definition: str

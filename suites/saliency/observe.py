@@ -1,5 +1,4 @@
-"""Observe the columns of each image. Reading a leaderboard imports this module, so torch is imported only when
-called."""
+"""Observe the columns of each image. A leaderboard is read without torch, which is imported when this is called."""
 
 from collections.abc import Mapping
 

@@ -17,8 +17,7 @@ NAME = "U40"
 
 @dataclass(kw_only=True)
 class Resistance(Verdicts):
-    """Hold the robustness of each image of a problem in one norm, in arrays [n] that every attack updates. Loss and
-    margin are those at the last point judged by an attack with gradients."""
+    """Hold the robustness of each image of a problem in one norm. Loss and margin are an attack's with gradients."""
 
     problem: Problem
     threat: Threat

@@ -11,8 +11,7 @@ from suites.adversarial.config import LossName
 
 
 def cross_entropy(z: Tensor, y: Tensor, t: Tensor | None = None) -> Tensor:
-    """Return the cross entropy to the true class; targeted: minus that to the target (Goodfellow et al. 2015; Madry et
-    al. 2018). Its gradient vanishes where the softmax saturates."""
+    """Return the cross entropy to the true class (Goodfellow et al. 2015); targeted: minus that to the target."""
     if t is None:
         return functional.cross_entropy(z, y, reduction="none")
     return -functional.cross_entropy(z, t, reduction="none")

@@ -1,5 +1,4 @@
-"""Attacks of other packages, and perturbations made on other networks. A returned point is projected into the ball and
-the box, and counts if the network's answer there is incorrect."""
+"""Attacks of other packages, and perturbations made on other networks, projected into the ball and the box."""
 
 import logging
 import random

@@ -46,10 +46,9 @@ def threat_schedule(threat: Threat, config: AdversarialConfig) -> Schedule:
 
 class Ascent(Verdicts):
     """Run a schedule on every image of a problem. Beside the verdicts, arrays [n] hold the newest `point`, its next
-    step (`at`), and whether a start placed it (`fresh`) and not a step. `reached` [n, steps] is the margin that each
-    step reached (NaN: none). Images in `standing` are not broken and not finished; `fell` is the step whose point was
-    misclassified (-1: none). `led` is true if the newest step had a gradient. Images that keep a larger share of
-    their margin than `keeps` leap to the next epsilon."""
+    step (`at`), and whether a start placed it (`fresh`). `reached` [n, steps] is the margin that each step reached
+    (NaN: none). Images in `standing` are not broken and not finished; `fell` is the step that broke an image (-1:
+    none). `led` is true if the newest step had a gradient. Images that keep more of their margin than `keeps` leap."""
 
     def __init__(self, problem: Problem, norm: NormName, steps: Schedule, keeps: float = 1.0) -> None:
         n = len(problem.images)

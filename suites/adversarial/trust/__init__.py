@@ -1,2 +1,1 @@
-"""Whether an attack failed to attack: the `report` on stored trials, which needs no torch, and the `probes`, which ask
-the network."""
+"""Whether an attack failed: the `report` on stored trials, without torch, and the `probes`, which ask the network."""

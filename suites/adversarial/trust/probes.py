@@ -1,5 +1,4 @@
-"""Probes for the trust report: does the gradient match the slope of the answers, is an answer independent of other
-images, is the preprocessing as intended, are the outputs logits?"""
+"""Probes for the trust report: are gradients slopes, answers independent of other images, and outputs logits?"""
 
 import numpy as np
 import torch
@@ -53,12 +52,11 @@ def slopes(problem: Problem, plain: Forward, rows: Rows) -> NDArray[np.float64]:
     """Return [5, rows] for each image at `rows` (NaN: rounding exceeds the differences):
 
     error: distance |g.v - d| of the margin's slopes along random directions v, by the gradient and by differences of
-    the network as it was loaded, over the longer of the two (0: equal; 1: nothing in common), the smallest over all
-    `LENGTHS`; spread: the same between the differences of the shortest and the longest length; company: distance
-    between the gradient in the attack's batch and in a batch of one; rise: ratio of the measured to the predicted rise
-    of the margin along the gradient's signs, over the same ratio along the gradient itself (see `_rise`), the largest
-    over all `LENGTHS`; scale: ratio of the measured slopes to the gradient's, by least squares. If only the length
-    differs, error is computed with the correct length."""
+    the network as it was loaded, over the longer of the two, the smallest over all `LENGTHS`; spread: the same between
+    the differences of the shortest and the longest length; company: distance between the gradient in the attack's batch
+    and alone; rise: ratio of the measured to the predicted rise of the margin along the gradient's signs, over that
+    along the gradient itself (see `_rise`), the largest over all `LENGTHS`; scale: ratio of the measured slopes to the
+    gradient's, by least squares. If only the length differs, error is computed with the correct length."""
     # A gradient that is blurred, sparse, noisy or replaced is not zero, and the loss may rise along it, but slowly: the
     # image seems robust. Differences of the length of an attack's moves reveal this for any mask. As attacks follow
     # signs, small misleading entries disturb them too: those show in the rise along the attack's own directions.
@@ -198,10 +196,9 @@ def _least(z: Tensor) -> Tensor:
 
 
 def preimage(logits: Tensor) -> Forward:
-    """Return the map from outputs to the values that attacks act on, in double precision. Outputs that are a
-    distribution on every image: their logarithms, the logits up to a constant. Others between two ends (`ends`): the
-    logits of a sigmoid. Both keep the order of the outputs, and their gradients do not vanish with the outputs'. All
-    others: unchanged."""
+    """Return the map from outputs to the values that attacks act on, in double precision. It keeps their order, and
+    gradients do not vanish with the outputs'. Of outputs that are distributions: logarithms, the logits up to a
+    constant. Of others between two `ends`: the logits of a sigmoid. All others stay as they are."""
     if (limits := ends(logits)) is None:
         return lambda z: z
     if bool(distribution(logits).all()):

@@ -1,6 +1,5 @@
-"""The position of maps [n, h, w] >= 0 relative to objects' masks [n, h, w]. Each image has one value in float64, NaN if
-its map is zero or not finite, or its mask empty or full. `valid` are the pixels [n, h, w] that count (None: every
-one)."""
+"""The position of maps [n, h, w] >= 0 relative to objects' masks [n, h, w], as one value per image (NaN: map is zero or
+not finite, or mask empty or full). `valid` are the pixels [n, h, w] that count (None: every one)."""
 
 from dataclasses import dataclass, replace
 
