@@ -9,7 +9,7 @@ from benchmark.api.imports import recorded, score_again
 from benchmark.api.leaderboards import suites_with_scores
 from benchmark.api.options import LEADERBOARD, Db, Option
 from benchmark.engine.scoring import Scorer
-from benchmark.engine.tasks import ended_parts, lacking_parts, named_parts
+from benchmark.engine.tasks import ended_parts, lacking_parts
 from benchmark.failures import FAILURES, StoreError
 from benchmark.identity import Codes
 from benchmark.store import Merged, Status, Store, database_status, open_store
@@ -58,7 +58,7 @@ def merge(
         if same_place(place, parse_location(target)):
             raise StoreError(f"{place.shown} cannot be merged into itself")
     # Leaderboards are closed after a look: a job array has more than a process may have open.
-    places, notes, cut_short = list[str](), dict[str, list[str]](), dict[str, Set[str]]()
+    places, notes, cut_short = list[str](), dict[str, list[tuple[int, int, str]]](), dict[str, Set[str]]()
     for url in sources:
         with open_store(url, write=False) as part:
             places.append(part.place)
@@ -66,7 +66,7 @@ def merge(
             cut_short[part.place] = part.incomplete(failed=False).keys()  # though no observer failed
 
     def opened() -> Iterator[Store]:
-        for url in sorted(sources, key=lambda url: min(named_parts(notes[url]), default=())):
+        for url in sorted(sources, key=lambda url: min(notes[url], default=())):
             with open_store(url, write=False) as part:
                 yield part
 

@@ -254,7 +254,9 @@ class Scorer:
         return self._flagged({_place(score): score for score in scores}.values(), trials, space)
 
     def _flagged(self, scores: Iterable[Score], trials: Trials, space: str) -> list[Score]:
-        return flagged(scores, trials, space, self.suite.controls, len(self.suite.categories))
+        flag = guess_flag(trials, space, self.suite.controls, len(self.suite.categories))
+        flags = (flag,) if flag else ()
+        return [score if score.value is None else replace(score, flags=(*score.flags, *flags)) for score in scores]
 
     def _imported_scores(
         self, answers: ObserverAnswers, peers: Mapping[str, ObserverAnswers], space: str
@@ -344,16 +346,6 @@ def same_score(stored: Any, computed: Any) -> bool:
             return False
     exact = ("reason", "level", "method", "n", "excluded", "flags")
     return all(getattr(stored, name) == getattr(computed, name) for name in exact)
-
-
-def flagged(
-    scores: Iterable[Score], trials: Trials, space: str, controls: Mapping[str, str | None] = NO_CONTROLS, of: int = 0
-) -> list[Score]:
-    """Flag each value by `guess_flag`."""
-    flag = guess_flag(trials, space, controls, of)
-    if not flag:
-        return list(scores)
-    return [score if score.value is None else replace(score, flags=(*score.flags, flag)) for score in scores]
 
 
 def guess_flag(trials: Trials, space: str, controls: Mapping[str, str | None] = NO_CONTROLS, of: int = 0) -> str:

@@ -69,10 +69,8 @@ class Task:
     @property
     def trials(self) -> int:
         """The number of stimuli that are shown."""
-        if self.only is None:
-            return sum(len(block.stimuli) for block in self.plan.blocks)
-        shown = ((block, chunk) for i, block in self.shown.items() for chunk in self.only[i])
-        return sum(min(CHUNK, len(block.stimuli) - chunk * CHUNK) for block, chunk in shown)
+        shown = ((block.stimuli, chunk) for i, block in self.shown.items() for chunk in self.chunks(i))
+        return sum(min(CHUNK, len(stimuli) - chunk * CHUNK) for stimuli, chunk in shown)
 
     @property
     def passes(self) -> float:
@@ -185,28 +183,22 @@ def whole_name(part: str) -> str:
     return part_name(1, 1, part.rpartition(" ")[2])
 
 
-def ended_parts(runs: Iterable[tuple[str, str]]) -> list[str]:
-    """Return the names of the shards that were finished. runs: status and note of each run that has ended."""
-    return [note for status, note in runs if named_parts([note]) and status != "interrupted"]
+def ended_parts(runs: Iterable[tuple[str, str]]) -> list[tuple[int, int, str]]:
+    """Return (index, number of parts, plan) of the parts that were finished. runs: status and note of ended runs."""
+    named = (re.fullmatch(r"shard (\d+)/(\d+) of plan (\w+)", note) for status, note in runs if status != "interrupted")
+    return [(int(match[1]), int(match[2]), match[3]) for match in named if match]
 
 
-def lacking_parts(there: Iterable[str], wanted: Iterable[str]) -> list[str]:
-    """Name the parts that `there` lacks of the plans in `wanted`: "shard 2/3 of plan 0123456789ab". Both are notes of
-    runs; other notes are ignored. A plan that was carried out as a whole lacks none."""
-    present = named_parts(there)
+def lacking_parts(there: Collection[tuple[int, int, str]], wanted: Iterable[tuple[int, int, str]]) -> list[str]:
+    """Name the parts that `there` lacks of the plans in `wanted`: "shard 2/3 of plan 0123456789ab". Both are from
+    `ended_parts`. A plan that was carried out as a whole lacks none."""
     return [
         part_name(index, of, plan)
-        for of, plan in dict.fromkeys((of, plan) for _, of, plan in named_parts(wanted))
-        if (1, 1, plan) not in present
+        for of, plan in dict.fromkeys((of, plan) for _, of, plan in wanted)
+        if (1, 1, plan) not in there
         for index in range(1, of + 1)
-        if (index, of, plan) not in present
+        if (index, of, plan) not in there
     ]
-
-
-def named_parts(notes: Iterable[str]) -> dict[tuple[int, int, str], None]:
-    """Return (part, number of parts, plan) of the notes that name a part, in their order."""
-    named = (re.fullmatch(r"shard (\d+)/(\d+) of plan (\w+)", note) for note in notes)
-    return {(int(match[1]), int(match[2]), match[3]): None for match in named if match}
 
 
 def cut_shards(tasks: Sequence[Task], n: int, cost: Cost) -> list[list[Task]]:

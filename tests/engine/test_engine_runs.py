@@ -10,7 +10,7 @@ from engine_toys import ideal, network, plain_answers, same_trials, toy_suite
 
 from benchmark.contracts import CHUNK, Against, Block, Score, Transform, Trials
 from benchmark.engine import run
-from benchmark.engine.scoring import Scorer, flagged, guess_flag
+from benchmark.engine.scoring import Scorer, guess_flag
 from benchmark.stimuli.datasets import seeds_of
 from benchmark.store import open_store
 
@@ -153,40 +153,33 @@ def test_a_configuration_names_its_references(leaderboard):
 
 def distrusted(said, shown, **cues):
     columns = {name: np.array(column) for name, column in {"response": said, "category": shown, **cues}.items()}
-    return [
-        any(flag.startswith("trust: ") for flag in one.flags)
-        for one in flagged(
-            [Score(metric="a", value=1.0), Score(metric="b", value=None)], Trials(columns=columns), "geirhos16"
-        )
-    ]
+    return guess_flag(Trials(columns=columns), "geirhos16").startswith("trust: ")
 
 
 def test_when_one_answer_is_distrusted():
-    """Nine tenths of at least twenty images, most of which show something else; a missing value needs no flag."""
+    """Nine tenths of at least twenty images, most of which show something else."""
     both = ["cat", "dog"]
-    assert distrusted(["cat"] * 18 + ["dog"] * 2, both * 10) == [True, False]
-    assert distrusted(["cat"] * 17 + ["dog"] * 3, both * 10) == [False, False]
-    assert distrusted(["cat"] * 19, [*both * 9, "cat"]) == [False, False]
-    assert distrusted(["cat"] * 20, ["cat"] * 20) == [False, False]
-    assert distrusted(["na"] * 20, both * 10) == [True, False]
-    assert flagged([Score(metric="a", value=1.0)], Trials(columns={"value": np.zeros(30)}), "geirhos16")[0].flags == ()
+    assert distrusted(["cat"] * 18 + ["dog"] * 2, both * 10) is True
+    assert distrusted(["cat"] * 17 + ["dog"] * 3, both * 10) is False
+    assert distrusted(["cat"] * 19, [*both * 9, "cat"]) is False
+    assert distrusted(["cat"] * 20, ["cat"] * 20) is False
+    assert distrusted(["na"] * 20, both * 10) is True
+    assert guess_flag(Trials(columns={"value": np.zeros(30)}), "geirhos16") == ""
 
 
 def test_answers_at_chance_are_distrusted_whoever_gave_them():
     """Of 16 categories a guesser gets 10 of 80 right in 2.7 % of cases, 9 in 6 %; by either of two cues 16 in 3.9 %."""
     shown, other, rest = ["cat", "dog"] * 40, ["oven", "bear"] * 40, ["car", "boat"] * 40
-    assert [distrusted([*shown[:right], *other[right:]], shown) for right in (0, 9, 10)] == [
-        [True, False], [True, False], [False, False],
-    ]  # fmt: skip
+    assert [distrusted([*shown[:right], *other[right:]], shown) for right in (0, 9, 10)] == [True, True, False]
     found = [[*other[:n], *rest[n:]] for n in (14, 16)]
-    assert [distrusted(one, shown, shape=shown, texture=other)[0] for one in found] == [True, False]
-    assert distrusted(found[0], shown, shape=shown, texture=[""] * 80) == [True, False]
-    assert distrusted([*shown[:10], *other[10:]], shown, shape=shown, texture=[""] * 80) == [False, False]  # one way
+    assert [distrusted(one, shown, shape=shown, texture=other) for one in found] == [True, False]
+    assert distrusted(found[0], shown, shape=shown, texture=[""] * 80) is True
+    assert distrusted([*shown[:10], *other[10:]], shown, shape=shown, texture=[""] * 80) is False  # one way
     # Undegraded trials alone are judged, where there are some, and never images that networks were seen to fail on.
     said = [*shown[:40], *other[40:]]
     for condition, known in (("clean", False), ("contrast/5", True)):
         where = [condition] * 40 + ["contrast/5" if condition == "clean" else ""] * 40
-        assert distrusted(said, shown, condition=where) == [known, False]
+        assert distrusted(said, shown, condition=where) is known
     for controls, known in (({}, True), ({"a": None}, False), ({"a": "hard"}, True), ({"a": "c100"}, False)):
         columns = {"response": said, "category": shown, "role": ["b"] * 40 + ["a"] * 40}
         columns |= {"condition": ["c100"] * 40 + ["hard"] * 40}
@@ -195,13 +188,9 @@ def test_answers_at_chance_are_distrusted_whoever_gave_them():
         trials = Trials(columns={name: np.array(values) for name, values in columns.items()})
         assert guess_flag(trials, "geirhos16", controls).startswith("trust") == known, controls
     # Standard networks may know nothing of edges alone; few images do not tell.
-    assert distrusted(other, shown, role=["edges"] * 80) == [False, False]
-    assert distrusted(other, shown, role=["edges", "silhouettes"] * 40) == [True, False]
+    assert distrusted(other, shown, role=["edges"] * 80) is False
+    assert distrusted(other, shown, role=["edges", "silhouettes"] * 40) is True
     few = Trials(columns={"response": np.array(other[:9]), "category": np.array(shown[:9])})
     assert guess_flag(few, "geirhos16") == "too few images to tell its answers from chance"
-    (score,) = flagged(
-        [Score(metric="a", value=0.1)],
-        Trials(columns={"response": np.array(other[:40]), "category": np.array(shown[:40])}),
-        "world16",
-    )
-    assert score.flags == ("trust: answers at chance",)
+    columns = {"response": np.array(other[:40]), "category": np.array(shown[:40])}
+    assert guess_flag(Trials(columns=columns), "world16") == "trust: answers at chance"
