@@ -9,7 +9,7 @@ import timm
 import torch
 from hostile_pickle import Hostile
 
-from registry.convert import plain_pickle, torch_content, written
+from registry.convert import pickled_content, torch_content, written
 from registry.files import conversions, digest_file
 from registry.loading import load_network
 from registry.register import register
@@ -96,8 +96,7 @@ def test_nothing_of_a_pickle_runs(content, tmp_path):
     # sets an attribute of a function of torch, as a state that it is given
     attributes = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n}X\x01\x00\x00\x00aK\x01sb."
     path.write_bytes(attributes if content == "attributes" else pickle.dumps(hostile[content]))
-    with path.open("rb") as file:
-        plain_pickle(file)
+    pickled_content(path)
     torch.save(hostile.get(content, {}), tmp_path / "net.pt")
     torch_content(tmp_path / "net.pt")
     assert not target.exists() and not hasattr(torch._utils._rebuild_tensor_v2, "a")
