@@ -328,8 +328,10 @@ def _by_usual_names(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def given_fields(overrides: Overrides) -> dict[str, Any]:
-    """Return the overrides that are set, with the resize that matches a given size."""
-    given: dict[str, Any] = {key: value for key, value in overrides.items() if value is not None}
+    """Return the overrides that are set, among other options, with the resize that matches a given size."""
+    given: dict[str, Any] = {
+        key: value for key, value in overrides.items() if value is not None and key in Preprocess.model_fields
+    }
     if "size" in given and "resize" not in given:
         whole = given.get("resize_mode") in ("squash", "longest")
         given["resize"] = given["size"] if whole else round(int(str(given["size"])) * 256 / 224)
@@ -374,10 +376,9 @@ def settled_input(
 ) -> tuple[Preprocess, list[Check]]:
     """Return how the input is made, with a line on the source of each part: the given value, otherwise the checkpoint's
     (`stated`) or its training script's (`trained`), otherwise a configuration's."""
-    explicit = {name: value for name, value in overrides.items() if value is not None}
-    derived = {name: value for name, value in given_fields(overrides).items() if name not in explicit}
-    if {"resize", "resize_mode"} & trained.fields.keys():
-        derived = {}
+    given = given_fields(overrides)
+    explicit = {name: value for name, value in given.items() if overrides.get(name) is not None}
+    derived = {} if {"resize", "resize_mode"} & trained.fields.keys() else given
     resized = given_fields({"size": trained.fields["size"]}) if "size" in trained.fields else {}
     built = {"size": known.fields["size"]} if known.where == UNSTATED else {}
     layers: list[tuple[Mapping[str, Any], str]] = [  # the last that has a field decides

@@ -179,15 +179,14 @@ def drafted_card(draft: Draft, preprocess: Preprocess) -> ModelCard:
 
 def _described(draft: Draft, folder: CardFolder, given: Given) -> tuple[Draft, ModelCard, list[Check]]:
     """Complete the draft from the model's files; return it with its card, unwritten, and facts to report."""
-    overrides = _overrides(given)
     if (family := family_of(draft.arch)) is not None:
         draft = family.describe(draft, folder.cards, folder.place)
-        how, lines = preprocessing.settled_input(draft.arch, overrides, draft.stated, None)
+        how, lines = preprocessing.settled_input(draft.arch, given, draft.stated, None)
         return draft, drafted_card(draft, how), [*draft.rows, *lines]
     asked, is_named = draft.labels, bool(draft.arch)
     draft, normalisation, trained = _located(draft, folder.place), None, StatedInput()
     rows = [] if is_named else [Check(name="arch", ok=True, detail=f"{draft.arch}, as its file states")]
-    side = {**draft.stated.fields, **preprocessing.given_fields(overrides)}.get("size", 224)
+    side = {**draft.stated.fields, **preprocessing.given_fields(given)}.get("size", 224)
     usual = {**preprocessing.USUAL, "size": side, "resize": side}
     card = drafted_card(draft, preprocessing.preprocess_of(draft.arch, usual))
     if draft.source == "file":
@@ -213,12 +212,8 @@ def _described(draft: Draft, folder: CardFolder, given: Given) -> tuple[Draft, M
         trained = read_transform(brought, f"made by the transform that {draft.arch.rpartition('/')[2]} returns")
         if draft.bare and trained.fields.get("resize_mode") == "own":
             raise CardError("--probe cannot feed a network whose transform no card expresses: return it alone.")
-    how, lines = preprocessing.settled_input(draft.arch, overrides, draft.stated, normalisation, trained)
+    how, lines = preprocessing.settled_input(draft.arch, given, draft.stated, normalisation, trained)
     return draft, drafted_card(draft, how), [*rows, *lines, *draft.rows]
-
-
-def _overrides(given: Given) -> Overrides:
-    return cast(Overrides, {name: value for name, value in given.items() if name in Overrides.__annotations__})
 
 
 def _options(arch: str, given: Given, of_family: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
@@ -303,7 +298,7 @@ def register(
     rows = (Check(name="labels", ok=True, detail=listed),) if listed else ()
 
     def tried(model: LoadedModel) -> Sequence[Check]:
-        if model.card.source in ("timm", "torchvision", "hub") and not any(_overrides(given).values()):
+        if model.card.source in ("timm", "torchvision", "hub") and not preprocessing.given_fields(given):
             remember_network(model, place)
         return trial(model)
 
