@@ -2,20 +2,20 @@
 size or order would give another score."""
 
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from math import inf
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from registry.cards import InputCheck
 from registry.model import LoadedModel
 from registry.user_errors import AnswerError, LabelError, reason
 
@@ -99,7 +99,7 @@ class Check:
     #: What is printed instead of "ok": "guess" of an input that nothing states, "look" of what is probably wrong,
     #: "note".
     mark: str = ""
-    tried: InputCheck | None = None  # what photographs showed, for the card
+    record: Mapping[str, BaseModel] = field(default_factory=dict)  # fields of the card that keep what was seen
 
 
 def probe(model: LoadedModel, count: int = _IMAGES) -> Tensor:

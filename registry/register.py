@@ -11,7 +11,7 @@ from typing import Any, Unpack, cast
 
 from registry import cards, preprocessing
 from registry.architectures import random_seed, split_arch, whole_arch
-from registry.cards import Certificate, ModelCard, Preprocess, Source
+from registry.cards import ModelCard, Preprocess, Source
 from registry.checkpoints import refuse_onnx
 from registry.convert import refuse_folder
 from registry.determinism_checks import Check, check_network, takes_only_its_size
@@ -34,8 +34,6 @@ _MOST_CONVERSIONS = 3
 
 #: What is tried of a loaded network beside its checks, with facts to report.
 Trial = Callable[[LoadedModel], Sequence[Check]]
-#: Compares a loaded network with its user's own code.
-Verify = Callable[[LoadedModel], tuple[Certificate, Check]]
 
 
 class Given(Overrides, total=False):
@@ -66,21 +64,13 @@ def require_free(name: str, folder: CardFolder) -> None:
 
 
 def admit(
-    draft: ModelCard,
-    rows: Iterable[Check],
-    folder: CardFolder,
-    trial: Trial = lambda _model: (),
-    verify: Verify | None = None,
+    draft: ModelCard, rows: Iterable[Check], folder: CardFolder, trial: Trial = lambda _model: ()
 ) -> tuple[ModelCard, list[Check]]:
-    """Return the card as it was written, and `rows` with the checks that the network passed. trial: reports more on the
-    loaded network; verify: compares it with other code. Raises WeightsError if a check fails, as `load_network`, as
-    `trial` and as `verify`; nothing is written then."""
+    """Return the card as it was written, and `rows` with the checks that the network passed; `trial` reports more on
+    the loaded network. Raises WeightsError if a check fails, as `load_network` and as `trial`; nothing is written then.
+    """
     model, checks = checked(load_network(draft, folder.place), rows, folder, trial)
-    certificate = None
-    if verify is not None:
-        certificate, row = verify(model)
-        checks.append(row)
-    card = model.card.model_copy(update={"sha256": model.digest, "verified": certificate})
+    card = model.card.model_copy(update={"sha256": model.digest})
     former = cards.read_cards(folder.cards).get(card.name) if folder.replaces else None
     cards.write_card(card, folder.cards, replace=folder.replaces)
     if former is not None:
@@ -103,8 +93,9 @@ def checked(
         if failed := [f"{result.name}: {result.detail}" for result in checks if not result.ok]:
             count = f"{len(failed)} of {len(checks)} checks fail"
             raise WeightsError(f"model '{model.card.name}' was not registered: {count}: {'; '.join(failed)}")
-    tried = next((each.tried for each in checks if each.tried), None)
-    return replace(model, card=model.card.model_copy(update={"tried": tried})), checks
+    record = {name: value for each in checks for name, value in each.record.items()}
+    card = model.card.model_copy(update={"tried": None, "verified": None, **record})
+    return replace(model, card=card), checks
 
 
 def _located(draft: Draft, place: WeightSources) -> Draft:
@@ -282,14 +273,13 @@ def register(
     replaces: bool = False,
     options: Mapping[str, Any] | None = None,
     trial: Trial = lambda _model: (),
-    verify: Verify | None = None,
     **given: Unpack[Given],
 ) -> tuple[ModelCard, list[Check]]:
     """Register a network; return its card, as written to `cards_folder`, and the checks that it passed.
 
     arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION" or a member of a family;
     weights: a checkpoint's path or address, or "random:SEED"; labels: a label space or file; options: of families;
-    trial, verify: as of `admit`. Raises CardError, WeightsError, LabelError, UnknownName; nothing is written unless
+    trial: as of `admit`. Raises CardError, WeightsError, LabelError, UnknownName; nothing is written unless
     every check holds."""
     folder = CardFolder(cards=cards_folder, place=place, replaces=replaces)
     require_free(name, folder)
@@ -310,7 +300,7 @@ def register(
         draft = Draft(name=name, arch=known, weights=own, labels=space, training=training, options=chosen, rows=rows)
         draft, card, checks = _described(draft, folder, given)
         try:
-            return admit(card, checks, folder, tried, verify)
+            return admit(card, checks, folder, tried)
         except BaseException:  # what was written for it is gone again
             cards.remove_unnamed(draft.files, folder.cards)
             raise

@@ -47,11 +47,15 @@ _EXPECTED = "Expected a file with `model` and `transform`, or FILE.py:NAME of bo
 NOT_TOLD = "Crop, filter and sizes within a fifth change too few answers to check: take them from the training code."
 
 
-def registration_checks(model: LoadedModel, folder: Path | None, settings: Settings) -> list[Check]:
-    """Check the form in which a network will run, and then on photographs how it is fed."""
+def registration_checks(
+    model: LoadedModel, folder: Path | None, settings: Settings, script: str | None = None
+) -> list[Check]:
+    """Check the form in which a network will run, then on photographs how it is fed, and that it decides as a script of
+    its user's."""
     from benchmark.engine.devices import check_tuned
 
-    return [*check_tuned(model), *photograph_checks(model, folder, settings)]
+    rows = [*check_tuned(model), *photograph_checks(model, folder, settings)]
+    return rows if script is None else [*rows, verified(model, script, folder, settings)]
 
 
 def photograph_checks(model: LoadedModel, folder: Path | None, settings: Settings) -> list[Check]:
@@ -94,7 +98,7 @@ def photograph_checks(model: LoadedModel, folder: Path | None, settings: Setting
         looks.append(Check(name="photographs", ok=True, mark="look", detail=text))
     n, at_chance = outcome.n, outcome.at_chance
     tried = InputCheck(photographs=where, n=n, right=outcome.right, findings=better, at_chance=at_chance)
-    return [Check(name="photographs", ok=True, detail=f"{right}. {NOT_TOLD}", tried=tried), *looks]
+    return [Check(name="photographs", ok=True, detail=f"{right}. {NOT_TOLD}", record={"tried": tried}), *looks]
 
 
 def photographs_for(labels: LabelSpace, folder: Path | None, settings: Settings) -> Stimuli | None:
@@ -163,9 +167,9 @@ def _answers(inputs: Sequence[Given], run: Callable[[Given], Tensor]) -> Tensor:
     return torch.cat(parts).float().cpu()
 
 
-def verified(model: LoadedModel, script: str, folder: Path | None, settings: Settings) -> tuple[Certificate, Check]:
-    """Compare a network with the user's own model and transform on the same photographs; return the certificate and a
-    line on it. `folder` has photographs; without it, an installed set or the built-in world is used.
+def verified(model: LoadedModel, script: str, folder: Path | None, settings: Settings) -> Check:
+    """Compare a network with the user's own model and transform on the same photographs; return a line with the
+    certificate. `folder` has photographs; without it, an installed set or the built-in world is used.
 
     Raises CardError for a script that fails, and WeightsError, with the part that differs, if decisions differ."""
     import torch
@@ -211,7 +215,8 @@ def verified(model: LoadedModel, script: str, folder: Path | None, settings: Set
         pixels=pixels if np.isfinite(pixels) else None,
     )
     close = distance(found, expected) <= TOLERANCE
-    return certificate, Check(name="verified", ok=True, detail=str(certificate), mark="" if close else "look")
+    mark, record = "" if close else "look", {"verified": certificate}
+    return Check(name="verified", ok=True, detail=str(certificate), mark=mark, record=record)
 
 
 def _pixel_gap(ours: Sequence[Given], theirs: Sequence[Given]) -> tuple[float, str]:

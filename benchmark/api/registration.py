@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmark.api.leaderboards import suites_with_scores
 from benchmark.api.options import Arch, CheckpointOptions, Names, Option, joined, stated
-from benchmark.api.photograph_checks import registration_checks, verified
+from benchmark.api.photograph_checks import registration_checks
 from benchmark.contracts import Observer, Stimuli
 from benchmark.engine.scoring import Scorer
 from benchmark.engine.tasks import plan_tasks
@@ -114,10 +114,8 @@ def register(
         return _fit_probe(name, arch, path, str(probe), head, limit, device, replaces=replace, **known)
     if (head, limit, device) != ("linear", None, "auto"):
         raise CardError("--head, --limit and --device need --probe.")
-    shown: dict[str, Any] = {"folder": None if check is None else expanded(str(check)), "settings": read_settings()}
-    known |= {"trial": partial(registration_checks, **shown)}
-    if verify is not None:
-        known["verify"] = partial(verified, script=str(verify), **shown)
+    folder, script = None if check is None else expanded(str(check)), None if verify is None else str(verify)
+    known["trial"] = partial(registration_checks, folder=folder, settings=read_settings(), script=script)
     return register_card(name, arch, path, replaces=replace, options=own, training=training, **known)
 
 
