@@ -99,9 +99,6 @@ class Results(Sequence[T], Generic[T]):
     def __getitem__(self, index: int | slice) -> T | Sequence[T]:
         return self.values[index]
 
-    def __iter__(self) -> Iterator[T]:
-        return iter(self.values)
-
     def __repr__(self) -> str:
         """Return the tables in the terminal's width, with 50 rows between two dividers."""
         found = "".join(f"{each}\n" for each in self.verdicts)

@@ -109,17 +109,14 @@ def claims(
                 found = _compared(store, ranked[key], claim.over, claim.under, claim.suite)
             except BenchError as error:
                 rows.append(TriedClaim(claim=claim, found=None, reason=str(error).partition(". ")[0]))
-            else:
-                rows += [TriedClaim(claim=claim, found=one, first=_first(store, claim.suite, one)) for one in found]
+                continue
+            for one in found:
+                names = {*one.a, *one.b}
+                made = [each for name in names for each in store.observations(observer=name)]
+                first = min((each.created for each in made if each.suite in (claim.suite, IMPORTED)), default="")
+                is_dated = all(each.kind != "published" for each in store.observers(names=names))
+                rows.append(TriedClaim(claim=claim, found=one, first=first if is_dated else ""))
     return tried(rows)
-
-
-def _first(store: Store, suite: str, found: RecipeDifference) -> str:
-    names = {*found.a, *found.b}
-    if any(each.kind == "published" for each in store.observers(names=names)):
-        return ""
-    made = [each for name in names for each in store.observations(observer=name)]
-    return min((each.created for each in made if each.suite in (suite, IMPORTED)), default="")
 
 
 def recipe_power(

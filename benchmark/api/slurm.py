@@ -10,8 +10,6 @@ from benchmark.failures import BenchError
 from benchmark.store.location import parse_location
 from registry.files import digest_data
 
-_SCRIPT = Path(templates.__file__).parent / "slurm.sh"
-
 
 def array_script(request: RunRequest, db: str, tasks: int) -> str:
     """Return a bash script that submits a plan to Slurm as an array of shards, then a job that merges and scores.
@@ -23,24 +21,10 @@ def array_script(request: RunRequest, db: str, tasks: int) -> str:
     listed = {name: joined(getattr(request, name)) for name in ("models", "suites", "stimuli")}
     asked = {**vars(request), **listed, "device": device, "db": None, "reporter": None}
     run_words = command_line(RunRequest, "bench run", **asked)
-    part = f'--shard "$SLURM_ARRAY_TASK_ID/{tasks}" --quiet'
-    path = parse_location(db).path
-    if path is None:
-        places = f"leaderboard={shlex.quote(db)}"
-        shard = f'    exec {run_words} {part} --db "$leaderboard"'
-        merge = '    exec bench db merge --into "$leaderboard"'
-    else:
-        whole = path.absolute()
-        folder = f"{whole}-shards-{digest_data([run_words, tasks])[:8]}"
-        places = f'leaderboard={shlex.quote(str(whole))}\nfolder={shlex.quote(folder)}\nmkdir -p "$folder"'
-        shard = (
-            '    own="$folder/shard-$SLURM_ARRAY_TASK_ID.db"\n'
-            '    if [ -e "$leaderboard" ] && [ ! -e "$own" ]; then  # stored trials are not computed again\n'
-            '        bench db merge "$leaderboard" --into "$own" || [ $? = 3 ]\n'
-            "    fi\n"
-            f'    exec {run_words} {part} --db "$own"'
-        )
-        merge = '    bench db merge "$folder"/shard-*.db --into "$leaderboard"\n    rm -r "$folder"'
-    gpus = "" if device == "cpu" else " --gpus=1"
-    script = _SCRIPT.read_text(encoding="utf-8")
-    return script.format(tasks=tasks, places=places, shard=shard, merge=merge, gpus=gpus)
+    path, folder = parse_location(db).path, ""
+    if path is not None:
+        db = str(path.absolute())
+        folder = f"{db}-shards-{digest_data([run_words, tasks])[:8]}"
+    script = Path(templates.__file__).with_name("slurm.sh" if folder else "slurm_server.sh").read_text(encoding="utf-8")
+    places = {"leaderboard": shlex.quote(db), "folder": shlex.quote(folder)}
+    return script.format(tasks=tasks, run=run_words, gpus="" if device == "cpu" else " --gpus=1", **places)

@@ -48,8 +48,7 @@ def list_sets(pattern: Annotated[str, Option("A name or a pattern.")] = "*") -> 
     """List known sets, their licences, and which are on disk."""
     settings, rows = read_settings(), []
     known = read_catalogue(settings)
-    chosen = fnmatch.filter(known, pattern)
-    if not chosen:
+    if not (chosen := fnmatch.filter(known, pattern)):
         raise unknown_name("stimulus set", pattern, known)
     for name in chosen:
         entry = known[name]
@@ -109,7 +108,14 @@ def add(
     if folder is None and name.endswith((".yaml", ".yml", ".tar.gz")):
         if role or space or layout or columns:
             raise UsageError(f"{name}: what an experiment's images show is in its YAML: leave out the options.")
-        file = _unpacked(expanded(name), settings)
+        file = expanded(name)
+        if file.name.endswith(".tar.gz"):
+            folder = settings.home / "experiments" / file.name.removesuffix(".tar.gz")
+            shutil.rmtree(folder, ignore_errors=True)
+            unpack(file, "", folder)
+            if len(found := sorted(folder.glob("*.yaml"))) != 1:
+                raise StimuliError(f"{file}: expected one YAML of an experiment in it; it has {len(found)}.")
+            (file,) = found
         entry = add_experiment(file, settings, echo_line)
         if file.with_name("trials").is_dir():
             echo_line(f"people's answers: bench import trials {file.with_name('trials')}")
@@ -124,17 +130,6 @@ def add(
         place, stated = unpack_shards(name, place, space, settings, echo_line, stated)
     entry = add_folder(name, place, settings, role=role, space=space, layout=layout, columns=stated, report=echo_line)
     echo_line(f"added '{entry.name}' from {folder or place}")
-
-
-def _unpacked(file: Path, settings: Settings) -> Path:
-    if not file.name.endswith(".tar.gz"):
-        return file
-    folder = settings.home / "experiments" / file.name.removesuffix(".tar.gz")
-    shutil.rmtree(folder, ignore_errors=True)
-    unpack(file, "", folder)
-    if len(found := sorted(folder.glob("*.yaml"))) != 1:
-        raise StimuliError(f"{file}: expected one YAML of an experiment in it; it has {len(found)}.")
-    return found[0]
 
 
 @command()

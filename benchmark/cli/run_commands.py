@@ -57,6 +57,8 @@ def run(
     A checkpoint's path (with --arch) or a folder of timm is registered first. Without a model, everything runs that
     needs no download: the built-in world's networks and observers, and weights of installed packages. Repeat the
     command to resume an interrupted run."""
+    from benchmark.engine.costs import total_line
+
     named = []
     for word in what:
         if not word.strip(" ,"):
@@ -77,7 +79,12 @@ def run(
     if problems is not None:
         prepared = api.prepare(request, settings)
     if dry_run:
-        _show_plan(prepared)
+        lines = api.estimates(prepared)
+        table_console().print(estimate_table(lines, f"plan (leaderboard: {settings.db})"))
+        echo_line(total_line(lines))
+        for how in ("not applicable", "waiting for data"):
+            left = (task for task in prepared.tasks if not task.plan.blocks and task.unplanned == how)
+            _say_skipped({f"{task.card.name} under {task.suite.name}": task.reason for task in left}, how, err=False)
         return 0
     if not agreed(prepared, yes=yes):
         echo_line("not started; --limit N makes the run smaller.", err=True)
@@ -116,17 +123,6 @@ def _get_data(prepared: api.RunPlan, *, fetch: bool, ask: bool) -> list[str] | N
         problems = api.fetch_needs(able, prepared.settings, report)
     echo_lines(problems, "not fetched: ", err=True)
     return problems
-
-
-def _show_plan(prepared: api.RunPlan) -> None:
-    from benchmark.engine.costs import total_line
-
-    lines = api.estimates(prepared)
-    table_console().print(estimate_table(lines, f"plan (leaderboard: {prepared.settings.db})"))
-    echo_line(total_line(lines))
-    for how in ("not applicable", "waiting for data"):
-        own = (task for task in prepared.tasks if not task.plan.blocks and task.unplanned == how)
-        _say_skipped({f"{task.card.name} under {task.suite.name}": task.reason for task in own}, how, err=False)
 
 
 def _carry_out(prepared: api.RunPlan, near: Collection[str] | None, *, quiet: bool) -> RunReport:
@@ -276,23 +272,14 @@ def reproduce(
         return 1
     told: dict[str, list[str]] = {}  # text -> the numbers that it is about
     for number in again.numbers:
-        alone = f"{number.stored.value!r}, " * (len(again.numbers) == 1 and number.equal)
-        named = f"{number.stored.metric} {number.stored.condition}".strip()
-        told.setdefault(alone + _outcome(number), []).append(named)
+        rows = [row for row in (number.stored, number.again) if row is not None]
+        texts = [f"{r.value!r} [{r.low!r}, {r.high!r}] (n {r.n}{r.reason and f', {r.reason}'})" for r in rows]
+        text = " is now ".join(texts) if number.again else f"not reproduced: {number.reason}"
+        if number.equal:
+            text = f"{number.stored.value!r}, " * (len(again.numbers) == 1) + "equal bit for bit"
+        told.setdefault(text, []).append(f"{number.stored.metric} {number.stored.condition}".strip())
     echo_line(f"ran: {again.command}")
     echo_lines(f"{printable(some_of(names, 3))}: {printable(text)}" for text, names in [*told.items()][:MANY])
     if len(told) > MANY:
         echo_line(f"and {len(told) - MANY} more")
     return again.exit_code
-
-
-def _outcome(number: api.NumberAgain) -> str:
-    if number.equal:
-        return "equal bit for bit"
-    if number.again is None:
-        return f"not reproduced: {number.reason}"
-    texts = (
-        f"{row.value!r} [{row.low!r}, {row.high!r}] (n {row.n}{row.reason and f', {row.reason}'})"
-        for row in (number.stored, number.again)
-    )
-    return " is now ".join(texts)

@@ -10,12 +10,9 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Block, OtherNetwork, Stimuli, Suite, Trials
 from benchmark.contracts.trials import stacked
+from benchmark.stimuli.image_names import GEIRHOS16 as CATEGORIES
 from registry.files import digest_data
 
-CATEGORIES = (
-    "airplane", "bear", "bicycle", "bird", "boat", "bottle", "car", "cat",
-    "chair", "clock", "dog", "elephant", "keyboard", "knife", "oven", "truck",
-)  # fmt: skip
 TOY_SIZE, TOY_SIDE = 32, 32
 TOY_CELLS = ("gaussian_noise/1", "fog/5")
 
