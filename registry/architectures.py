@@ -53,8 +53,16 @@ def module_of_file(place: str) -> ModuleType:
         sys.path.append(folder)
         importlib.invalidate_caches()
     if path.stem not in sys.modules:
-        for name, neighbour in _neighbours(path).items():
-            _require_free(name, neighbour)
+        neighbours, left = dict[str, Path](), [path]  # the modules beside it that it imports, and that these import
+        while left:
+            names = {module.partition(".")[0] for module in imported_modules(left.pop().read_bytes())}
+            for name in names - neighbours.keys():
+                beside = (path.parent / f"{name}.py", path.parent / name / "__init__.py")
+                file = next((file for file in beside if file.is_file()), path)
+                if file != path:
+                    _require_free(name, file)
+                    neighbours[name] = file
+                    left.append(file)
         spec = spec_from_file_location(path.stem, path)
         assert spec is not None and spec.loader is not None  # a .py file has a loader
         module = sys.modules[path.stem] = module_from_spec(spec)
@@ -75,21 +83,6 @@ def _require_free(name: str, path: Path) -> None:
     if there is None or Path(there).resolve() != path.resolve():
         taken = f"another module is called '{shown(name)}' ({shown(there or 'no file')})"
         raise CardError(f"{shown(path)}: {taken}. Rename the file.")
-
-
-def _neighbours(path: Path) -> dict[str, Path]:
-    """Return the modules beside a file that it imports, and those that these import: name -> file."""
-    neighbours: dict[str, Path] = {}
-    left = [path]
-    while left:
-        names = {module.partition(".")[0] for module in imported_modules(left.pop().read_bytes())}
-        for name in names - neighbours.keys():
-            beside = (path.parent / f"{name}.py", path.parent / name / "__init__.py")
-            file = next((file for file in beside if file.is_file()), path)
-            if file != path:
-                neighbours[name] = file
-                left.append(file)
-    return neighbours
 
 
 #: Of the program's own networks (`world_networks`, `simulated`): raised by hand when their answers change.

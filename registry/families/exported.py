@@ -104,29 +104,6 @@ def _check_graph(document: Any) -> None:
                         raise ValueError(f"its graph hands {what} {content!r:.60} to {target}")
 
 
-def _checked_member(archive: ZipFile, full: str) -> bytes:
-    """Return what torch is given of a member. Raises ValueError if that would do anything but hold numbers."""
-    name, member = full.partition("/")[2], archive.getinfo(full)
-    if not _MEMBERS.fullmatch(name) or ".." in full:
-        raise ValueError(f"it holds {full}, which a program of plain tensors does not")
-    if member.compress_type != ZIP_STORED:
-        raise ValueError(f"it holds {full} compressed, which torch never writes")
-    if name.startswith("data/sample_inputs/"):
-        return b""  # a pickle that nothing needs
-    if name.endswith(".pt") and member.file_size:
-        raise ValueError(f"{name} is in an old, pickled format")
-    content = archive.read(full)
-    if name.startswith("models/"):
-        _check_graph(json.loads(content))
-    elif name.endswith("_config.json"):
-        # Weights and constants are raw numbers of a member of their own, and no more than that holds.
-        for key, entry in json.loads(content).get("config", {}).items():
-            place = str(entry.get("path_name", ""))
-            if entry.get("use_pickle", True) or not re.fullmatch(r"(weight|tensor)_\w+", place):
-                raise ValueError(f"it keeps '{key}' as a pickle")
-    return content
-
-
 def checked_archive(path: Path) -> io.BytesIO:
     """Return a copy of the archive. Raises WeightsError if a member would do anything but hold or compute numbers."""
     if not is_file(path):
@@ -141,7 +118,24 @@ def checked_archive(path: Path) -> io.BytesIO:
         if len(set(names)) != len(names):
             raise ValueError("it holds two members of one name")
         for full in names:
-            checked.writestr(full, _checked_member(archive, full))
+            name = full.partition("/")[2]
+            if not _MEMBERS.fullmatch(name) or ".." in full:
+                raise ValueError(f"it holds {full}, which a program of plain tensors does not")
+            if archive.getinfo(full).compress_type != ZIP_STORED:
+                raise ValueError(f"it holds {full} compressed, which torch never writes")
+            content = archive.read(full)
+            if name.endswith(".pt") and content and not name.startswith("data/sample_inputs/"):
+                raise ValueError(f"{name} is in an old, pickled format")
+            if name.startswith("models/"):
+                _check_graph(json.loads(content))
+            # Weights and constants are raw numbers of a member of their own, and no more than that holds.
+            configured = json.loads(content).get("config", {}) if name.endswith("_config.json") else {}
+            for key, entry in configured.items():
+                place = str(entry.get("path_name", ""))
+                if entry.get("use_pickle", True) or not re.fullmatch(r"(weight|tensor)_\w+", place):
+                    raise ValueError(f"it keeps '{key}' as a pickle")
+            # Nothing needs the pickles of sample inputs.
+            checked.writestr(full, b"" if name.startswith("data/sample_inputs/") else content)
     copy.seek(0)
     return copy
 

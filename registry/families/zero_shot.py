@@ -2,9 +2,10 @@
 once and a file keeps, and logits of an image's vector with them."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -31,22 +32,11 @@ _BATCH = 64
 _VISUAL = ("visual.", "vision_model.", "visual_projection.")
 
 
-@dataclass(frozen=True, kw_only=True)
-class TextHead:
-    """The vectors of classes that a text tower made, for logits `scale * cosine + bias`."""
-
-    names: tuple[str, ...]
-    templates: tuple[str, ...]
-    text: str  # digest of the text tower's weights
-    weight: Tensor  # [classes, d] float32, unit vectors
-    scale: float
-    bias: float
-
-    @property
-    def digest(self) -> str:
-        """Over names, templates, text weights, scale, bias and the vectors themselves."""
-        vectors = digest_state({"weight": self.weight})
-        return digest_data([self.names, self.templates, self.text, repr(self.scale), repr(self.bias), vectors])
+def head_digest(notes: Mapping[str, Any], weight: Tensor) -> str:
+    """Return the digest of a text head, of logits `scale * cosine + bias`. weight: [classes, d] float32, unit vectors;
+    notes: names and templates, the digest of the text tower's weights, scale and bias."""
+    parts = [notes["names"], notes["templates"], notes["text"], repr(notes["scale"]), repr(notes["bias"])]
+    return digest_data([*parts, digest_state({"weight": weight})])
 
 
 def templates_of(choice: str) -> tuple[str, ...]:
@@ -68,21 +58,15 @@ def templates_of(choice: str) -> tuple[str, ...]:
     return lines
 
 
-def read_text_head(path: Path, digest: str) -> TextHead:
-    """Return the head of a file. Raises WeightsError: missing file, invalid head, or another digest."""
+def read_text_head(path: Path, digest: str) -> tuple[dict[str, Any], Tensor]:
+    """Return a head's notes and vectors. Raises WeightsError: missing file, invalid head, or another digest."""
     notes, tensors = read_frozen(path, "prompts")
     with foreign("text head", path, WeightsError, "Register the model again."):
-        head = TextHead(
-            names=tuple(map(str, notes["names"])),
-            templates=tuple(map(str, notes["templates"])),
-            text=str(notes["text"]),
-            weight=tensors["weight"],
-            scale=float(notes["scale"]),
-            bias=float(notes["bias"]),
-        )
-    if head.digest != digest:
-        raise WeightsError(f"text head {shown(path)}: expected digest {digest}, got {head.digest}. Register again.")
-    return head
+        notes |= {name: float(notes[name]) for name in ("scale", "bias")}
+        got = head_digest(notes, tensors["weight"])
+    if got != digest:
+        raise WeightsError(f"text head {shown(path)}: expected digest {digest}, got {got}. Register again.")
+    return notes, tensors["weight"]
 
 
 #: Files of a tokenizer.
@@ -118,26 +102,20 @@ def with_text_head(
     state = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(_VISUAL)}
     scale, bias = (getattr(model, name, None) for name in ("logit_scale", "logit_bias"))
     assert isinstance(scale, Tensor)
-    head = TextHead(
-        names=names,
-        templates=chosen,
-        text=digest_state(state),
-        weight=vectors,
-        scale=float(scale.detach().exp()),
-        bias=float(bias.detach()) if isinstance(bias, Tensor) else 0.0,
-    )
-    file = head_file(draft.name, head.digest, folder)
-    notes = json.dumps({name: value for name, value in vars(head).items() if name != "weight"}, ensure_ascii=True)
-    write_whole(file, save({"weight": head.weight.contiguous()}, {"prompts": notes}))
-    kept = choice if choice in ("single", *NAMED) else "\n".join(head.templates)
+    notes = {"names": names, "templates": chosen, "text": digest_state(state), "scale": float(scale.detach().exp())}
+    notes["bias"] = float(bias.detach()) if isinstance(bias, Tensor) else 0.0
+    digest = head_digest(notes, vectors)
+    file = head_file(draft.name, digest, folder)
+    write_whole(file, save({"weight": vectors.contiguous()}, {"prompts": json.dumps(notes)}))
+    kept = choice if choice in ("single", *NAMED) else "\n".join(chosen)
     kept = kept if len(kept) <= LONGEST else "FILE"
     return replace(
         draft,
-        options={**draft.options, "text_head": str(file), "prompts": head.digest, "templates": kept},
+        options={**draft.options, "text_head": str(file), "prompts": digest, "templates": kept},
         rows=(
             Check(name="names", ok=True, detail=f"{len(names)} names of '{draft.labels}', such as '{names[0]}'"),
-            Check(name="templates", ok=True, detail=f"{len(chosen)}, such as '{chosen[0]}'; digest {head.digest[:12]}"),
-            Check(name="scale", ok=True, detail=f"{head.scale:.4g}, bias {head.bias:.4g}"),
+            Check(name="templates", ok=True, detail=f"{len(chosen)}, such as '{chosen[0]}'; digest {digest[:12]}"),
+            Check(name="scale", ok=True, detail=f"{notes['scale']:.4g}, bias {notes['bias']:.4g}"),
         ),
         files=(file,),
         training=(f"zero-shot({len(names)} names x {len(chosen)} templates)", *draft.training),
@@ -165,11 +143,11 @@ class ZeroShot(Tower):
     scale: Tensor
     bias: Tensor
 
-    def __init__(self, visual: nn.Module, head: TextHead) -> None:
+    def __init__(self, visual: nn.Module, weight: Tensor, scale: float, bias: float) -> None:
         super().__init__(visual)
-        self.register_buffer("weight", head.weight.clone())
-        self.register_buffer("scale", torch.tensor(head.scale))
-        self.register_buffer("bias", torch.tensor(head.bias))
+        self.register_buffer("weight", weight.clone())
+        self.register_buffer("scale", torch.tensor(scale))
+        self.register_buffer("bias", torch.tensor(bias))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [n, 3, h, w] to logits [n, classes]."""
@@ -180,4 +158,5 @@ class ZeroShot(Tower):
 def zero_shot(visual: nn.Module, card: ModelCard | Draft) -> ZeroShot:
     """Return an image tower with the frozen class vectors of a card. Raises WeightsError."""
     file, digest = (str(card.options.get(name, "")) for name in ("text_head", "prompts"))
-    return ZeroShot(visual, read_text_head(Path(file), digest))
+    notes, weight = read_text_head(Path(file), digest)
+    return ZeroShot(visual, weight, notes["scale"], notes["bias"])
