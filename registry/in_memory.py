@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from types import FunctionType, MethodType
 from typing import Any, cast
@@ -27,7 +28,7 @@ from registry.determinism_checks import Check, distance, pictures, probe
 from registry.download import missing_weights
 from registry.families.family import Draft
 from registry.families.predict import PREFIX, Function
-from registry.families.transformers import SILENT, Classifier, fields_of, require_same_pixels
+from registry.families.transformers import SILENT, Reading, fields_of, require_same_pixels
 from registry.families.zero_shot import with_text_head, zero_shot
 from registry.files import digest_data, digest_state, write_whole
 from registry.known_states import known_card, state_key
@@ -171,7 +172,9 @@ def _network(module: nn.Module) -> _Object:
         plain = json.loads(cast(Any, settings).to_json_string())
         names, arch = names_in_order(plain.get("id2label")) or (), f"hf:{plain.get('model_type')}"
         code = digest_data({name: value for name, value in plain.items() if name not in SILENT})
-        return _Object(module=Classifier(module).eval(), arch=arch, names=names, code=code, is_built=True)
+        return _Object(
+            module=Reading(module, attrgetter("logits")).eval(), arch=arch, names=names, code=code, is_built=True
+        )
     if kind.__module__.startswith("torchvision.models."):
         from torchvision import models
 
@@ -293,7 +296,7 @@ def _saved(model: LoadedModel, checks: list[Check], shelf: CardFolder, own: _Obj
         expected = "expected an importable class with its arguments as attributes, and an input in fields"
         raise CardError(f"save=True: no card can load '{card.name}' again: {expected}.")
     file = shelf.place.weights_folder / f"{card.name}-{model.digest[:12]}"
-    if isinstance(model.module, Classifier):
+    if isinstance(model.module, Reading):
         cast(Any, model.module.network).save_pretrained(file)
     else:
         file = file.with_name(f"{file.name}.safetensors")

@@ -282,11 +282,9 @@ def _options(module: nn.Module, misfit: Misfit) -> Iterator[tuple[str, int | str
     for name, (theirs, ours) in misfit.shapes.items():
         if name.endswith(("pos_embed", "pos_embedding")) and len(theirs) == len(ours) == 3:
             side = embedding.img_size[0] if hasattr(embedding, "img_size") else getattr(module, "image_size", 224)
-            for tokens in range(min(theirs[1], ours[1], 9)):  # the class's token and registers stand before the places
-                there, here = isqrt(theirs[1] - tokens), isqrt(ours[1] - tokens)
-                if (there**2, here**2) == (theirs[1] - tokens, ours[1] - tokens):
-                    yield "image_size" if embedding is None else "img_size", side * there // here
-                    break
+            tokens: Any = getattr(module, "num_prefix_tokens", 1)  # of the class and registers, before the places
+            there, here = (isqrt(max(0, shape[1] - tokens)) for shape in (theirs, ours))
+            yield "image_size" if embedding is None else "img_size", side * there // here
     if "fc_norm.weight" in (*misfit.strange, *misfit.missing):
         yield "global_pool", "avg" if "fc_norm.weight" in misfit.strange else "token"
 

@@ -105,15 +105,13 @@ def unknown_name(
     """Return the error for an unknown `kind` ("model"), with close matches. instead: words that were meant."""
     names = sorted(set(known))
     close = [] if instead else get_close_matches(name, names, n=5, cutoff=0.5)
-    parts = [f"no {kind} is called '{name}'."]
+    text = f"no {kind} is called '{name}'."
     if close:
-        parts.append(f"Did you mean: {', '.join(close)}?")
+        text += f" Did you mean: {', '.join(close)}?"
     if names and not instead:
         more = f" ... ({len(names)} in all)" if len(names) > SHOWN else ""
-        parts.append(f"Known: {', '.join(names[:SHOWN])}{more}.")
-    if hint:
-        parts.append(hint)
-    return UnknownName(" ".join(parts), Remedy(wrong=name, instead=instead or tuple(close[:1])))
+        text += f" Known: {', '.join(names[:SHOWN])}{more}."
+    return UnknownName(f"{text} {hint}".rstrip(), Remedy(wrong=name, instead=instead or tuple(close[:1])))
 
 
 _CONTROLS = ("Cc", "Cs", "Zl", "Zp")

@@ -35,10 +35,8 @@ class _Origin:
 
 def describe(draft: Draft, folder: Path, place: WeightSources) -> Draft:
     """Return the draft of a zero-shot model; its text head is computed and frozen to a file in `folder`."""
-    clip = library("open_clip", "clip", "arch 'open_clip:...'")
     arch, weights = draft.arch.partition(":")[2], draft.weights
-    origin = _origin(arch, weights, place, clip)
-    model = _model(origin, weights, clip)
+    clip, origin, model = _opened(arch, weights, place)
     local, of_file = is_folder(expanded(arch)), _is_path(weights)
     kept = str(expanded(arch if local else str(weights)).resolve()) if local or of_file else weights
     repository = str(origin.tag.get("hf_hub", "")).rstrip("/") or (arch if "/" in arch else "")
@@ -56,22 +54,17 @@ def describe(draft: Draft, folder: Path, place: WeightSources) -> Draft:
     expected = f"Offline? Put its files beside {CONFIG} in a folder: --arch open_clip:FOLDER."
     with quiet(), foreign("tokenizer of", origin.name, WeightsError, expected):
         tokenize = clip.get_tokenizer(origin.name)
-    towers: Any = model
     choice = draft.options.get("templates")
-    return with_text_head(plain, choice, model, lambda texts: towers.encode_text(tokenize(texts)), folder)
+    return with_text_head(plain, choice, model, lambda texts: model.encode_text(tokenize(texts)), folder)
 
 
 def network(card: ModelCard, place: WeightSources, _outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
     """Return the image tower, with a card's frozen class vectors or alone, and the digest of its configuration."""
-    clip, arch = library("open_clip", "clip", "arch 'open_clip:...'"), card.arch.removeprefix("open_clip:")
-    named, weights = (card.weights or "", None) if arch == "folder" else (arch, card.weights)
-    origin = _origin(named, weights, place, clip)
-    model = _model(origin, weights, clip)
+    arch = card.arch.removeprefix("open_clip:")
+    clip, origin, model = _opened(*(card.weights or "", None) if arch == "folder" else (arch, card.weights), place)
     with foreign(CONFIG, origin.name, CardError):
         code = digest_data([clip.get_model_config(origin.name), bool(origin.tag.get("quick_gelu"))])
-    if bare:
-        return Tower(model.get_submodule("visual")).eval(), code
-    return zero_shot(model.get_submodule("visual"), card).eval(), code
+    return (Tower(model.visual) if bare else zero_shot(model.visual, card)).eval(), code
 
 
 def _is_path(weights: str | None) -> bool:
@@ -113,11 +106,14 @@ def _in_folder(named: str, place: WeightSources, tag: dict[str, Any]) -> _Origin
     return _Origin(name=f"local-dir:{folder}", file=file, tag=tag)
 
 
-def _model(origin: _Origin, weights: str | None, clip: ModuleType) -> nn.Module:
+def _opened(arch: str, weights: str | None, place: WeightSources) -> tuple[ModuleType, _Origin, Any]:
+    """Return the library, the origin of weights, and both towers."""
+    clip = library("open_clip", "clip", "arch 'open_clip:...'")
+    origin = _origin(arch, weights, place, clip)
     with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(random_seed(weights) or 0)
         with foreign("open_clip model", origin.name, WeightsError, "The library could not build it."):
-            model: nn.Module = clip.create_model(
+            model = clip.create_model(
                 origin.name, load_weights=False, pretrained_image=False, pretrained_text=False,
                 pretrained_hf=False, force_quick_gelu=bool(origin.tag.get("quick_gelu")),
             )  # fmt: skip
@@ -135,7 +131,7 @@ def _model(origin: _Origin, weights: str | None, clip: ModuleType) -> nn.Module:
 
     if origin.file is not None:
         fit_state(model, read_weights(origin.file, expected, None, renewed).state, str(origin.file))
-    return model.eval().requires_grad_(False)
+    return clip, origin, model.eval().requires_grad_(False)
 
 
 def _stated(model: Any, origin: _Origin) -> StatedInput:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -178,8 +179,9 @@ def network(card: ModelCard, place: WeightSources, _outputs: int, *, bare: bool)
         return (tower if bare else zero_shot(tower, card)).eval(), code
     if bare:
         module, lacking = _loaded("AutoModel", folder, "backbone")
-        return Features(module, pooled=not lacking).eval(), code
-    return Classifier(_loaded("AutoModelForImageClassification", folder, "classifier")[0]).eval(), code
+        return Reading(module, partial(_features, is_pooled=not lacking)).eval(), code
+    classifier, _ = _loaded("AutoModelForImageClassification", folder, "classifier")
+    return Reading(classifier, attrgetter("logits")).eval(), code
 
 
 def _opened(named: str, place: WeightSources) -> tuple[Path, dict[str, Any]]:
@@ -213,17 +215,26 @@ def _names(config: dict[str, Any]) -> Sequence[str]:
         return names
 
 
-class Classifier(nn.Module):
-    """A classifier of transformers that answers with its logits."""
+class Reading(nn.Module):
+    """A network of transformers, whose output a function reads: logits or features."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, read: Callable[[Any], Tensor]) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.read = network, read
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map [n, 3, h, w] to logits [n, classes]."""
-        logits: Tensor = self.network(pixel_values=x).logits
-        return logits
+        """Map [n, 3, h, w] to logits [n, classes] or features [n, d]."""
+        return self.read(self.network(pixel_values=x))
+
+
+def _features(output: Any, *, is_pooled: bool) -> Tensor:
+    """Return features [n, d] of a backbone: its pooler's if that was trained; otherwise the class token, which is the
+    first, or the mean over places of a feature map."""
+    pooled = getattr(output, "pooler_output", None)
+    features: Tensor = pooled if is_pooled and pooled is not None else output.last_hidden_state
+    if features.dim() == 3:
+        return features[:, 0]
+    return features.flatten(2).mean(dim=2) if features.dim() == 4 else features
 
 
 class ImageTower(nn.Module):
@@ -238,24 +249,6 @@ class ImageTower(nn.Module):
         """Map [n, 3, h, w] to vectors [n, d]."""
         vectors: Tensor = self.visual_projection(self.vision_model(pixel_values=x).pooler_output)
         return vectors
-
-
-class Features(nn.Module):
-    """A backbone of transformers. pooled: whether its pooler was trained; otherwise the first token represents the
-    image (the class token), or the mean over places of a feature map."""
-
-    def __init__(self, network: nn.Module, *, pooled: bool) -> None:
-        super().__init__()
-        self.network, self.pooled = network, pooled
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map [n, 3, h, w] to features [n, d]."""
-        output = self.network(pixel_values=x)
-        pooled = getattr(output, "pooler_output", None)
-        features: Tensor = pooled if self.pooled and pooled is not None else output.last_hidden_state
-        if features.dim() == 3:
-            return features[:, 0]
-        return features.flatten(2).mean(dim=2) if features.dim() == 4 else features
 
 
 def _loaded(kind: str, folder: Path, what: str) -> tuple[nn.Module, set[str]]:
