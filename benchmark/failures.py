@@ -5,12 +5,7 @@ from contextlib import contextmanager
 
 from registry.user_errors import BenchError, CardError, LabelError, UnknownName, WeightsError, unknown_name
 
-__all__ = [
-    "BenchError", "CardError", "LabelError", "MissingStimuli", "ModelFailure", "PluginError", "ScoresError",
-    "StimuliError", "StoreError", "TrialsError", "UnknownName", "UsageError", "WeightsError", "foreign_code",
-    "unknown_name",
-]  # fmt: skip
-
+__all__ = ["BenchError", "CardError", "LabelError", "UnknownName", "WeightsError", "unknown_name"]
 
 FAILURES = (Exception, SystemExit)  # errors that foreign code may end with. Ctrl-C is the user's own.
 

@@ -250,19 +250,14 @@ def _narrowed(table: Table, width: int) -> tuple[Table, int, int]:
     least = [at for at in values if at == values[0] or table.fields[at].title == "n"]
     room = width + GAP - sum(sizes[at] for at in (*who, *least))
     left, hidden = room, []
-    for at in values:
-        if at in least:
-            continue
-        if sizes[at] <= left:
-            left -= sizes[at]
-        else:
+    for at in (at for at in values if at not in least):
+        if sizes[at] > left:
             hidden.append(at)
+        else:
+            left -= sizes[at]
     fields = tuple(replace(field, title="") if at in hidden else field for at, field in enumerate(table.fields))
-    return (
-        replace(table, fields=fields),
-        max(LEAST, sizes[who[-1]] - GAP + room) if room < 0 and who else 0,
-        len(hidden),
-    )
+    named = max(LEAST, sizes[who[-1]] - GAP + room) if room < 0 and who else 0
+    return replace(table, fields=fields), named, len(hidden)
 
 
 def _shortened(names: Sequence[str], room: int) -> tuple[str, ...]:

@@ -150,8 +150,15 @@ def compared_recipes(
         groups = sample.groups("recipe")
         a, b = ([i for name, at in groups.items() if name in own for i in at] for own in sides.values())
         if a and b:
-            row = _difference(sample, a, b)
-            rows.append(replace(row, flags=(*row.flags, *_second_opinion(row))) if mixed else row)
+            row, answers = _difference(sample, a, b), sample.answers
+            if mixed and len(answers.num) and row.estimate and (own := row.estimate.test.se):
+                names = np.array([network.name for network in sample.networks])
+                at, first = np.isin(names, [*row.a, *row.b]), np.isin(names, row.a).astype(float)
+                value, se = mixed_difference(answers.num[:, at], answers.den[:, at], answers.factors, first[at])
+                if abs(value - row.estimate.value) > TENTH * abs(row.estimate.value) or abs(se - own) > TENTH * own:
+                    other = f"a mixed model has {value:.4f}, standard error {se:.4f} (here {own:.4f})"
+                    row = replace(row, flags=(*row.flags, other))
+            rows.append(row)
     family = adjusted([row.row for row in rows])
     return [replace(row, row=test, sides=tuple(sides)) for row, test in zip(rows, family, strict=True)]
 
@@ -206,19 +213,6 @@ def _paired(
     kinds = {what: {getattr(lineages[i], what) for i, _ in pairs} for what in ("architecture", "seed")}
     by = next((what for what, known in kinds.items() if len(known) > 1), "source")
     return pairs, units, f"{len(units)} pairs by {by}"
-
-
-def _second_opinion(one: RecipeDifference) -> Iterator[str]:
-    answers, found = one.sample.answers, one.estimate
-    if not len(answers.num) or found is None or not found.test.se:
-        return
-    names = np.array([network.name for network in one.sample.networks])
-    at = np.isin(names, [*one.a, *one.b])
-    first = np.isin(names[at], one.a).astype(float)
-    value, se = mixed_difference(answers.num[:, at], answers.den[:, at], answers.factors, first)
-    own = found.test.se
-    if abs(value - found.value) > TENTH * abs(found.value) or abs(se - own) > TENTH * own:
-        yield f"a mixed model has {value:.4f}, standard error {se:.4f} (here {own:.4f})"
 
 
 def inseparable(networks: Sequence[Observed], a: Sequence[int], b: Sequence[int], *, paired: bool) -> Iterator[str]:

@@ -22,35 +22,34 @@ def is_reference(cell: Cell) -> bool:
 @cache
 def reference_rows() -> tuple[ScoreRow, ...]:
     """Read the package's table of scores."""
-    text = (files("benchmark.leaderboard") / "reference.csv").read_text(encoding="utf-8")
-    return tuple(_score(row) for row in csv.DictReader(text.splitlines()) if row["stimuli"])
-
-
-def _score(row: dict[str, str]) -> ScoreRow:
-    value, low, high = (float(row[name]) if row[name] else None for name in ("value", "low", "high"))
-    return ScoreRow(
-        observer=row["observer"],
-        kind=row["kind"],
-        training=tuple(filter(None, row["trained on"].split(", "))),
-        suite=row["suite"],
-        version=int(row["version"]),
-        space=row["space"],
-        created="",
-        set_id=REFERENCE,
-        stimuli=row["stimuli"],
-        flags=(),
-        metric=row["metric"],
-        condition="",
-        role=row["role"],
-        value=value,
-        reason="",
-        low=low,
-        high=high,
-        level=0.95,
-        method=REFERENCE,
-        n=int(row["n"] or 0),
-        excluded=0,
-    )
+    text, made = (files("benchmark.leaderboard") / "reference.csv").read_text(encoding="utf-8"), []
+    for row in (row for row in csv.DictReader(text.splitlines()) if row["stimuli"]):
+        value, low, high = (float(row[name]) if row[name] else None for name in ("value", "low", "high"))
+        score = ScoreRow(
+            observer=row["observer"],
+            kind=row["kind"],
+            training=tuple(filter(None, row["trained on"].split(", "))),
+            suite=row["suite"],
+            version=int(row["version"]),
+            space=row["space"],
+            created="",
+            set_id=REFERENCE,
+            stimuli=row["stimuli"],
+            flags=(),
+            metric=row["metric"],
+            condition="",
+            role=row["role"],
+            value=value,
+            reason="",
+            low=low,
+            high=high,
+            level=0.95,
+            method=REFERENCE,
+            n=int(row["n"] or 0),
+            excluded=0,
+        )
+        made.append(score)
+    return tuple(made)
 
 
 def images_digest(store: Store, score: ScoreRow) -> str:
