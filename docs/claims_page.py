@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmark import api
 from benchmark.leaderboard.forms import markdown
-from benchmark.leaderboard.recipe_claims import claims_table
+from benchmark.leaderboard.recipe_effects import claims_table
 
 PAGE = Path(__file__).with_suffix("").with_name("claims.md")
 

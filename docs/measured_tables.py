@@ -155,7 +155,7 @@ def measured(db: str, block: Block) -> Iterator[tuple[str, str, int, float | Non
 def agreements(db: str, block: Block) -> Iterator[tuple[str, str, int, float | None, float | None, float | None]]:
     """The same of measures of a label space against shape bias; those of texture are turned only in the share."""
     from benchmark import api
-    from benchmark.leaderboard.cue_measures import disagreement
+    from benchmark.leaderboard.links import disagreement
 
     for cue in api.measures(api.Selection(db)):
         for link in cue.links if cue.summary.space == block.suite else ():

@@ -23,14 +23,13 @@ from benchmark.contracts import Suite
 from benchmark.display import counted
 from benchmark.failures import BenchError, UsageError
 from benchmark.leaderboard import Board
+from benchmark.leaderboard import recipe_effects as effects
 from benchmark.leaderboard.board_tables import board_table, observer_tables, score_table
 from benchmark.leaderboard.comparison import PowerRow, comparison_tables, power_table
 from benchmark.leaderboard.consistency import ExperimentTrials, ObserverPair, agreement_table, observer_pairs
-from benchmark.leaderboard.cue_measures import CueMeasures, measure_tables
-from benchmark.leaderboard.links import Link, correlation_table
+from benchmark.leaderboard.links import CueMeasures, Link, correlation_table, measure_tables
 from benchmark.leaderboard.provenance import Provenance, provenance_record
-from benchmark.leaderboard.recipe_claims import TriedClaim, claims_table
-from benchmark.leaderboard.recipe_effects import HeadlineSample, RecipeDifference, recipe_comparison_table, recipe_table
+from benchmark.leaderboard.recipe_effects import HeadlineSample, RecipeDifference, TriedClaim
 from benchmark.leaderboard.summary import Summary, summary_table
 from benchmark.leaderboard.table import Table, table_of
 from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_table, training_tables
@@ -293,13 +292,14 @@ class Leaderboard(Selection):
     consistency = _method(_consistency, _pairs)
     compare = _method(api.compare, _compare)
     power = _method(api.power, _shown(PowerRow, "comparison", _one(power_table), "power of {}"))
-    recipes = _method(api.recipes, _shown(Samples, "label space", partial(map, recipe_table), "recipes in {}"))
+    recipes = _method(api.recipes, _shown(Samples, "label space", partial(map, effects.recipe_table), "recipes in {}"))
     compare_recipes = _method(
-        api.compare_recipes, _shown(RecipeDifference, "headline", _one(recipe_comparison_table), "two recipes in {}")
+        api.compare_recipes,
+        _shown(RecipeDifference, "headline", _one(effects.recipe_comparison_table), "two recipes in {}"),
     )
     recipe_power = _method(api.recipe_power, _table)
     doses = _method(api.doses, _table)
-    claims = _method(api.claims, _shown(TriedClaim, "claim", _one(claims_table)))
+    claims = _method(api.claims, _shown(TriedClaim, "claim", _one(effects.claims_table)))
     diff = _method(api.diff, _itself)
     show = _method(api.show, _show)
     verdict = _method(api.verdict, _itself)

@@ -18,8 +18,7 @@ from benchmark.store import ScoreRow, Store
 
 # `bench rank` is typed most often: what only other verbs need is imported there.
 if TYPE_CHECKING:
-    from benchmark.leaderboard.cue_measures import CueMeasures
-    from benchmark.leaderboard.links import Link
+    from benchmark.leaderboard.links import CueMeasures, Link
     from benchmark.leaderboard.training_curves import TrainingCurve
 
 
@@ -117,7 +116,7 @@ def measures(leaderboard: Filtered) -> list[CueMeasures]:
 
     The tables show the measures of all suites and variants, their rank correlations, and the networks that they order
     differently."""
-    from benchmark.leaderboard.cue_measures import cue_boards, measures_of
+    from benchmark.leaderboard.links import cue_boards, measures_of
 
     with leaderboard.reading() as store:
         sets, now, filters = notes_of(store), card_status(store, leaderboard.settings), leaderboard.filters

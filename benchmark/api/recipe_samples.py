@@ -17,12 +17,11 @@ from benchmark.api.ranking import rank
 from benchmark.api.running import RunRequest, devices_and_policy, prepare
 from benchmark.engine.scoring import Scorer
 from benchmark.failures import BenchError, unknown_name
+from benchmark.leaderboard import recipe_effects as effects
 from benchmark.leaderboard.board_model import Cell, Column
-from benchmark.leaderboard.dose_effects import SIZE, dose_table
 from benchmark.leaderboard.lineage import UNSTATED
 from benchmark.leaderboard.links import Observed, observed_networks
-from benchmark.leaderboard.recipe_claims import PAPERS, TriedClaim, read_claims, tried
-from benchmark.leaderboard.recipe_effects import HeadlineSample, RecipeDifference, compared_recipes, recipe_power_table
+from benchmark.leaderboard.recipe_effects import HeadlineSample, RecipeDifference, TriedClaim
 from benchmark.leaderboard.summary import Summary, summaries
 from benchmark.leaderboard.table import Table
 from benchmark.leaderboard.transfer import degrades, pools, transfer_matrix
@@ -64,7 +63,7 @@ def compare_recipes(
 def _spaces(leaderboard: Selection, store: Store, suite: str | None, by: str | None = None) -> list[Space]:
     """Return each label space's headlines with their networks, whose sizes are values, too."""
     cards, spaces = {row.name: row.card for row in store.observers()}, list[Space]()
-    sizes = {name: {SIZE: log10(card["parameters"])} for name, card in cards.items() if card.get("parameters")}
+    sizes = {name: {effects.SIZE: log10(card["parameters"])} for name, card in cards.items() if card.get("parameters")}
     for summary in summaries(rank(leaderboard, suite, by=by)):
         found = observed_networks(summary, cards)
         spaces.append((summary, [replace(n, values={**n.values, **sizes.get(n.name, {})}) for n in found]))
@@ -84,7 +83,9 @@ def _compared(
         raise BenchError(f"'{a}' and '{b}' are not two recipes: {both} is of both.")
     wanted = sides[a] | sides[b]
     kept = [(summary, [n for n in networks if n.lineage.recipe in wanted]) for summary, networks in spaces]
-    found = compared_recipes((one for space in kept for one in _samples(store, *space, suite)), sides, mixed=mixed)
+    found = effects.compared_recipes(
+        (one for space in kept for one in _samples(store, *space, suite)), sides, mixed=mixed
+    )
     if not found:
         raise BenchError(f"no board has networks of both '{a}' and '{b}': `bench rank --by-recipe` lists recipes.")
     return found
@@ -101,7 +102,7 @@ def claims(
     behind this package are tried."""
     rows, ranked = [], dict[tuple[str, str | None], list[Space]]()
     with leaderboard.reading() as store:  # a missing leaderboard is an error of its own
-        for claim in read_claims(PAPERS if file is None else Path(file)):
+        for claim in effects.read_claims(effects.PAPERS if file is None else Path(file)):
             key = claim.suite, claim.metric
             try:
                 if key not in ranked:
@@ -116,7 +117,7 @@ def claims(
                 first = min((each.created for each in made if each.suite in (claim.suite, IMPORTED)), default="")
                 is_dated = all(each.kind != "published" for each in store.observers(names=names))
                 rows.append(TriedClaim(claim=claim, found=one, first=first if is_dated else ""))
-    return tried(rows)
+    return effects.tried(rows)
 
 
 def recipe_power(
@@ -139,7 +140,7 @@ def recipe_power(
             prepared = prepare(RunRequest(models=row.a[0], suites=row.sample.suite), leaderboard.settings)
             devices, _ = devices_and_policy(prepared.request)
             hours[row] = expected_seconds(prepared.tasks, leaderboard.settings, devices[0]) / 3600
-    return recipe_power_table(hours, detect=detect, power=power, training=train_hours)
+    return effects.recipe_power_table(hours, detect=detect, power=power, training=train_hours)
 
 
 def doses(
@@ -150,7 +151,7 @@ def doses(
     A number is in a recipe tag ('adversarial(l2,3)', 'stylised(0.5)', 'epochs(30)') or is that of a network's
     parameters. Slopes are over networks and images, within lines of architectures; what the networks cannot separate
     is said beside the number."""
-    return dose_table([sample for samples in recipes(leaderboard, suite) for sample in samples])
+    return effects.dose_table([sample for samples in recipes(leaderboard, suite) for sample in samples])
 
 
 def _samples(store: Store, summary: Summary, networks: Networks, suite: str | None) -> Iterator[HeadlineSample]:

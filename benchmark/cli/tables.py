@@ -19,13 +19,11 @@ from benchmark.failures import BenchError, UnknownName, UsageError
 from benchmark.leaderboard import comparison
 from benchmark.leaderboard.board_tables import card_line, headline_table, observer_tables, reported_lines
 from benchmark.leaderboard.consistency import HUMAN_METRICS, comparison_of, kappa_table, likeness_table
-from benchmark.leaderboard.cue_measures import measure_tables
 from benchmark.leaderboard.forms import rendered, written
 from benchmark.leaderboard.lineage import STANDARD
-from benchmark.leaderboard.links import correlation_table, link_tables
+from benchmark.leaderboard.links import correlation_table, link_tables, measure_tables
 from benchmark.leaderboard.provenance import provenance_record, provenance_text
-from benchmark.leaderboard.recipe_claims import claims_table
-from benchmark.leaderboard.recipe_effects import recipe_comparison_table
+from benchmark.leaderboard.recipe_effects import claims_table, recipe_comparison_table
 from benchmark.leaderboard.table import Table
 from benchmark.leaderboard.training_curves import training_tables
 from benchmark.leaderboard.verdict import VerdictForm

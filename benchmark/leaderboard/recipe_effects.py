@@ -1,24 +1,30 @@
-"""Recipes on boards: means over networks, and two recipes against each other. Networks and images are both samples:
-one checkpoint of each says nothing about the recipes."""
+"""Recipes on boards: means over networks, two recipes against each other, numbers on recipes, and claims. Networks and
+images are both samples: one checkpoint of each says nothing about the recipes."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
+from fractions import Fraction
+from functools import partial
 from math import inf, pi, sqrt
+from pathlib import Path
 from statistics import stdev
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from benchmark.contracts import Metric
 from benchmark.display import counted, printable
-from benchmark.leaderboard.board_model import Cell
+from benchmark.failures import BenchError
+from benchmark.leaderboard.board_model import CLEAN, Cell
 from benchmark.leaderboard.comparison import better
 from benchmark.leaderboard.lineage import STANDARD, UNSTATED
-from benchmark.leaderboard.links import Observed
+from benchmark.leaderboard.links import Observed, correlation_cell
 from benchmark.leaderboard.table import Field, Table, Value, declared_table, number, p_value
 from benchmark.stats.clusters import robust_interval
-from benchmark.stats.comparisons import Comparison, SuiteComparison, adjusted, decided, undecided
+from benchmark.stats.comparisons import Comparison, SuiteComparison, adjust, adjusted, decided, undecided
 from benchmark.stats.differences import detectable, power_of
 from benchmark.stats.intervals import Floats
 from benchmark.stats.network_samples import (
@@ -29,7 +35,10 @@ from benchmark.stats.network_samples import (
     fixed_images,
     mixed_difference,
     over_networks,
+    slope_over_networks,
 )
+from benchmark.stats.rankings import correlation
+from registry.documents import read_document, validated
 
 PLURAL = {"recipe": "recipes", "family": "families", "architecture": "architectures"}
 GroupedBy = Literal["recipe", "family", "architecture"]
@@ -38,6 +47,13 @@ LEAST_PAIRS = 3
 #: A second opinion disagrees if its difference, or its standard error, is off by more than this share.
 TENTH = 0.1
 ONE = "one network: its seed cannot be told from its {}"
+SIZE = "log10-parameters"
+#: Numbers of which a standard network has not 0 but another value, which its tags state or leave open.
+WITHOUT_ZERO = ("epochs", "data", "images", "finetuned")
+_TAG = re.compile(r"(?P<name>[^()+]+)\((?P<parts>[^()]*)\)")
+_FEWEST = 2  # degrees of freedom of a slope
+#: The claims of the papers behind this package.
+PAPERS = Path(__file__).parent / "paper_claims.yaml"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,3 +297,149 @@ def recipe_power_table(
 
     trained = f" and to train each in {training:g}" if training else "; --train-hours adds training"
     return declared_table("recipe_power", map(values, rows), detect=detect, power=power, training=trained)
+
+
+def doses_of(networks: Sequence[Observed]) -> dict[str, dict[int, float]]:
+    """Return number -> position of a network -> its value: the numbers in tags, and the parameters. A standard network
+    of a line and source in which others have a treatment's number has 0 of it."""
+    found: dict[str, dict[int, float]] = {}
+    for at, network in enumerate(networks):
+        for tag in _TAG.finditer(network.lineage.recipe):
+            *words, last = (part.strip() for part in tag["parts"].split(","))
+            try:
+                found.setdefault("-".join([tag["name"].strip(), *words]), {})[at] = float(Fraction(last))
+            except (ValueError, ZeroDivisionError):
+                continue
+        if SIZE in network.values:
+            found.setdefault(SIZE, {})[at] = network.values[SIZE]
+    for name, levels in found.items():
+        if name != SIZE and not name.startswith(WITHOUT_ZERO):
+            treated = {(networks[at].lineage.line, networks[at].lineage.source) for at in levels}
+            for at, network in enumerate(networks):
+                if network.lineage.recipe == STANDARD and (network.lineage.line, network.lineage.source) in treated:
+                    levels[at] = 0.0
+    return {name: dict(sorted(levels.items())) for name, levels in found.items() if len({*levels.values()}) > 1}
+
+
+def dose_table(samples: Iterable[HeadlineSample]) -> Table:
+    """Return a row for each headline and number on recipes: slope, partial correlation, and what is not separated."""
+
+    def values(sample: HeadlineSample, dose: str, levels: Mapping[int, float]) -> tuple[Value, ...]:
+        at, x = [*levels], np.array([*levels.values()])
+        networks = tuple(sample.networks[i] for i in at)
+        lines, y = [network.lineage.line for network in networks], sample.answers.values[at]
+        low, high = (np.flatnonzero(x == end).tolist() for end in (x.min(), x.max()))
+        cell = Cell(n=len(at), flags=tuple(inseparable(networks, high, low, paired=False)))
+        if all(len({d for d, other in zip(x, lines, strict=True) if other == own}) < 2 for own in lines):
+            reason = "each line of architectures has one value: number and architecture are not separated"
+            cell = cell._replace(reason=reason)
+        elif len(at) - len(set(lines)) - 1 < _FEWEST:
+            cell = cell._replace(reason=f"{len(at)} networks in {len(set(lines))} lines: too few for a slope")
+        else:
+            slope = slope_over_networks(at, x, lines, sample.answers.values, sample.answers.images)
+            start, end = robust_interval(slope.value, slope.spread)
+            cell = cell._replace(value=slope.value, low=start, high=end, source=slope)
+        held = {
+            key: column
+            for key in (CLEAN, SIZE)
+            if key != dose and all(key in network.values for network in networks)
+            and np.ptp(column := np.array([network.values[key] for network in networks]))
+        }  # fmt: skip
+        given = np.column_stack([*held.values()]) if held else None
+        families = [network.lineage.family for network in networks]
+        partial = correlation_cell(correlation(x, y, families, method="pearson", given=given))
+        reach = " to ".join(number(end, 3) for end in (x.min(), x.max()))
+        return (dose, sample.title, sample.space, len(at), reach, cell, partial, ", ".join(held))
+
+    rows = (values(sample, *dose) for sample in samples for dose in doses_of(sample.networks).items())
+    return declared_table("doses", rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeClaim:
+    """Recipe `over` is higher (or lower) than recipe `under` by more than `margin`; the fields are those of a file."""
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}
+
+    claim: str  # in words
+    over: str
+    under: str = "standard"
+    suite: str
+    metric: str | None = None  # default: the suite's headline
+    direction: Literal["higher", "lower"] = "higher"
+    margin: float = 0.0
+    family: str = ""  # of tests; default: all claims of the file
+    networks: int = 0  # of each recipe, as planned (`bench power --networks`)
+    stated: date
+    paper: str = ""
+
+
+def read_claims(path: Path) -> list[RecipeClaim]:
+    """Return the claims of a YAML file, a list of mappings. Raise BenchError for anything else."""
+    rows: Any = read_document(path, "the file of claims", BenchError)
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise BenchError(f"{path}: expected a list of claims, each with claim, over, suite and stated.")
+
+    def wrong(at: int, text: str) -> BenchError:
+        return BenchError(f"{path}, claim {at}: {text}.")
+
+    return [validated(RecipeClaim, row, partial(wrong, at)) for at, row in enumerate(rows, 1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TriedClaim:
+    """A claim and what the networks of a leaderboard say to it."""
+
+    claim: RecipeClaim
+    found: RecipeDifference | None  # None: for the `reason`
+    first: str = ""  # moment of the first of these trials; "" if some were published by others
+    reason: str = ""
+    test: Comparison | None = None  # of the difference beyond the margin, adjusted within its family
+
+    @property
+    def verdict(self) -> Literal["held", "refuted", "open"]:
+        """Held beyond the margin, refuted if a difference of the margin is excluded, otherwise open."""
+        test = self.test
+        if test is None or test.p_holm is None or test.p_holm >= 0.05 or not test.difference:
+            return "open"
+        return "held" if test.difference > 0 else "refuted"
+
+    @property
+    def before(self) -> bool:
+        """Whether it was stated on a day before any of the trials."""
+        return self.claim.stated.isoformat() < self.first[:10]
+
+
+def tried(rows: Sequence[TriedClaim]) -> list[TriedClaim]:
+    """Return the claims with their tests, each family adjusted (Holm)."""
+    families: dict[str, dict[int, Comparison]] = defaultdict(dict)
+    for at, row in enumerate(rows):
+        if row.found is not None and row.found.estimate is not None:
+            # The difference in the direction of the claim, minus its margin.
+            estimate, start = row.found.estimate, row.found.row.comparison
+            value = (estimate.value if row.claim.direction == "higher" else -estimate.value) - row.claim.margin
+            start = replace(start, difference=value, p_holm=None)
+            families[row.claim.family][at] = decided(start, replace(estimate.test, difference=value), start.method)
+    tests = {at: test for each in families.values() for at, test in zip(each, adjust([*each.values()]), strict=True)}
+    return [replace(row, test=tests.get(at)) for at, row in enumerate(rows)]
+
+
+def claims_table(rows: Sequence[TriedClaim]) -> Table:
+    """Return each claim with its verdict, the difference and its unit, and when it was stated."""
+
+    def values(row: TriedClaim) -> tuple[Value, ...]:
+        claim, found, test = row.claim, row.found, row.test
+        asked = f"{claim.over} {'>' if claim.direction == 'higher' else '<'} {claim.under}"
+        asked += f" by {claim.margin:g}" if claim.margin else ""
+        when = "before" if row.before else "after" if found else ""
+        where, unit, cell = claim.suite, "", Cell(reason=found.row.comparison.reason if found else row.reason)
+        if found and found.estimate and test:
+            few = min(len(found.a), len(found.b)) < claim.networks
+            flags = (*found.flags, *([f"planned for {claim.networks} networks of each recipe"] if few else []))
+            low, high = found.estimate.test.interval(test.level)
+            cell = Cell(found.estimate.value, low, high, n=found.sample.answers.n, flags=flags, source=test)
+            where, unit = f"{found.sample.title} ({found.sample.space})", found.unit
+        p = p_value(test.p_holm if test else None)
+        return (claim.claim, row.verdict, asked, where, cell, unit, p, when, claim.paper)
+
+    return declared_table("claims", map(values, rows))

@@ -10,9 +10,8 @@ from benchmark.contracts import Direction, distrust_flags
 from benchmark.display import counted
 from benchmark.leaderboard.board_model import CLEAN, Board, Cell, Column
 from benchmark.leaderboard.board_tables import board_table
-from benchmark.leaderboard.cue_measures import measure_tables
 from benchmark.leaderboard.forms import html
-from benchmark.leaderboard.links import CAUTION, by_question, correlation_table, link_result
+from benchmark.leaderboard.links import CAUTION, by_question, correlation_table, link_result, measure_tables
 from benchmark.leaderboard.summary import Summary, millions, summary_table
 from benchmark.leaderboard.table import Table, remarks, wide_records
 from benchmark.leaderboard.table import records as table_records

@@ -21,10 +21,9 @@ from benchmark.failures import BenchError, unknown_name
 from benchmark.leaderboard import Board
 from benchmark.leaderboard import boards as ranked_boards
 from benchmark.leaderboard.board_model import CLEAN, REPORTED, Cell, is_trusted
-from benchmark.leaderboard.cue_measures import CueMeasures, cue_boards, measures_of
 from benchmark.leaderboard.lineage import NETWORKS as KINDS
 from benchmark.leaderboard.lineage import architecture_line
-from benchmark.leaderboard.links import Link, experiment_values, links
+from benchmark.leaderboard.links import CueMeasures, Link, cue_boards, experiment_values, links, measures_of
 from benchmark.leaderboard.reference_scores import references_of
 from benchmark.leaderboard.summary import Summary, reported_boards, reported_summaries, summaries
 from benchmark.leaderboard.training_curves import TrainingCurve, curves_of_runs, some_evenly

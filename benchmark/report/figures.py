@@ -14,8 +14,8 @@ from benchmark.failures import BenchError, unknown_name
 from benchmark.leaderboard.board_model import REPORTED, Board
 from benchmark.leaderboard.citations import short_citations, works_of
 from benchmark.leaderboard.comparison import better
-from benchmark.leaderboard.dose_effects import doses_of
 from benchmark.leaderboard.links import Link, link_result, observed_networks
+from benchmark.leaderboard.recipe_effects import doses_of
 from benchmark.leaderboard.summary import Summary
 from benchmark.leaderboard.table import records as table_records
 from benchmark.leaderboard.table import short_interval

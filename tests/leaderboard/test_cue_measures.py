@@ -7,7 +7,7 @@ from scipy import stats
 from benchmark import api
 from benchmark.contracts import Metric
 from benchmark.leaderboard.board import boards
-from benchmark.leaderboard.cue_measures import disagreement, measure_tables, measures_of
+from benchmark.leaderboard.links import disagreement, measure_tables, measures_of
 
 NAMES = ("neta-standard-0", "netb-standard-0", "netc-stylised-0", "netd-standard-0", "nete-adversarial-0")
 SHAPE = (100, 300, 900, 300, 500)

@@ -10,10 +10,9 @@ from test_recipe_effects import sample
 from benchmark.failures import BenchError
 from benchmark.leaderboard import recipe_effects
 from benchmark.leaderboard.board_model import CLEAN
-from benchmark.leaderboard.dose_effects import SIZE, dose_table, doses_of
 from benchmark.leaderboard.lineage import lineage
 from benchmark.leaderboard.links import Observed
-from benchmark.leaderboard.recipe_effects import compared_recipes
+from benchmark.leaderboard.recipe_effects import SIZE, compared_recipes, dose_table, doses_of
 from benchmark.stats.network_samples import mixed_difference
 
 

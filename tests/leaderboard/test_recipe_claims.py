@@ -8,8 +8,15 @@ import pytest
 from test_recipe_effects import sample
 
 from benchmark.failures import BenchError
-from benchmark.leaderboard.recipe_claims import PAPERS, RecipeClaim, TriedClaim, claims_table, read_claims, tried
-from benchmark.leaderboard.recipe_effects import compared_recipes
+from benchmark.leaderboard.recipe_effects import (
+    PAPERS,
+    RecipeClaim,
+    TriedClaim,
+    claims_table,
+    compared_recipes,
+    read_claims,
+    tried,
+)
 
 
 @pytest.fixture(scope="module")

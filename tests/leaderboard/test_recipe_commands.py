@@ -8,9 +8,14 @@ from test_recipe_effects import sample
 
 from benchmark import api
 from benchmark.cli import tables
-from benchmark.leaderboard.dose_effects import dose_table
-from benchmark.leaderboard.recipe_claims import RecipeClaim, TriedClaim, tried
-from benchmark.leaderboard.recipe_effects import compared_recipes, recipe_power_table
+from benchmark.leaderboard.recipe_effects import (
+    RecipeClaim,
+    TriedClaim,
+    compared_recipes,
+    dose_table,
+    recipe_power_table,
+    tried,
+)
 
 
 @pytest.fixture
