@@ -10,7 +10,7 @@ from math import sqrt
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Trials
-from benchmark.stats.intervals import Floats, t_quantile, wilson
+from benchmark.stats.intervals import Ends, Floats, t_quantile, wilson
 
 EXEMPLAR = "_exemplar"
 #: With fewer levels of a factor degrees of freedom are estimated, and a test's variance is that at the estimate: under
@@ -140,7 +140,7 @@ def variance_of_mean(variances: Sequence[Variance], together: float = 0.0) -> Va
     )
 
 
-def clustered_wilson(value: float, spread: Variance, level: float = 0.95) -> tuple[float, float]:
+def clustered_wilson(value: float, spread: Variance, level: float = 0.95) -> Ends:
     """Return Wilson's interval of a proportion within [0, 1], with the sample size that has this variance and a t
     quantile (Franco, Little, Louis & Slud 2019, J. Survey Statistics and Methodology 7:334). At 0 and 1, with no
     visible variance, each cluster of the factor with fewest counts as one trial."""
@@ -154,9 +154,7 @@ def clustered_wilson(value: float, spread: Variance, level: float = 0.95) -> tup
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def robust_interval(
-    value: float, spread: Variance, bounds: tuple[float, float] | None = None, level: float = 0.95
-) -> tuple[float, float]:
+def robust_interval(value: float, spread: Variance, bounds: Ends | None = None, level: float = 0.95) -> Ends:
     """Return value +- the t quantile times the standard error (Student 1908, Biometrika 6:1); of a number within
     `bounds`, `clustered_wilson` on its place between them, which stays within."""
     if bounds is None:
@@ -168,10 +166,8 @@ def robust_interval(
     return start + size * low, start + size * high
 
 
-def mean_interval(
-    values: Floats | Sequence[float], level: float = 0.95, bounds: tuple[float, float] | None = None
-) -> tuple[float, float]:
+def mean_interval(values: Floats | Sequence[float], bounds: Ends | None = None) -> Ends:
     """Return the interval of a mean over observers. values: [k] finite, k >= 2, within the bounds of the mean."""
     x = np.asarray(values, dtype=float)
     spread = Variance(value=float(x.var(ddof=1)) / len(x), df=len(x) - 1)
-    return robust_interval(float(x.mean()), spread, bounds, level)
+    return robust_interval(float(x.mean()), spread, bounds)

@@ -8,7 +8,7 @@ from math import pi, sqrt
 import numpy as np
 
 from benchmark.contracts import Array
-from benchmark.stats.intervals import Floats, t_quantile
+from benchmark.stats.intervals import Ends, Floats, t_quantile
 
 BINS, FEWEST = 15, 10  # bins of equal mass, with as many trials at least
 
@@ -77,7 +77,7 @@ def selective_accuracy(confidence: Array, right: Array, coverages: Sequence[floa
 
 
 def pooled_estimate(
-    parts: Sequence[Estimate], images: Sequence[Array], bounds: tuple[float, float], level: float = 0.95
+    parts: Sequence[Estimate], images: Sequence[Array], bounds: Ends
 ) -> tuple[float, float | None, float | None]:
     """Return (value, low, high) of the mean of estimates of several tables. The interval is t over images, all trials
     of one together, within the bounds (None: one image). images: [n] of each table, whole numbers."""
@@ -87,5 +87,5 @@ def pooled_estimate(
     sums = np.bincount(place, np.concatenate([part.influence for part in parts])) / len(parts)
     if len(sums) < 2:
         return value, None, None
-    half = t_quantile(level, len(sums) - 1) * sqrt(float(sums @ sums) * len(sums) / (len(sums) - 1))
+    half = t_quantile(0.95, len(sums) - 1) * sqrt(float(sums @ sums) * len(sums) / (len(sums) - 1))
     return value, max(bounds[0], value - bias - half), min(bounds[1], value + half)

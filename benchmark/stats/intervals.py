@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Ends = tuple[float, float]  # low, high
 
 # One proportion (Wilson), and two on the same stimuli (Tango interval, exact McNemar test).
 
@@ -17,7 +18,7 @@ def normal_quantile(level: float) -> float:
     return -NormalDist().inv_cdf((1 - level) / 2)
 
 
-def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
+def wilson(successes: int, n: int, level: float = 0.95) -> Ends:
     """Return the score interval of a proportion within [0, 1], without continuity correction (Wilson 1927, JASA
     22:209). Raises ValueError unless 0 <= successes <= n and n >= 1."""
     if n < 1 or not 0 <= successes <= n:
@@ -38,7 +39,7 @@ def mcnemar_exact(b: int, c: int) -> float:
     return min(1.0, 2 * float(bdtr(min(b, c), b + c, 0.5)))
 
 
-def paired_difference(b: float, c: float, n: int, level: float = 0.95) -> tuple[float, float]:
+def paired_difference(b: float, c: float, n: int, level: float = 0.95) -> Ends:
     """Return the score interval of p_a - p_b from n pairs (Tango 1998, Statistics in Medicine 17:891), within [-1, 1].
     b, c: pairs that only a, that only b answers correctly."""
     z = normal_quantile(level)
@@ -48,7 +49,7 @@ def paired_difference(b: float, c: float, n: int, level: float = 0.95) -> tuple[
     return low, high
 
 
-def _crossing(b: float, c: float, n: int, target: float, between: tuple[float, float]) -> float:
+def _crossing(b: float, c: float, n: int, target: float, between: Ends) -> float:
     """Return the difference at which the (falling) score statistic equals `target`, by bisection."""
     low, high = between
     for _ in range(60):
@@ -67,7 +68,7 @@ def _crossing(b: float, c: float, n: int, target: float, between: tuple[float, f
 PRIOR = 0.5  # both parameters of the mixing beta distribution (Jeffreys): near the least regret at every p
 
 
-def confidence_sequence(successes: int, n: int, size: int, level: float = 0.95) -> tuple[float, float]:
+def confidence_sequence(successes: int, n: int, size: int, level: float = 0.95) -> Ends:
     """Return (low, high) of the proportion in a set of `size` after `successes` of `n` draws in random order without
     replacement; n = 0: (0, 1). With probability >= `level` the intervals at all n contain the truth together, under any
     rule of stopping (prior-posterior ratio with a beta-binomial prior; Waudby-Smith & Ramdas 2020, NeurIPS 33)."""
@@ -107,7 +108,7 @@ def t_quantile(level: float, df: float) -> float:
     return -float(stdtrit(df, (1 - level) / 2))
 
 
-def percentiles(values: Floats, level: float) -> tuple[float, float]:
+def percentiles(values: Floats, level: float) -> Ends:
     """Return the central `level` of the finite values, as (low, high)."""
     tail = (1 - level) / 2
     low, high = np.quantile(values[np.isfinite(values)], [tail, 1 - tail])

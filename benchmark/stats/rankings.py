@@ -12,24 +12,21 @@ from benchmark.stats.intervals import Floats, normal_quantile, t_quantile
 
 Ranks = NDArray[np.int64]
 PAIRS = 100_000  # held at once: more do not fit into a cache
+LEVEL = 0.95
+Values = Sequence[float | None] | Floats
 
 
-def rank_intervals(
-    values: Sequence[float | None] | Floats,
-    ses: Sequence[float | None] | Floats,
-    higher_is_better: bool = True,
-    level: float = 0.95,
-) -> tuple[Ranks, Ranks, Ranks]:
+def rank_intervals(values: Values, ses: Values, higher_is_better: bool = True) -> tuple[Ranks, Ranks, Ranks]:
     """Return (rank, low, high), each [n] int; 0 if a value is None or NaN (unranked); equal values share the better
     rank. ses: [n] standard errors (None, NaN: not separable). [low, high] contains the true rank of one given entry
-    with probability >= `level`, or more on common stimuli. Its differences from the other n - 1 are tested two-sided,
+    with probability >= 95 %, or more on common stimuli. Its differences from the other n - 1 are tested two-sided,
     Bonferroni-corrected: low = 1 + those certainly better, high = n - those certainly worse (Mogstad, Romano, Shaikh &
     Wilhelm 2024, Review of Economic Studies 91:476)."""
     x, se = (np.array(a, dtype=float) for a in (values, ses))  # None becomes NaN
     ranked = np.isfinite(x)
     rank, low, high = (np.zeros(len(x), dtype=np.int64) for _ in range(3))
     best, n = x[ranked] if higher_is_better else -x[ranked], int(ranked.sum())
-    margin = (normal_quantile(1 - (1 - level) / max(1, n - 1)) * se[ranked]) ** 2
+    margin = (normal_quantile(1 - (1 - LEVEL) / max(1, n - 1)) * se[ranked]) ** 2
     better, worse = np.zeros((2, n), dtype=np.int64)
     step = max(1, PAIRS // max(1, n))
     for start in range(0, n, step):

@@ -19,9 +19,7 @@ from benchmark.stats.clusters import (
 from benchmark.stats.intervals import Floats, wilson
 
 
-def ratio_score(
-    metric: Metric, trials: Trials, *, condition: str = "", excluded: int = 0, flags: Sequence[str] = ()
-) -> Score:
+def ratio_score(metric: Metric, trials: Trials, *, condition: str = "", flags: Sequence[str] = ()) -> Score:
     """Return the score of `metric` on `trials` (of its role, if it has one), with a 95 % interval. condition: only its
     trials are scored; if no trial has a condition, it only names the score. n: trials whose denominator is not 0. The
     interval is cluster-robust if stimuli share a shape, a texture or the like (`stats.clusters`). Otherwise it is
@@ -39,8 +37,7 @@ def ratio_score(
         missing = "no trials"
     elif not missing and den.sum() == 0:
         missing = f"no trial counts: the denominator is 0 over {len(den)} trials"
-    excluded += len(den) - n
-    score = Score(metric=metric.name, value=None, reason=missing, n=n, excluded=excluded, condition=condition)
+    score = Score(metric=metric.name, value=None, reason=missing, n=n, excluded=len(den) - n, condition=condition)
     score = replace(score, role=metric.role, flags=tuple(flags))
     if missing:
         return score

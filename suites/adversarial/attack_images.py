@@ -5,14 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.contracts import Array, Trials, View
 from suites.adversarial.attacks.attack_sequence import NAME, Resistance, resistance
 from suites.adversarial.attacks.other_packages import surrogate, transferred
 from suites.adversarial.attacks.pgd import Slope, fgsm, slope
-from suites.adversarial.attacks.problem import Forward, GradientTrace, Problem, Rows, likely_wrong, per_category
+from suites.adversarial.attacks.problem import Forward, GradientTrace, Problem, Rows, Truths, likely_wrong, per_category
 from suites.adversarial.config import VANISHING, AdversarialConfig, Apgd, reference_budget
 from suites.adversarial.trust import probes
 from suites.adversarial.trust.report import LEAST_ASKED, NO_SLOPE, READINGS, REPEAT, oddities
@@ -65,7 +64,7 @@ def attack_columns(config: AdversarialConfig, view: View) -> Mapping[str, Array]
     return columns
 
 
-def right_in_full_precision(view: View, right: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def right_in_full_precision(view: View, right: Truths) -> Truths:
     """Return [n]: right as it was loaded; computed only if the run's precision moves logits beyond rounding."""
     forward, plain, _ = forward_functions(view)
     some = view.images[:FEW]
@@ -114,9 +113,7 @@ def attacked(config: AdversarialConfig, view: View, rows: Rows) -> dict[str, Arr
     return columns
 
 
-def _second_opinion(
-    config: AdversarialConfig, columns: dict[str, Array], which: NDArray[np.bool_], curve: Resistance
-) -> NDArray[np.int64]:
+def _second_opinion(config: AdversarialConfig, columns: dict[str, Array], which: Truths, curve: Resistance) -> Rows:
     """Return what attacks find on images whose gradient is odd enough to ask one that needs none."""
     untrue, odd = oddities(config, Trials(columns={**columns, "probed": which, "linf_epsilon": curve.epsilon}))
     astray = ~(columns["gradient_error"] <= NO_SLOPE) | (columns["gradient_company"] > NO_SLOPE)

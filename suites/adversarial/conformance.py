@@ -41,4 +41,4 @@ def _points(attack: Attack, epsilon: float, batch: int) -> torch.Tensor:
         forward=view.forward, images=view.images, labels=labels, seeds=view.seeds, targets=labels[:, None], batch=batch
     )
     with torch.enable_grad():
-        return plugged_points(attack, AttackedNetwork(problem), view.images, labels, epsilon, view.seeds)
+        return plugged_points(attack, AttackedNetwork(problem), epsilon)

@@ -18,7 +18,7 @@ from suites.human_comparison.bootstrap import Crowd, ExperimentAnswers, Experime
 from suites.human_comparison.metrics import AGREEMENT, BESIDE, KEPT, MARGINS, METRICS, kept, margin_draws
 from suites.human_comparison.score import METHOD as IMAGES
 from suites.human_comparison.score import SILENT, caveats, coverage_flag, roles_of, silent_roles
-from suites.human_comparison.shown_experiments import BY_ROLE, REGIMES, UNDISTORTED, Shown, experiments_shown
+from suites.human_comparison.shown_experiments import BY_ROLE, REGIMES, UNDISTORTED, Observers, Shown, experiments_shown
 
 LIMITS = {m.name: limits for m in METRICS if (limits := m.span or m.bounds)}
 METHOD = "bootstrap: images, people"  # images within conditions, people within experiments
@@ -42,7 +42,7 @@ class Averages:
     people: int  # how many took part
 
 
-def compare(config: Experiment | None, trials: Trials, references: Mapping[str, Trials]) -> Sequence[Score]:
+def compare(config: Experiment | None, trials: Trials, references: Observers) -> Sequence[Score]:
     """Return the scores per experiment and condition, per experiment (condition "kept"), and over experiments.
     references: name -> trials, never the observer's own."""
     scores: list[Score] = []
@@ -111,9 +111,7 @@ def _experiment(
     return single, kept
 
 
-def _on_shared(
-    experiment: Experiment, observers: Mapping[str, Trials], pairs: Sequence[tuple[str, str]]
-) -> Averages | None:
+def _on_shared(experiment: Experiment, observers: Observers, pairs: Sequence[tuple[str, str]]) -> Averages | None:
     """Return the agreement of pairs of observers, each on the images that both saw: means over the kept conditions,
     then over pairs; None if no pair shares any. Without some pair there is no interval over people."""
     found: dict[tuple[str, str], tuple[ExperimentDraws, int]] = {}
@@ -222,7 +220,7 @@ def scores_of(averages: Averages) -> Iterator[Score]:
 # The human row: people with one another, every unordered pair once.
 
 
-def people(config: Experiment | None, trials: Mapping[str, Trials]) -> Sequence[Score]:
+def people(config: Experiment | None, trials: Observers) -> Sequence[Score]:
     """Return the scores of people as a group, per experiment (condition "kept") and over experiments. Averages are over
     conditions, unordered pairs of people, experiments; OOD accuracy pools people. The pairs' error consistency is also
     the ceiling. People who did not see an experiment's common images are left out of it."""
@@ -238,7 +236,7 @@ def people(config: Experiment | None, trials: Mapping[str, Trials]) -> Sequence[
     return [*each, *scores_of(whole)]
 
 
-def _group(experiment: Experiment, trials: Mapping[str, Trials]) -> Averages | None:
+def _group(experiment: Experiment, trials: Observers) -> Averages | None:
     """Return one experiment's averages over people; n: trials of all people in kept conditions."""
     role = experiment.role
     names = sorted(name for name, part in trials.items() if bootstrap.answered(part.of(role)))

@@ -16,6 +16,7 @@ from benchmark.stats.intervals import Floats, percentiles
 from benchmark.stimuli.experiments import Experiment
 from benchmark.stimuli.image_names import NO_ANSWER, SHAPE, shared_exemplars
 from benchmark.stimuli.trial_tables import PEOPLE
+from suites.human_comparison.shown_experiments import Observers
 
 # Right and wrong as a matrix, images x observers, one per condition: all pairs follow from one product. The observer
 # that is scored is column 0, the reference observers ("people") follow in the order of their names.
@@ -54,9 +55,7 @@ class ExperimentAnswers:
         return sum(len(part.right) for part in self.kept)
 
 
-def answers_of(
-    experiment: Experiment, name: str, trials: Trials, references: Mapping[str, Trials]
-) -> ExperimentAnswers:
+def answers_of(experiment: Experiment, name: str, trials: Trials, references: Observers) -> ExperimentAnswers:
     """Return the answers to one experiment, with the people who answered all images that the observer answered. Of an
     added experiment, images that people were not shown are left out."""
     role, own = experiment.role, trials.of(experiment.role)

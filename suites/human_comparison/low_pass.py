@@ -22,7 +22,7 @@ from suites.human_comparison.bootstrap import ConditionAnswers, ExperimentAnswer
 from suites.human_comparison.metrics import AGREEMENT
 from suites.human_comparison.metrics import METRICS as PLAIN
 from suites.human_comparison.score import coverage_flag, ood_accuracy
-from suites.human_comparison.shown_experiments import BY_ROLE, SET_ROLES
+from suites.human_comparison.shown_experiments import BY_ROLE, SET_ROLES, Observers
 from suites.human_comparison.shown_experiments import plan as plain_plan
 
 #: Standard deviations, px of an image that is 224 px wide. Scores at the first are also the network's.
@@ -97,7 +97,7 @@ def score(_config: LowPassConfig, trials: Trials) -> Sequence[Score]:
 Ladders = Mapping[str, Mapping[str, Floats]]
 
 
-def compare(config: LowPassConfig, trials: Trials, references: Mapping[str, Trials]) -> Sequence[Score]:
+def compare(config: LowPassConfig, trials: Trials, references: Observers) -> Sequence[Score]:
     """Return the agreement with people at each step, at the best one, and beyond a blurred standard network, and the
     attainable values. The best step is chosen on one half of the images and measured on the other, both ways."""
     others = {name: own for name, own in references.items() if name not in config.standards}
@@ -140,7 +140,7 @@ def compare(config: LowPassConfig, trials: Trials, references: Mapping[str, Tria
     return [*plain, *scores, replace(beyond, flags=(*beyond.flags, against))]
 
 
-def _answers(observers: Mapping[str, Trials], others: Mapping[str, Trials]) -> list[ExperimentAnswers]:
+def _answers(observers: Observers, others: Observers) -> list[ExperimentAnswers]:
     """Return the experiments answered by all of these observers and by people; observers precede people."""
     first = next(iter(observers), "")
     answers = []
@@ -166,7 +166,7 @@ def _half(answers: Sequence[ExperimentAnswers], part: int) -> list[ExperimentAns
     return [each for each in cuts if all(len(part.right) > 1 for part in each.conditions)]
 
 
-def _ladders(answers: Sequence[ExperimentAnswers], names: Sequence[str], others: Mapping[str, Trials]) -> Ladders:
+def _ladders(answers: Sequence[ExperimentAnswers], names: Sequence[str], others: Observers) -> Ladders:
     """Return the agreement of each of `names` with people."""
     parts: dict[str, dict[str, list[Floats]]] = {name: {metric: [] for metric in AGREEMENT} for name in names}
     for each in answers:

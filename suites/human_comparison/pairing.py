@@ -22,7 +22,7 @@ from registry.files import digest_data
 from suites.human_comparison.bootstrap import answered, answers_of, sampled
 from suites.human_comparison.metrics import AGREEMENT, METRICS
 from suites.human_comparison.score import coverage_flag, roles_of
-from suites.human_comparison.shown_experiments import BY_ROLE, Shown
+from suites.human_comparison.shown_experiments import BY_ROLE, Observers, Shown
 
 
 def with_each(metric: str, one: Array, others: Array) -> tuple[Floats, Floats]:
@@ -79,9 +79,7 @@ class SharedAnswers:
 Additions = tuple[float, Floats, Floats, Floats]
 
 
-def compare_pair(
-    a: Trials, b: Trials | None, references: Mapping[str, Trials], experiments: Shown = BY_ROLE
-) -> list[Comparison]:
+def compare_pair(a: Trials, b: Trials | None, references: Observers, experiments: Shown = BY_ROLE) -> list[Comparison]:
     """Return a minus b (None: people as a group) for each human metric, per experiment (condition: its role) and over
     those that both answered. Both are compared on their common images against the same people."""
     who, method = _sample(references)
@@ -108,14 +106,12 @@ def compare_pair(
     return comparisons
 
 
-def _sample(references: Mapping[str, Trials]) -> tuple[slice, str]:
+def _sample(references: Observers) -> tuple[slice, str]:
     """Return the columns of people who are a sample, and the test's name: of simulated people none is."""
     return (slice(None), METHOD) if sampled(references) else (slice(1), FIXED)  # no spread of one person
 
 
-def _shared(
-    experiment: Experiment, own: Trials, others: Mapping[str, Trials], people: Mapping[str, Trials]
-) -> SharedAnswers | None:
+def _shared(experiment: Experiment, own: Trials, others: Observers, people: Observers) -> SharedAnswers | None:
     """Return the answers of an observer, of others to the same images, and of the people who answered them all; of a
     partial experiment, of the people who saw any. None without people."""
     if experiment.partial:
@@ -218,7 +214,7 @@ def _added_accuracy(answers: SharedAnswers, b: int | None) -> Additions:
 
 
 def compare_all(
-    networks: Mapping[str, Trials], references: Mapping[str, Trials], experiments: Shown = BY_ROLE
+    networks: Observers, references: Observers, experiments: Shown = BY_ROLE
 ) -> list[tuple[str, str, Comparison]]:
     """Return (a, b, test of a minus b) of the error consistency of every two networks, like `compare_pair`. Experiments
     count if the two networks and people answered exactly the same images."""

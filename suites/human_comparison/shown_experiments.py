@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from benchmark.contracts import Block, Plan, Shelf
+from benchmark.contracts import Block, Plan, Shelf, Trials
 from benchmark.failures import MissingStimuli
 from benchmark.stimuli.catalogue import package_table
 from benchmark.stimuli.datasets import restrict
@@ -13,6 +13,8 @@ from benchmark.transforms.listing import own_list, transform
 
 #: Role -> experiment.
 Shown = Mapping[str, Experiment]
+#: Name -> trials.
+Observers = Mapping[str, Trials]
 BY_ROLE: Shown = {own.role: own for own in published_experiments().values() if own.title}
 
 #: People's mean accuracy over the twelve undistorted controls, and the regimes of difficulty: the least that people are

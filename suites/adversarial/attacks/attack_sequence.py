@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from suites.adversarial.attacks.pgd import Ascent, slope, threat_schedule
-from suites.adversarial.attacks.problem import Problem, Rows, Verdicts
+from suites.adversarial.attacks.problem import Problem, Rows, Truths, Verdicts
 from suites.adversarial.config import CLOSE, AdversarialConfig, Apgd, Recipe, Threat, reference_budget
 
 NAME = "U40"
@@ -39,7 +39,7 @@ class Resistance(Verdicts):
         """Record that the images at `rows` are broken within these budgets, by perturbations of these sizes."""
         self.epsilon[rows], self.by[rows], self.size[rows] = epsilon, by, size
 
-    def merge(self, broken: NDArray[np.bool_], by: str) -> None:
+    def merge(self, broken: Truths, by: str) -> None:
         """Take the worse, image by image, of this and of an attack that broke [n, epsilons] in Linf."""
         smallest = np.where(broken, np.array(self.threat.epsilons), np.inf).min(axis=1, initial=np.inf)
         sooner = np.flatnonzero(smallest * CLOSE < self.epsilon)
@@ -54,7 +54,7 @@ class Resistance(Verdicts):
         below = np.searchsorted(grid, self.epsilon / CLOSE) - 1
         self.held = grid[below.clip(0, len(grid) - 1)]
 
-    def challenge(self, recipe: Recipe, epsilon: float, among: NDArray[np.bool_]) -> None:
+    def challenge(self, recipe: Recipe, epsilon: float, among: Truths) -> None:
         """Run one attack on the unbroken images at an epsilon, among those marked [n]."""
         rows = np.flatnonzero((self.epsilon > epsilon * CLOSE) & among)
         if not len(rows):
@@ -79,7 +79,7 @@ class Resistance(Verdicts):
         self.size[rows[fell]] = verdicts.size[fell]
         self.held[rows[~fell]] = middle[~fell]
 
-    def ask(self, recipes: tuple[Recipe, ...], odd: NDArray[np.bool_], least: int) -> NDArray[np.int64]:
+    def ask(self, recipes: tuple[Recipe, ...], odd: Truths, least: int) -> Rows:
         """Attack images whose gradient is odd ([n]), and others up to `least` in all, each within the reference budget
         or the largest one that it survived. Return [n, attacks]: -1 not asked, 0 held, 1 broken."""
         opinions = np.full((len(odd), len(recipes)), -1)
@@ -100,9 +100,7 @@ class Resistance(Verdicts):
         return opinions
 
 
-def resistance(
-    problem: Problem, threat: Threat, config: AdversarialConfig, fast: NDArray[np.bool_] | None
-) -> Resistance:
+def resistance(problem: Problem, threat: Threat, config: AdversarialConfig, fast: Truths | None) -> Resistance:
     """Attack every image of a problem. fast: [n, epsilons], what FGSM broke (None: it was not asked)."""
     steps, n, finish = threat_schedule(threat, config), len(problem.images), config.finish
     ascent = Ascent(problem, threat.norm, steps, config.leap)

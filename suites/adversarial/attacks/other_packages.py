@@ -9,7 +9,6 @@ from importlib import import_module
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmark.contracts import OtherNetwork
@@ -17,7 +16,7 @@ from benchmark.failures import BenchError, PluginError, foreign_code
 from suites.adversarial.attack_plugins import ATTACKS, Attack
 from suites.adversarial.attacks.balls import BALLS, wide
 from suites.adversarial.attacks.losses import cross_entropy, gradient_of
-from suites.adversarial.attacks.problem import Forward, Problem, Verdicts, device_batches, fallen, per_category
+from suites.adversarial.attacks.problem import Forward, Problem, Truths, Verdicts, device_batches, fallen, per_category
 from suites.adversarial.config import AutoAttack, NormName, PluggedIn
 
 BATCH = 32  # the packages use one generator per batch: AutoAttack's are of one size on every device, from one seed
@@ -55,11 +54,11 @@ def foreign_attack(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Au
     for bound in sorted(set(epsilon.tolist())):
         rows = np.flatnonzero((epsilon == bound).cpu().numpy())
         some = problem.at(rows)
-        network, images = AttackedNetwork(some), some.images.contiguous()
+        network = AttackedNetwork(some)
         if isinstance(recipe, PluggedIn):
-            reached = plugged_points(ATTACKS[recipe.attack], network, images, some.labels, bound, some.seeds)
+            reached = plugged_points(ATTACKS[recipe.attack], network, bound)
         else:
-            reached = _autoattack_points(network, images, some.labels, norm, bound, recipe)
+            reached = _autoattack_points(network, norm, bound, recipe)
         for part in device_batches(some):
             at, origin = rows[part], some.images[part]
             delta = (reached.detach()[part] - origin).nan_to_num(0.0, 0.0, 0.0)
@@ -74,14 +73,12 @@ def foreign_attack(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Au
     return verdicts
 
 
-def plugged_points(
-    attack: Attack, network: AttackedNetwork, images: Tensor, labels: Tensor, epsilon: float, seeds: NDArray[np.uint64]
-) -> Tensor:
+def plugged_points(attack: Attack, network: AttackedNetwork, epsilon: float) -> Tensor:
     """Return the images as an added attack perturbs them, one device batch at a time."""
-    parts = []
-    for rows in device_batches(network.problem):
+    parts, problem, images = [], network.problem, network.problem.images.contiguous()
+    for rows in device_batches(problem):
         with foreign_code(f"the attack '{attack.title}'"), own_randomness(images.device):
-            reached = attack.points(network, images[rows].clone(), labels[rows], epsilon, seeds[rows])
+            reached = attack.points(network, images[rows].clone(), problem.labels[rows], epsilon, problem.seeds[rows])
         part, measure = images[rows], BALLS[attack.norm].size
         fits = isinstance(reached, Tensor) and reached.shape == part.shape and reached.is_floating_point()
         points = reached.detach().to(images) if fits else torch.full_like(part, float("nan"))
@@ -111,10 +108,9 @@ def own_randomness(device: torch.device) -> Iterator[None]:
             random.setstate(plain)
 
 
-def _autoattack_points(
-    network: AttackedNetwork, images: Tensor, labels: Tensor, norm: NormName, epsilon: float, recipe: AutoAttack
-) -> Tensor:
+def _autoattack_points(network: AttackedNetwork, norm: NormName, epsilon: float, recipe: AutoAttack) -> Tensor:
     """Run AutoAttack (Croce & Hein 2020); images that no attack broke are returned unchanged."""
+    images, labels = network.problem.images.contiguous(), network.problem.labels
     package, options = import_module("pyautoattack"), dict(recipe.options)
     options |= {"seed": SEED, "device": str(images.device), "version": recipe.version}
     # Its warnings are not shown: the trust report has checks of its own. It removes a tracing debugger.
@@ -142,7 +138,7 @@ KEPT = 1.0  # of the gradients before, in each step (the decay of momentum FGSM)
 
 def transferred(
     problem: Problem, surrogates: list[Forward], epsilons: tuple[float, ...], z: Tensor
-) -> tuple[NDArray[np.bool_], int]:
+) -> tuple[Truths, int]:
     """Return [n, epsilons], whether perturbations made on some other network within that Linf epsilon broke the image.
     Also return the forward passes of the attacked network for each image. z: its logits at the images."""
     some = slice(0, 8)

@@ -15,6 +15,7 @@ from suites.adversarial.config import NormName
 
 Forward = Callable[[Tensor], Tensor]
 Rows = NDArray[np.int64]
+Truths = NDArray[np.bool_]
 
 
 @dataclass(kw_only=True)
@@ -22,7 +23,7 @@ class GradientTrace:
     """The last gradient of the margin (the most likely incorrect class over the correct one) along which PGD moved each
     of some images. It was taken in the attack's own batch, at budgets up to `within`."""
 
-    wanted: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))  # [n] images
+    wanted: Truths = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))  # [n] images
     within: float = 0.0  # the largest budget
     point: dict[int, Tensor] = field(default_factory=dict)  # row -> where the gradient was taken
     direction: dict[int, Tensor] = field(default_factory=dict)  # row -> the gradient there
@@ -50,7 +51,7 @@ class Problem:
     sure: float = 0.0  # answers of a smaller margin are asked of the plain network
     followed: GradientTrace = field(default_factory=GradientTrace)  # gradients that PGD records for the trust report
     # [n], set if an answer or a gradient was NaN or infinite: the image counts as broken
-    failed: NDArray[np.bool_] = field(init=False)
+    failed: Truths = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "failed", np.zeros(len(self.images), dtype=np.bool_))
@@ -65,7 +66,7 @@ class Problem:
 class Verdicts:
     """Hold the result of an attack in arrays [n], one entry per attacked image."""
 
-    broken: NDArray[np.bool_]  # some point of the attack is answered incorrectly
+    broken: Truths  # some point of the attack is answered incorrectly
     size: NDArray[np.float64]  # norm of that perturbation (NaN: none was found)
     loss: NDArray[np.float64]  # cross entropy at the last point judged
     margin: NDArray[np.float64]  # at the last point judged
@@ -79,7 +80,7 @@ class Verdicts:
         size, loss, margin = np.full((3, n), np.nan)
         return cls(broken=broken, size=size, loss=loss, margin=margin, passes=costs[0], forwards=costs[1])
 
-    def judge(self, problem: Problem, norm: NormName, rows: Rows, point: Tensor, z: Tensor) -> NDArray[np.bool_]:
+    def judge(self, problem: Problem, norm: NormName, rows: Rows, point: Tensor, z: Tensor) -> Truths:
         """Record the logits z at points of the images at `rows`. Returns [len(rows)] bool: broken at that point."""
         y = problem.labels[rows]
         fell = fallen(problem, rows, point, z)
@@ -92,7 +93,7 @@ class Verdicts:
             self.size[rows[places]] = BALLS[norm].size(delta).cpu().numpy()
         return fell
 
-    def drop(self, problem: Problem, rows: Rows, gradient: Tensor, epsilon: NDArray[np.float64]) -> NDArray[np.bool_]:
+    def drop(self, problem: Problem, rows: Rows, gradient: Tensor, epsilon: NDArray[np.float64]) -> Truths:
         """Return [len(rows)] bool: images whose gradient is not finite; they count as broken within their epsilon."""
         gone = not_finite(gradient).cpu().numpy()
         problem.failed[rows[gone]] = True
@@ -119,7 +120,7 @@ def taken(images: Tensor, rows: Rows) -> Tensor:
     return torch.cat(whole) if whole else images[:0]
 
 
-def fallen(problem: Problem, rows: Rows, point: Tensor, z: Tensor) -> NDArray[np.bool_]:
+def fallen(problem: Problem, rows: Rows, point: Tensor, z: Tensor) -> Truths:
     """Return [n] bool: the answers z at the points [n, c, h, w] of the images at `rows` are wrong."""
     y = problem.labels[rows]
     fell, gone = wrong(z, y), not_finite(z)

@@ -28,11 +28,9 @@ def log_odds(logits: Tensor, inside: Tensor) -> Tensor:
     return members - wide.masked_fill(inside, nothing).logsumexp(dim=1)
 
 
-def input_gradients(
-    forward: Forward, images: Tensor, targets: Sequence[Tensor], score: Target = log_odds
-) -> list[Tensor]:
-    """Return one gradient [n, 3, h, w] float32 of `score` per target [n, k] bool, by one forward pass; images: [n, 3,
-    h, w] in [0,1]. Raises ModelFailure where no gradient reaches the pixels."""
+def input_gradients(forward: Forward, images: Tensor, targets: Sequence[Tensor], of: Target = log_odds) -> list[Tensor]:
+    """Return one gradient [n, 3, h, w] float32 per target [n, k] bool, by one forward pass, of images [n, 3, h, w] in
+    [0,1]. Raises ModelFailure where no gradient reaches the pixels."""
     size = part_size(images.device)
     parts = []
     for start in range(0, len(images), size):
@@ -42,7 +40,7 @@ def input_gradients(
             logits = forward(pixels)
             if not logits.requires_grad:
                 raise ModelFailure("its logits carry no gradient: the network is not differentiable")
-            scores = [score(logits, target[part]).sum() for target in targets]
+            scores = [of(logits, target[part]).sum() for target in targets]
             gradients = []
             for place, total in enumerate(scores, 1):
                 (slope,) = torch.autograd.grad(total, pixels, retain_graph=place < len(scores), allow_unused=True)

@@ -11,6 +11,7 @@ from suites.saliency.config import LARGEST, SMALLEST, columns_of
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Valid = Flags | None
 
 
 def defined(maps: Array) -> Flags:
@@ -53,9 +54,7 @@ def auc_of_own(ranks: Floats, masks: Flags, valid: Flags | None = None) -> Float
     return _area(sums, inside.sum(axis=1), counts.sum(axis=1))
 
 
-def mean_auc_of_others(
-    ranks: Floats, own: Array, pool: Floats, categories: Array, valid: Flags | None = None
-) -> Floats:
+def mean_auc_of_others(ranks: Floats, own: Array, pool: Floats, categories: Array, valid: Valid = None) -> Floats:
     """Return [n] mean AUC of each map against the masks of other categories, NaN without any: the value of its
     position. ranks: [n, p]; own: [n] category of each map's image; pool: [k, p] masks; categories: [k]."""
     areas = auc_of_ranks(ranks, pool, valid)

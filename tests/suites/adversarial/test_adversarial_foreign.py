@@ -124,8 +124,8 @@ def test_points_are_cut_to_ball_and_box_and_the_answer_there_counts(monkeypatch)
     """Of .25: to .625, in sum 1.25; of .125: to .5, in sum 1; next to the edge: to 1 and no further; NaN: nowhere."""
     pixels = [[0.25, 0.25], [0.125, 0.125], [0.0, 0.75], [0.25, 0.25], [0.25, 0.9375]]
 
-    def points(network, images, *_):
-        reached = images + 5.0
+    def points(network, *_):
+        reached = network.problem.images + 5.0
         reached[3] = float("nan")
         reached[2, ..., 0] = -7.0
         return reached
