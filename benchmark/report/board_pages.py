@@ -62,7 +62,7 @@ class Axis:
 def axis_of(cells: Iterable[Cell], column: Column, people: Cell | None = None) -> Axis:
     """Return the axis of a column: the metric's bounds, or round numbers around 0 and its values; 1 for shares."""
     ends = [v for c in (*cells, *([people] if people else [])) for v in (c.value, c.low, c.high) if v is not None]
-    most = [1.0] if 0.5 < max(ends, default=1.0) <= 1 else []
+    most = [1.0] if min(ends, default=0.0) >= 0 and 0.5 < max(ends, default=1.0) <= 1 else []
     low, high = column.bounds or round_ends([0.0, *ends, *most])
     return Axis(low=low, high=high, chance=column.chance, people=people)
 

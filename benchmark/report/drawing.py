@@ -172,10 +172,22 @@ def look(
     return {**known, "scale": {**domain, "range": colours}}, {**known, "scale": {**domain, "range": shapes}}
 
 
-def quantity_axis(field: str, title: str | list[str], ticks: int = 5, **scale: Any) -> Spec:
-    """Return the channel of a quantity."""
-    axis = {"title": title, "tickCount": ticks, "grid": True}
-    return {"field": field, "type": "quantitative", "axis": axis, "scale": scale}
+def chart(name: str, **values: Any) -> Spec:
+    """Return a chart of charts.yaml with these values."""
+    known = {"ink": INK, "quiet": QUIET, "blue": COLOURS[0], "red": COLOURS[1], **values}
+
+    def filled(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {filled(key): filled(value) for key, value in part.items()}
+        if isinstance(part, tuple):
+            return [filled(each) for each in part]
+        return known[part[1:]] if isinstance(part, str) and part.startswith("$") else part
+
+    spec: Spec = filled(package_data("benchmark.report", "charts")[name])
+    layers = [each for layer in spec.pop("layer", ()) for each in (layer if isinstance(layer, list) else [layer])]
+    if shown := [layer for layer in layers if layer.pop("when", True)]:
+        spec["layer"] = shown
+    return spec
 
 
 def wrapped(text: str, width: int) -> list[str]:
@@ -183,50 +195,23 @@ def wrapped(text: str, width: int) -> list[str]:
     return wrap(text, max(8, int(width / 6.2)))
 
 
-def marks(kind: str, at: Spec, *, of: Records | None = None, only: str | Spec = "", **more: Any) -> Spec:
-    """Return a layer of marks. at: channels; of: their own records; only: a filter; more: properties."""
-    own = {} if of is None else {"data": {"values": list(of)}}
-    chosen = {"transform": [{"filter": only}]} if only else {}
-    return {**own, **chosen, "mark": {"type": kind, **more}, "encoding": at}
-
-
-def points(size: float, **at: Spec) -> Spec:
-    """Return a layer of filled points."""
-    return marks("point", at, filled=True, size=size, opacity=1)
-
-
-def interval_ends(side: str, x: Spec, y: Spec, prefix: str = "") -> Spec:
-    """Return the channels of intervals along an axis, from the field low to high."""
-    at = {"x": x, "y": y}
-    return {**at, side: {**at[side], "field": f"{prefix}low"}, f"{side}2": {"field": f"{prefix}high"}}
-
-
 def guides(
     side: str, line: float | None = None, people: PeopleScore | None = None, scale: Mapping[str, Any] | None = None
 ) -> list[Spec]:
     """Return people along an axis as a band with a named line, and a dashed line. scale: of the axis, if given."""
-    once: Records = [{}]  # a record: otherwise they would be drawn once for each mark
-    layers = []
-    if people is not None:
-        own = {"type": "quantitative", "scale": dict(scale)} if scale else {}
-        cell, at = people.cell, {side: {"datum": people.cell.value, **own}}
-        # Outside of the axes, where no point is: above, or along the right side.
-        beside = {**at, "y": {"value": -6}} if side == "x" else {**at, "x": {"value": "width"}}
-        turned = {"angle": 90, "dy": -9} if side == "y" else {}
-        if cell.low is not None and cell.high is not None:
-            span = {side: {"datum": cell.low, **own}, f"{side}2": {"datum": cell.high}}
-            layers.append(marks("rect", span, of=once, color=INK, opacity=0.12, aria=False))
-        named: Spec = {"text": people.called, "fontStyle": "italic", "align": "center", "aria": False, **turned}
-        layers.append(marks("rule", at, of=once, strokeWidth=1.5, color=INK, opacity=0.7, aria=False))
-        layers.append(marks("text", beside, of=once, **named))
-    if line is not None:
-        layers.append(marks("rule", {side: {"datum": line}}, of=once, strokeDash=[3, 3], color=QUIET))
+    own = {"type": "quantitative", "scale": dict(scale)} if scale else {}
+    value, low, high = people.cell[:3] if people else (None, None, None)
+    known, at = low is not None and high is not None, {side: {"datum": value, **own}}
+    # The name is outside of the axes, where no point is: above, or along the right side.
+    beside = {"y": {"value": -6}} if side == "x" else {"x": {"value": "width"}}
+    turned = {"angle": 90, "dy": -9} if side == "y" else {}
+    named = {"type": "text", "text": people and people.called, "fontStyle": "italic", "align": "center", "aria": False}
+    layers: list[Spec] = chart(
+        "guides", side=side, people=people is not None, dashed=line is not None, line=line, at=at,
+        band={side: {"datum": low, **own}, f"{side}2": {"datum": high}} if known else None,
+        label=named | turned, beside=at | beside,
+    ).get("layer", [])  # fmt: skip
     return layers
-
-
-def panel(records: Records, width: int, height: int | Spec, layers: Sequence[Spec], **more: Any) -> Spec:
-    """Return a drawing of layers over the same records."""
-    return {"data": {"values": list(records)}, "width": width, "height": height, "layer": list(layers), **more}
 
 
 def dot_panels(
@@ -247,29 +232,14 @@ def dot_panels(
     for place, (title, chance) in enumerate(panels):
         labels = {"labelLimit": left, "labelExpr": short_label(names)}
         labels = {"labels": False, "ticks": False} if place % fitting else labels
-        axis = {"title": "", "grid": True, **labels}
-        y = {"field": "observer", "type": "nominal", "scale": {"domain": names}, "axis": axis}
-        x = quantity_axis("value", wrapped(title, each), max(2, each // 60), zero=True)
-        layers = [
-            *guides("x", chance, (people or {}).get(title)),
-            marks("rule", {**interval_ends("x", x, y), "color": hue}, strokeWidth=2, strokeOpacity=0.5),
-            points(34, y=y, x=x, color=hue, shape=form),
-        ]
-        drawn.append(panel([r for r in records if r["metric"] == title], each, {"step": 15}, layers))
+        own, beside = [r for r in records if r["metric"] == title], guides("x", chance, (people or {}).get(title))
+        dots = chart(
+            "dots", records=own, width=each, guides=beside, title=wrapped(title, each), ticks=max(2, each // 60),
+            names=names, axis={"title": "", "grid": True, **labels}, colour=hue, shape=form,
+        )  # fmt: skip
+        drawn.append(dots)
     rows = [{"hconcat": drawn[i : i + fitting], "spacing": 14} for i in range(0, len(drawn), fitting)]
     return {"vconcat": rows, "spacing": 12}
-
-
-def matrix(records: Records, x: Spec, y: Spec, field: str, title: str, step: tuple[int, int]) -> Spec:
-    """Return a cell for each record, coloured by a field on the scale from 0 to 1. step: width and height of a cell."""
-    colour = {
-        "field": field,
-        "type": "quantitative",
-        "scale": {"scheme": "viridis", "domain": [0, 1], "clamp": True},
-        "legend": {"title": title, "gradientLength": 140, "orient": "top"},
-    }
-    cells = marks("rect", {"x": x, "y": y, "color": colour}, of=records)
-    return {**cells, "width": {"step": step[0]}, "height": {"step": step[1]}}
 
 
 def round_ends(values: Sequence[float], ticks: int = 5) -> tuple[float, float]:
@@ -307,8 +277,8 @@ def free_places(
 def point_labels(
     records: Records, named: Collection[str], ends: Sequence[tuple[float, float]], size: tuple[int, int],
     people: Sequence[PeopleScore | None],
-) -> Spec:  # fmt: skip
-    """Return a layer of the points' names, `named` first, where they have room. ends: of both axes."""
+) -> list[Spec]:  # fmt: skip
+    """Return the points' names and places in px, `named` first, where they have room. ends: of both axes."""
 
     def px(axis: int, value: float) -> float:
         low, high = ends[axis]
@@ -324,10 +294,7 @@ def point_labels(
     others = [i for i in range(len(records)) if i not in first] if len(records) <= NAMED else []
     texts = {i: short[records[i]["observer"]] for i in (*first, *others)[:NAMED]}
     free = free_places(places, texts, size, lines)
-    shown = [{"left": left, "middle": middle, "text": texts[i]} for i, (left, middle) in free.items()]
-    at = {axis: {"field": name, "type": "quantitative", "scale": None, "axis": None}
-          for axis, name in (("x", "left"), ("y", "middle"))}  # fmt: skip
-    return marks("text", {**at, "text": {"field": "text"}}, of=shown, align="left", baseline="middle", aria=False)
+    return [{"left": left, "middle": middle, "text": texts[i]} for i, (left, middle) in free.items()]
 
 
 def scatter(
@@ -345,22 +312,16 @@ def scatter(
     held = [[r.get(name + end) for r in records for end in ("", "_low", "_high")] for name in "xy"]
     held = [[*values, *(who.cell[:3] if who else ())] for values, who in zip(held, people, strict=True)]
     ends = [round_ends([value for value in values if value is not None]) for values in held]
-    x, y = (
-        quantity_axis(name, wrapped(title, side), domain=list(end))
-        for name, title, end, side in zip("xy", titles, ends, size, strict=True)
-    )
-    layers = [*guides("x", people=people[0], scale=x["scale"]), *guides("y", people=people[1], scale=y["scale"])]
-    layers += [
-        marks("rule", {**interval_ends(side, x, y, f"{side}_"), "color": colour}, opacity=0.35, aria=False)
-        for side in "xy"
-        if any(record.get(f"{side}_low") is not None for record in records)
-    ]
-    if joined:
-        layers.append(marks("line", {"x": x, "y": {**y, "aggregate": "mean"}, "color": colour}))
-    at = {"x": x, "y": y, "color": colour, "shape": form, "description": {"field": "observer"}}
-    layers.append(marks("point", at, filled=filled, size=60, fillOpacity=0.9 if filled else 0))
-    layers.append(point_labels(records, named, ends, size, people))
-    return panel(records, *size, layers)
+    x_title, y_title = (wrapped(title, side) for title, side in zip(titles, size, strict=True))
+    scales = [{"domain": list(end)} for end in ends]
+    bands = [guides(side, people=who, scale=scale) for side, who, scale in zip("xy", people, scales, strict=True)]
+    bounded = [any(record.get(f"{side}_low") is not None for record in records) for side in "xy"]
+    return chart(
+        "scatter", records=records, width=size[0], height=size[1], guides=[*bands[0], *bands[1]], x_title=x_title,
+        y_title=y_title, x_scale=scales[0], y_scale=scales[1], x_intervals=bounded[0], y_intervals=bounded[1],
+        joined=joined, filled=filled, opacity=0.9 if filled else 0, colour=colour, shape=form,
+        labels=point_labels(records, named, ends, size, people),
+    )  # fmt: skip
 
 
 def beside(drawn: Sequence[tuple[str, Callable[[int], Spec]]], width: int) -> Spec:

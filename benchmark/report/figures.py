@@ -22,7 +22,7 @@ from benchmark.leaderboard.table import short_interval
 from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_table
 from benchmark.report import drawing
 from benchmark.report.contents import Contents, PeopleScore, about, featured, read_contents
-from benchmark.report.drawing import NAMED, Figure, Records, Spec, interval_ends, look, marks, quantity_axis
+from benchmark.report.drawing import NAMED, Figure, Records, Spec, chart, look
 from benchmark.report.strips import Strip, levelled, strips_of
 from benchmark.report.suite_figures import MOST, VALUES, agreement_figures, of_suite, row_records, share_shown
 from benchmark.report.writing import Site, slug
@@ -169,29 +169,21 @@ def _headline_rows(strips: Sequence[Strip], records: Records, width: int) -> Spe
         if dot.own
     ]
     levels = range(1 + max((dot.level for one in strips for dot in levelled(one.dots, letter)), default=0))
-    x = {"field": "place", "type": "quantitative", "scale": {"domain": [0, 1]}, "axis": None}
-    axis = {"title": "", "grid": False, "labelLimit": left, "labelPadding": 10}
-    at: Spec = {"x": x, "y": {"field": "suite", "type": "nominal", "scale": {"domain": suites}, "axis": axis}}
-    bands = [{"suite": one.head.suite, "low": one.band[0], "high": one.band[1]} for one in strips if one.band]
-    chances = [{"suite": one.head.suite, "place": one.chance} for one in strips if one.chance is not None]
-    goals = [{"suite": one.head.suite, "place": 1, "observer": one.goal} for one in strips]
-    named, blue, red = {**at, "text": {"field": "observer"}}, drawing.COLOURS[0], drawing.COLOURS[1]
-    layers = [
-        marks("bar", interval_ends("x", **at), of=bands, color=drawing.INK, stroke=drawing.INK, opacity=0.2, height=26),
-        marks("tick", at, of=chances, color=drawing.QUIET, size=26),
-        marks("point", at, only="datum.reference", filled=False, size=36, opacity=0.7, color=blue, strokeWidth=1),
-        marks("point", at, only="!datum.own && !datum.reference", filled=True, size=36, opacity=0.55, color=blue),
-        marks("point", at, only="datum.own", filled=True, size=70, opacity=1, color=red),
-        marks("text", named, of=goals, align="right", dy=19, fontSize=10),
-    ]
-    named = {**named, "x": {**x, "field": "start"}}
+    rows = []
     for level in levels:
-        own = [label for label in labels if label["level"] == level]
-        tie = 6 + drawing.TEXT * level  # px
-        if level:
-            layers.append(marks("tick", at, of=own, size=tie, yOffset=-tie / 2, thickness=0.7, color=drawing.QUIET))
-        layers.append(marks("text", named, of=own, align="left", dx=2, dy=-12 - drawing.TEXT * level))
-    return drawing.panel(records, width - left - 20, {"step": 40 + drawing.TEXT * len(levels)}, layers)
+        tie = 6 + drawing.TEXT * level if level else 0  # px
+        row = chart(
+            "overview-labels", own=[label for label in labels if label["level"] == level], suites=suites, left=left,
+            tie=tie, offset=-tie / 2, dy=-12 - drawing.TEXT * level,
+        )  # fmt: skip
+        rows += row["layer"]
+    return chart(
+        "overview", records=records, width=width - left - 20, step=40 + drawing.TEXT * len(levels), suites=suites,
+        left=left, labels=rows,
+        bands=[{"suite": one.head.suite, "low": one.band[0], "high": one.band[1]} for one in strips if one.band],
+        chances=[{"suite": one.head.suite, "place": one.chance} for one in strips if one.chance is not None],
+        goals=[{"suite": one.head.suite, "place": 1, "observer": one.goal} for one in strips],
+    )  # fmt: skip
 
 
 def reported_figure(board: Board) -> Figure:
@@ -311,17 +303,12 @@ def over_training(
         curve, unit = shared[place], [int(record["step"]) for record in records if record["unit"] == place[2]]
         inside = [record for record in records if (record["title"], record["set"], record["unit"]) == place]
         hue, form = look("run", runs, width if len(runs) > 1 else 0)
-        x = quantity_axis("step", curve.unit, domain=[min(unit), max(unit)])
-        y = quantity_axis("value", "", zero=False, nice=True)
-        at = {"x": x, "y": y, "color": hue}
-        layers = [
-            *drawing.guides("y", curve.column.chance, (people or {}).get(curve.suite)),
-            marks("area", {**interval_ends("y", x, y), "color": hue}, opacity=0.16),
-            marks("line", at, strokeWidth=1.5),
-            drawing.points(25, **at, shape=form),
-        ]
+        bands = drawing.guides("y", curve.column.chance, (people or {}).get(curve.suite))
         title = {"text": curve.title, "subtitle": curve.stimuli} if titles[curve.title] > 1 else curve.title
-        return drawing.panel(inside, width - 50, 150, layers, title=title)
+        return chart(
+            "training", records=inside, width=width - 50, title=title, guides=bands, unit=curve.unit,
+            ends=[min(unit), max(unit)], colour=hue, shape=form,
+        )  # fmt: skip
 
     drawn = [(place[0], partial(panel, place)) for place in shared]
     stimuli = "; ".join(dict.fromkeys(f"{curve.title}: {curve.stimuli}" for curve in shared.values()))

@@ -24,7 +24,7 @@ from benchmark.report.contents import (
     featured,
     people_among,
 )
-from benchmark.report.drawing import PEOPLE, Figure, Records, Spec, look, marks, quantity_axis
+from benchmark.report.drawing import PEOPLE, Figure, Records, Spec, chart, look
 from benchmark.report.writing import slug
 from benchmark.stats.agreement import attainable, pairwise
 from benchmark.store import ScoreRow
@@ -201,22 +201,14 @@ def _curve(scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int) -
     names = (*made.shown, *([PEOPLE] if made.people else []))
     across = width - 70 - drawing.legend_room(names, width)
     height = min(300, int(0.55 * width))
-    levels = {"title": drawing.wrapped(made.titles[0], across), "labelAngle": 0, "labelOverlap": True}
-    x = {"field": declared.along, "type": "ordinal", "sort": made.order, "axis": levels}
     ends = [end for record in made.records for end in (record["value"], record["low"]) if end is not None]
-    y = quantity_axis(
-        "value", drawing.wrapped(made.titles[1], height), domain=[min(0, drawing.round_ends([*ends, 1])[0]), 1]
-    )
     hue, form = look("observer", names, width, scene.hues)
-    at, between = {"x": x, "y": y, "color": hue}, drawing.interval_ends("y", x, y)
-    layers = [
-        *drawing.guides("y", declared.line[0] if declared.line else None),
-        marks("area", between, only=f"datum.observer === '{PEOPLE}'", opacity=0.16, color=drawing.INK),
-        marks("rule", {**between, "color": hue}, only=f"datum.observer !== '{PEOPLE}'", strokeOpacity=0.45),
-        marks("line", at, strokeWidth=1.5),
-        drawing.points(30, **at, shape=form),
-    ]
-    return drawing.panel(made.records, across, height, layers)
+    return chart(
+        "curve", records=made.records, width=across, height=height, along=declared.along, order=made.order,
+        x_title=drawing.wrapped(made.titles[0], across), y_title=drawing.wrapped(made.titles[1], height),
+        ends=[min(0, drawing.round_ends([*ends, 1])[0]), 1], colour=hue, shape=form,
+        guides=drawing.guides("y", declared.line[0] if declared.line else None),
+    )  # fmt: skip
 
 
 def _strip(scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int) -> Spec:
@@ -226,19 +218,15 @@ def _strip(scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int) -
     values[PEOPLE] = people.cell.value if people else None
     names = [*made.shown, PEOPLE]
     whole = [{"observer": name, "value": value} for name in names if (value := values.get(name)) is not None]
-    sort, axis = made.order if declared.order else "ascending", {"title": made.titles[0], "grid": True}
-    y = {"field": declared.along, "type": "nominal", "sort": sort, "axis": axis}
     inside = {record["observer"] for record in made.records}
     drawn = [name for name in names if name in inside]
     across = width - 110 - drawing.legend_room(drawn, width)
-    x = quantity_axis("value", drawing.wrapped(made.titles[1], across), domain=[0, 1])
     hue, form = look("observer", drawn, width, scene.hues)
-    layers = [
-        *drawing.guides("x", declared.line[0] if declared.line else None),
-        marks("rule", {"x": x, "color": hue}, of=whole, opacity=0.55, strokeWidth=1.5),
-        drawing.points(55, x=x, y=y, color=hue, shape=form),
-    ]
-    return drawing.panel(made.records, across, {"step": 19}, layers)
+    return chart(
+        "strip", records=made.records, width=across, whole=whole, along=declared.along, y_title=made.titles[0],
+        order=made.order if declared.order else "ascending", x_title=drawing.wrapped(made.titles[1], across),
+        guides=drawing.guides("x", declared.line[0] if declared.line else None), colour=hue, shape=form,
+    )  # fmt: skip
 
 
 def _matrix(_scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int) -> Spec:
@@ -249,16 +237,11 @@ def _matrix(_scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int)
     least = max(17 * len(columns), int(drawing.LETTER * longest) if across else 0)  # a name fits above its panel
     side_by_side = max(1, min(count, room // (least + 16)))
     cell = min(140, (room // side_by_side - 16) // len(columns))
-    labels = drawing.short_label(made.shown)
-    x: Spec = {"field": across or "observer", "type": "ordinal" if across else "nominal", "scale": {"domain": columns}}
-    x["axis"] = {"title": x_title, "labelAngle": 0 if across else -40, "labelExpr": labels}
-    y = {"field": declared.along, "type": "nominal", "scale": {"domain": made.order}, "axis": {"title": ""}}
-    spec = drawing.matrix(made.records, x, y, "value", legend, (cell, 15))
-    if not across:
-        return spec
-    header = {"labelLimit": cell * len(columns) + 16, "labelFontSize": 11, "labelExpr": labels}
-    facet = {"field": "observer", "sort": list(made.shown), "title": None, "header": header}
-    return {"data": spec.pop("data"), "facet": facet, "columns": side_by_side, "spec": spec}
+    return chart(
+        "matrices" if across else "matrix", records=made.records, along=declared.along, order=made.order, across=across,
+        columns=columns, x_title=x_title, legend=legend, cell=cell, beside=side_by_side, shown=list(made.shown),
+        labels=drawing.short_label(made.shown), limit=cell * len(columns) + 16,
+    )  # fmt: skip
 
 
 def _path(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
@@ -279,18 +262,13 @@ def _path(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
     outer = points(shown[0], declared.metrics[2:], ATTAINABLE)
 
     def spec(width: int) -> Spec:
-        x, y = (quantity_axis(at, text, zero=False, nice=True) for at, text in zip("xy", declared.axes, strict=True))
         names = list(dict.fromkeys(r["observer"] for r in records))
         hue, form = look("observer", names, width, scene.hues)
-        line = {"x": x, "y": y, "order": {"field": along, "type": "quantitative"}}
-        size = {"condition": {"test": f"datum['{along}'] === 0", "value": 90}, "value": 25}
-        layers = [
-            marks("line", line, of=outer, color=drawing.QUIET, strokeWidth=2),
-            marks("line", {**line, "color": hue}, strokeWidth=1.5),
-            marks("point", {"x": x, "y": y, "color": hue, "shape": form, "size": size}, filled=True, opacity=1),
-        ]
-        across = width - 80 - drawing.legend_room(names, width)
-        return drawing.panel(records, across, min(380, int(0.7 * width)), layers)
+        return chart(
+            "path", records=records, outer=outer, width=width - 80 - drawing.legend_room(names, width), along=along,
+            height=min(380, int(0.7 * width)), x_title=declared.axes[0], y_title=declared.axes[1],
+            first=f"datum['{along}'] === 0", colour=hue, shape=form,
+        )  # fmt: skip
 
     few = share_shown(len(scene.networks), len(shown), "networks", "evenly spaced over the ranks").strip()
     where = f"{'; '.join(dict.fromkeys(scene.board.sets.values()))}. Intervals are in the CSV."
@@ -377,11 +355,10 @@ def agreement_figures(
 def _agreement(records: Records, shown: Sequence[str], width: int) -> Spec:
     left = min(200, width // 3)
     step = max(8, (width - left - 30) // len(shown))
-    names: Spec = {"type": "nominal", "scale": {"domain": list(shown)}}
-    axis = {"title": "", "labelLimit": left, "labelFontSize": min(11, step), "labelExpr": drawing.short_label(shown)}
-    x = {"field": "b", **names, "axis": {**axis, "labelAngle": -90}}
-    y = {"field": "a", **names, "axis": axis}
-    return drawing.matrix(records, x, y, "kappa", "kappa", (step, step))
+    return chart(
+        "agreement", records=records, shown=list(shown), left=left, cell=step, size=min(11, step), legend="kappa",
+        labels=drawing.short_label(shown),
+    )  # fmt: skip
 
 
 def _whole(answers: ImageAnswers, kinds: Sequence[str]) -> list[str]:
