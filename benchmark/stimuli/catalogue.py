@@ -20,8 +20,6 @@ Layout = Literal[
     "class-folder", "cue-conflict", "session", "labels-csv", "cells", "names", "trials", "scores", "textures",
     "masks", "imagenet-s", "imagenet-boxes", "voc", "coco", "clickme", "experiment",
 ]  # fmt: skip
-#: Layouts with masks or maps for each image, read by `benchmark.stimuli.masked`.
-ANNOTATED = frozenset({"masks", "imagenet-s", "imagenet-boxes", "voc", "coco", "clickme"})
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 
 

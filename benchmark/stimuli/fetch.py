@@ -16,14 +16,14 @@ from benchmark.display import counted
 from benchmark.failures import MissingStimuli, StimuliError, unknown_name
 from benchmark.settings import Settings
 from benchmark.stimuli import catalogue, items
-from benchmark.stimuli.catalogue import ANNOTATED, Entry, Layout, entry_from, find_built_in, member_folder, save_entry
+from benchmark.stimuli.catalogue import LAYOUTS, Entry, Layout, entry_from, find_built_in, member_folder, save_entry
 from benchmark.stimuli.datasets import SEVERITY, find_cells, list_images, open_folder, read_names
 from benchmark.stimuli.experiments import published_experiments, read_experiment
 from benchmark.stimuli.image_files import open_plain, text_digest
 from benchmark.stimuli.image_names import cues_of
 from benchmark.stimuli.items import images_below, subfolders
 from benchmark.stimuli.manifests import read_manifest
-from benchmark.stimuli.masked import annotated_layout, space_of
+from benchmark.stimuli.masked import READERS, annotated_layout, space_of
 from benchmark.stimuli.resolver import read_textures
 from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.trial_tables import trial_paths
@@ -143,8 +143,8 @@ def entry_of_folder(
     folder = place if place.is_dir() else place.parent
     if known is None:
         check_name(name)
-    if layout is not None and layout not in catalogue.LAYOUTS:
-        raise StimuliError(f"'{layout}' is not a layout; expected one of {', '.join(catalogue.LAYOUTS)}.")
+    if layout not in (None, *LAYOUTS):
+        raise StimuliError(f"'{layout}' is not a layout; expected one of {', '.join(LAYOUTS)}.")
     wanted = known.layout if known else layout
     looks = known is None or (wanted == "class-folder" and next(images_below(folder), None) is not None)
     guessed, own_space = guess_layout(folder) if looks else (wanted, None)
@@ -161,7 +161,7 @@ def entry_of_folder(
         wnids = "imagenet1k" if items.is_imagenet(folder, labels) else None
         chosen, own_space = "class-folder", space_of(labels) or wnids
     row = {
-        "role": role or (chosen if chosen == "clickme" else "natural-masked" if chosen in ANNOTATED else name),
+        "role": role or (chosen if chosen == "clickme" else "natural-masked" if chosen in READERS else name),
         "space": "any" if chosen == "textures" else require_space(space or own_space, place),
         "layout": chosen,
         "kind": chosen if chosen in ("trials", "textures") else "images",

@@ -69,20 +69,16 @@ def unpack_shards(
         target, size = settings.home / "unpacked" / name, sum(path.stat().st_size for path in shards)
         text = json.dumps([*([str(path), *state_of(path)] for path in shards), *([dict(columns)] if columns else [])])
     report(f"{name}: {size / 2**20:,.0f} MiB in {len(shards)} shards, unpacked into class folders at {target}")
-    if shards[0].suffix.lower() == ".zip":
-        # The list of a zip's images may lie beside it.
-        near = (
-            path for path in manifest_tables(shards[0].parent) if path.stem.startswith(place.stem) or place.is_dir()
-        )
-        beside = [path for path in near if (_SPLIT.findall(path.name) or [part])[-1] == part]
-        read: Callable[[Path], Iterator[Packed]] = partial(_zipped, within=len(shards) > 1)
-        make_folder(target, NOTE, text, partial(_fill, shards, read, beside), replace=True)
-        return _without_top(target), columns
-    line = shlex.join(["bench", "data", "add", name, str(place)])
+    kind, line = shards[0].suffix.lower(), shlex.join(["bench", "data", "add", name, str(place)])
     rows = partial(_hub_rows, space=known.space if known else space, columns=columns, line=line)
-    read = _webdataset if shards[0].suffix.lower() == ".tar" else rows
-    make_folder(target, NOTE, text, partial(_fill, shards, read, ()), replace=True)
-    return target, NONE
+    zipped: Callable[[Path], Iterator[Packed]] = partial(_zipped, within=len(shards) > 1)
+    read = {".zip": zipped, ".tar": _webdataset}.get(kind, rows)
+    # The list of a zip's images may lie beside it.
+    near = manifest_tables(shards[0].parent) if kind == ".zip" else []
+    near = [path for path in near if path.stem.startswith(place.stem) or place.is_dir()]
+    beside = [path for path in near if (_SPLIT.findall(path.name) or [part])[-1] == part]
+    make_folder(target, NOTE, text, partial(_fill, shards, read, beside), replace=True)
+    return (_without_top(target), columns) if kind == ".zip" else (target, NONE)
 
 
 def _archives(place: Path) -> list[Path]:

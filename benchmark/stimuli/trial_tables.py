@@ -55,9 +55,7 @@ CUES = ("shape", "texture", "shape_exemplar", "texture_exemplar")
 CONFIDENCE, CHOICES = "confidence", "choices"
 #: Values of "pred_label" if no category was named.
 _NO_LABEL = frozenset({"", "none", "nan", NO_ANSWER})
-#: Columns of a TrialFile; rt is in seconds (NaN: not measured), the others are text. A column MARGIN of numbers follows
-#: if the table has the margins of decisions.
-COLUMNS = ("stimulus", "category", "response", "condition", "session", "trial", "rt")
+#: Column of a TrialFile with the margins of decisions, if the table has them.
 MARGIN = "margin"
 PEOPLE = "subject-"
 Kind = Literal["human", "published"]
@@ -100,7 +98,7 @@ class TrialFile:
     observer: str
     kind: Kind
     #: "stimulus" (image name), "category", "response" (one of the 16, or "na"), "condition" (canonical), "session",
-    #: "trial": text [n]; "rt": float seconds [n]; in a table of `bench ask` also "digest" of each image.
+    #: "trial": text [n]; "rt": float seconds [n], NaN if not measured; of `bench ask` also "digest" of each image.
     columns: Mapping[str, Array]
     source: str = ""  # where the file comes from
     prompt: str = ""  # the prompt or the presentation time, if the observer was asked in several ways

@@ -19,29 +19,28 @@ BESIDE = {"masks": ("masks", (".png",)), "clickme": ("heatmaps", (".npy", ".png"
 
 def _read_beside(entry: Entry, folder: Path) -> Iterator[Item]:
     """Yield images/ with a mask or a map of each, and labels.csv, or class folders in both."""
-    (beside, suffixes), items, root = BESIDE[entry.layout], list[Item](), folder / "images"
-    if entry.layout == "clickme" or (folder / "labels.csv").is_file():
-        items += labelled_images(entry, folder)
-    elif root.is_dir():
-        for image in images_below(root):
-            category, *below = image.relative_to(root).parts
-            if not below:
-                raise StimuliError(
-                    f"{image}: of no category. Expected {folder / 'labels.csv'}, or images/CATEGORY/NAME."
-                )
-            check_category(category, entry.space, image)
-            items.append(Item(id="/".join((category, *below)), path=image, labels={"category": category}))
-    for item in items:
+    (beside, suffixes), root = BESIDE[entry.layout], folder / "images"
+    tabled = entry.layout == "clickme" or (folder / "labels.csv").is_file()
+    for item in labelled_images(entry, folder) if tabled else _in_classes(entry, root) if root.is_dir() else ():
         start = folder / beside / item.id
-        path = next((start.with_suffix(suffix) for suffix in suffixes if start.with_suffix(suffix).is_file()), None)
+        path = next(filter(Path.is_file, map(start.with_suffix, suffixes)), None)
         if path is None:
-            raise StimuliError(
-                f"{start.with_suffix(suffixes[0])}: this file does not exist, but there is the image '{item.id}'. "
-                f"Expected one of its size ({', '.join(suffixes)})."
-            )
+            lost, expected = start.with_suffix(suffixes[0]), f"Expected one of its size ({', '.join(suffixes)})."
+            raise StimuliError(f"{lost}: this file does not exist, but there is the image '{item.id}'. {expected}")
         drawn = Annotation(mask=partial(anything_drawn, path), files=(path,))
         people = Annotation(importance=partial(graded, path), files=(path,))
         yield replace(item, annotation=drawn if entry.layout == "masks" else people)
+
+
+def _in_classes(entry: Entry, root: Path) -> Iterator[Item]:
+    for image in images_below(root):
+        category, *below = image.relative_to(root).parts
+        if not below:
+            raise StimuliError(
+                f"{image}: of no category. Expected {root.parent / 'labels.csv'}, or images/CATEGORY/NAME."
+            )
+        check_category(category, entry.space, image)
+        yield Item(id="/".join((category, *below)), path=image, labels={"category": category})
 
 
 #: Layout -> reader of its images. Readers raise StimuliError if the folder does not have the layout.
