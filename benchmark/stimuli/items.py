@@ -273,13 +273,17 @@ _NUMBERS, _NAMES = "numbers of classes", "names of classes"
 
 
 def list_classes(entry: Entry, folder: Path) -> Listing:
-    """List a folder of class folders, or ImageNet's validation images with their list.
+    """List a folder of class folders, or images whose classes a list or a file of Kaggle has.
 
     The deepest folder that names a class counts; in an unknown label space the first, as in torchvision. An image is
     called by its file name, or "CATEGORY/NAME" if classes share names. Raises StimuliError on no images, an unknown
     class, several spellings of classes, or splits (train, val) in place of classes."""
-    if entry.table and (folder / entry.table).is_file():
-        return _listed_images(entry, folder)
+    if entry.table and (table := folder / entry.table).is_file():
+        manifest = Manifest(table=entry.table, columns=entry.columns)
+        listed, notes = manifests.read_manifest(manifest, image_names(folder))
+        spellings = _spellings(entry, {label for _, label, _ in listed})
+        labelled = ((where, (label,), [path]) for path, label, where in listed)
+        return _classified(entry, folder, table, labelled, spellings, Counter(), notes)
     if entry.space == "imagenet1k" and (flat := validation_folder(folder)):
         if (solution := _solution(folder, flat)) is None:
             raise StimuliError(
@@ -287,33 +291,43 @@ def list_classes(entry: Entry, folder: Path) -> Listing:
                 "folder with a list such as val.txt."
             )
         columns = {"image": "imageid", "label": "predictionstring"}
-        return _listed_images(replace(entry, table=os.path.relpath(solution, flat), columns=columns), flat)
-    rows: list[tuple[str, str, str]] = []
-    spelled: dict[str, str] = {}
-    left_out = Counter[str]()
-    spellings = _spellings(entry, subfolders(folder))
+        return list_classes(replace(entry, table=os.path.relpath(solution, flat), columns=columns), flat)
+    left_out, folders = Counter[str](), list[tuple[Path, tuple[str, ...], list[str]]]()
     for parts, images, rest in _tree(folder, "train" if "train" in entry.name else "val"):
-        category, how = "", "outside class folders"
-        if images and parts:
-            category, how = _class_of(folder.joinpath(*parts), parts, entry, spellings)
-        if category:
-            spelled.setdefault(how, f"'{'/'.join(parts)}' is {category}")
-            rows += ((category, name, "/".join((*parts, name))) for name in images)
+        if parts:
+            left_out.update({f"in class folders: {kind or 'no suffix'}": n for kind, n in rest.items()})
+            folders.append((folder.joinpath(*parts), parts, ["/".join((*parts, name)) for name in images]))
         elif images:
-            left_out[how] += len(images)
-        left_out.update({f"in class folders: {kind or 'no suffix'}": n for kind, n in rest.items() if parts})
-    notes = _one_spelling(folder, spelled)
+            left_out["outside class folders"] += len(images)
+    return _classified(entry, folder, folder, folders, _spellings(entry, subfolders(folder)), left_out, [])
+
+
+def _classified(
+    entry: Entry, folder: Path, place: Path, named: Iterable[tuple[Path | str, tuple[str, ...], Sequence[str]]],
+    spellings: Spellings, left_out: Counter[str], notes: list[str],
+) -> Listing:  # fmt: skip
+    """Build the listing of images by category, then name. place: what names the classes; named: where, the names of
+    folders or a label, and files below `folder`; left_out: why -> number of files."""
+    rows, known, spelled = list[tuple[str, str, str]](), dict[tuple[str, ...], tuple[str, str]](), dict[str, str]()
+    for where, parts, files in named:
+        if files and parts not in known:
+            known[parts] = _class_of(where, parts, entry, spellings)
+        category, how = known.get(parts, ("", ""))
+        if category:
+            spelled.setdefault(how, f"'{'/'.join(parts):.80}' is {category}")
+            rows += ((category, path.rpartition("/")[2], path) for path in files)
+        elif files:
+            left_out[how] += len(files)
+    if len(spelled) > 1:
+        raise StimuliError(f"{place}: classes in several spellings: {', '.join(spelled.values())}. Expected one.")
+    notes += [f"read as {how}: {spelled[how]}" for how in (_NUMBERS, _NAMES) if how in spelled]
     notes += [f"left out: {n} files {why}" for why, n in left_out.most_common(10)]
     if not rows:
-        raise StimuliError("; ".join([f"{folder}: no images for '{entry.name}'; expected class folders", *notes]))
-    return _listed(folder, rows, notes)
-
-
-def _one_spelling(where: Path, spelled: Mapping[str, str]) -> list[str]:
-    """Return a note on how classes are read. spelled: spelling -> an example. Raises StimuliError on several."""
-    if len(spelled) > 1:
-        raise StimuliError(f"{where}: classes in several spellings: {', '.join(spelled.values())}. Expected one.")
-    return [f"read as {how}: {spelled[how]}" for how in (_NUMBERS, _NAMES) if how in spelled]
+        raise StimuliError("; ".join([f"{place}: no images for '{entry.name}'; expected class folders", *notes]))
+    categories, names, files = zip(*sorted(rows), strict=True)
+    pairs = tuple(f"{category}/{name}" for category, name in zip(categories, names, strict=True))
+    ids = next((ids for ids in (names, pairs) if len(set(ids)) == len(ids)), files)
+    return Listing(folder=folder, files=files, ids=ids, labels={"category": np.array(categories)}, notes=tuple(notes))
 
 
 def image_names(folder: Path) -> ImageNames:
@@ -343,30 +357,6 @@ def find_manifest(folder: Path, table: Path | None, columns: Mapping[str, str], 
         lists = ", ".join(each.table for each in found)
         raise StimuliError(f"{folder}: several lists of its images: {lists}. Name one: `{line}/{found[-1].table}`.")
     return found[0] if found else None
-
-
-def _listed_images(entry: Entry, folder: Path) -> Listing:
-    """List the images that the entry's table names, with its classes. Raises StimuliError with the row."""
-    manifest = Manifest(table=entry.table, columns=entry.columns)
-    rows, notes = manifests.read_manifest(manifest, image_names(folder))
-    spellings = _spellings(entry, {label for _, label, _ in rows})
-    known: dict[str, str] = {}
-    spelled: dict[str, str] = {}
-    for _, label, where in rows:
-        if label not in known:
-            known[label], how = _class_of(where, (label,), entry, spellings)
-            spelled.setdefault(how, f"'{label:.80}' is {known[label]}")
-    notes += _one_spelling(folder / entry.table, spelled)
-    kept = [(known[label], path.rpartition("/")[2], path) for path, label, _ in rows if known[label]]
-    return _listed(folder, kept, notes)
-
-
-def _listed(folder: Path, rows: Iterable[tuple[str, str, str]], notes: Sequence[str]) -> Listing:
-    """Build the listing of images in any order. rows: category, name, file below `folder`."""
-    categories, names, files = zip(*sorted(rows), strict=True)
-    named = (f"{category}/{name}" for category, name in zip(categories, names, strict=True))
-    ids = next((ids for ids in (names, tuple(named)) if len(set(ids)) == len(ids)), files)
-    return Listing(folder=folder, files=files, ids=ids, labels={"category": np.array(categories)}, notes=tuple(notes))
 
 
 def _spellings(entry: Entry, named: Collection[str]) -> Spellings:

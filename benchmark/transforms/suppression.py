@@ -76,7 +76,7 @@ def bilateral(images: torch.Tensor, diameter: int, seeds: Seeds) -> torch.Tensor
     def smoothed(images: torch.Tensor, _seeds: Seeds) -> torch.Tensor:
         levels = grey_levels(images)
         total, weights = torch.zeros_like(levels), torch.zeros_like(levels[:, :1])
-        for distance, shifted in _around(_mirrored(levels, radius), radius):
+        for distance, shifted in _around(functional.pad(levels, (radius,) * 4, mode="reflect"), radius):
             if distance <= radius:
                 apart = (shifted - levels).abs_().sum(1, keepdim=True)
                 weight = (apart.square_() * colour - 0.5 * (distance / SIGMA_SPACE) ** 2).exp_()
@@ -90,10 +90,6 @@ def bilateral(images: torch.Tensor, diameter: int, seeds: Seeds) -> torch.Tensor
 def _together(images: torch.Tensor) -> int:
     """Return the number of images at a time that fill a CPU's cache: one of 224 px."""
     return max(1, 224**2 // images[0, 0].numel()) if len(images) else 1
-
-
-def _mirrored(levels: torch.Tensor, margin: int) -> torch.Tensor:
-    return functional.pad(levels, (margin,) * 4, mode="reflect")
 
 
 def _around(padded: torch.Tensor, reach: int) -> Iterator[tuple[float, torch.Tensor]]:
@@ -110,7 +106,7 @@ def non_local_means(images: torch.Tensor, strength: int, seeds: Seeds) -> torch.
     side = 2 * TEMPLATE + 1
 
     def smoothed(images: torch.Tensor, _seeds: Seeds) -> torch.Tensor:
-        padded = _mirrored(grey_levels(images), TEMPLATE + SEARCH)
+        padded = functional.pad(grey_levels(images), (TEMPLATE + SEARCH,) * 4, mode="reflect")
         levels = padded[..., SEARCH:-SEARCH, SEARCH:-SEARCH]
         total, weights = torch.zeros_like(images), torch.zeros_like(images[:, :1])
         for _, shifted in _around(padded, SEARCH):
@@ -141,7 +137,7 @@ def gaussian_blur(images: torch.Tensor, kernel: int, seeds: Seeds) -> torch.Tens
         weights.append(round(left))
         left -= weights[-1]
     taps = torch.tensor([*weights, 256 - 2 * sum(weights), *reversed(weights)], device=images.device).double()
-    padded = _mirrored(grey_levels(images).double(), half).flatten(0, 1)[:, None]
+    padded = functional.pad(grey_levels(images).double(), (half,) * 4, mode="reflect").flatten(0, 1)[:, None]
     down = functional.conv2d(functional.conv2d(padded, taps[None, None, None]), taps[None, None, :, None])
     return rounded(down.view_as(images) / (256**2 * 255))
 
