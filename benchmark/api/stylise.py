@@ -14,11 +14,12 @@ from itertools import islice, zip_longest
 from math import lcm
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.api.options import Option
 from benchmark.failures import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, find_built_in, read_catalogue, save_entry
@@ -29,6 +30,8 @@ from benchmark.stimuli.items import check_category, images_below, sample_order
 from registry.files import expanded
 from registry.programs import onnx_session, run_session
 from registry.user_errors import foreign
+
+Folder = Annotated[Path | None, Option("Create the set's folder in this folder.", "--output", "-o", kind="new folder")]
 
 
 # Two kinds of sets, after Geirhos et al. (2019, arXiv:1811.12231): "stylised" (every picture keeps its label and takes
@@ -58,18 +61,18 @@ class Pairing:
 class Order:
     """Describes a set to make."""
 
-    content: Path
-    style: Path
-    name: str  # name of the set
-    cue_conflict: bool = False  # make a cue-conflict set, otherwise a stylised set
-    strength: float = 1.0  # from 0 (the content unchanged in style) to 1
-    size: int = 224  # side of the square result in px
-    crop: float = 0.875  # shown share of the content's shorter side
-    seed: int = 0
-    limit: int | None = None  # at most this many images
-    role: str | None = None  # None: derived from the kind and the label space
-    space: str | None = None  # None: detected from the categories
-    output: Path | None = None  # parent of the set's folder; None: the folder of fetched sets
+    content: Annotated[Path, Option("Use these images, in class folders: CATEGORY/image.", kind="new folder")]
+    style: Annotated[Path, Option("Use these paintings or textures; for cue conflict by class.", kind="new folder")]
+    name: str
+    cue_conflict: Annotated[bool, Option("Give the shape of one class the texture of another.")] = False
+    strength: Annotated[float, Option("Apply styles this strongly.", "--strength", "--alpha", least=0, most=1)] = 1.0
+    size: Annotated[int, Option("Make images of this side in pixels.", least=8, most=384)] = 224
+    crop: Annotated[float, Option("Crop to this share of the shorter side (1: no crop).", least=0.01, most=1)] = 0.875
+    seed: Annotated[int, Option("Use this seed for styles and pairs.")] = 0
+    limit: Annotated[int | None, Option("Make this many images, spread evenly over categories.", least=1)] = None
+    role: Annotated[str | None, Option("Give the set this role (`bench suites show`).")] = None
+    space: Annotated[str | None, Option("Use this label space if the class folders do not name it.")] = None
+    output: Folder = None
     workers: int = 1  # images painted at the same time
 
     @property
