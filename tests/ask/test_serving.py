@@ -234,6 +234,7 @@ def test_an_experiments_yaml_says_how_its_images_are_shown(tmp_path):
             assert (done.size, done.background, done.duration, done.mask) == found
 
 
+@pytest.mark.slow
 def test_mistakes_are_one_line_each(bench, tmp_path):
     for arguments, said_ in (
         (("world-edges", "--about", "name"), "expected age or eyesight"),

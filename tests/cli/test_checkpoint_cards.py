@@ -75,6 +75,7 @@ def test_two_runs_of_one_name_are_never_one(folder, tmp_path):
     assert steps(swept(folder)[0]) == {"run-step_1": 1}
 
 
+@pytest.mark.slow
 def test_another_input_is_another_network_and_what_is_not_said_again_stays(folder):
     swept(folder)
     other, _ = swept(folder, mean=[0.1, 0.2, 0.3])

@@ -1,9 +1,7 @@
 """What each command does where nothing is wrong, and that Python and the command line agree."""
 
 import io
-import os
 import sqlite3
-import subprocess
 import sys
 
 import pytest
@@ -11,8 +9,6 @@ from PIL import Image
 
 from benchmark import api
 from benchmark.cli import main, suites
-
-HEAVY = ("torch", "timm", "pandas", "scipy", "torchvision")
 
 
 @pytest.mark.slow
@@ -85,34 +81,6 @@ def test_an_added_folder_is_found_and_verified(bench, tmp_path):
     assert bench("data", "add", "my-edges", tmp_path / "mine", *words).code == 0
     assert bench("data", "path", "my-edges").out.strip() == str(tmp_path / "mine")
     assert bench("data", "verify", "my-edges").code == 0
-
-
-@pytest.mark.slow
-def test_doctor(bench, board):
-    ended = bench("doctor", "--db", board)
-    assert ended.code == 0 and "observers" in ended.out and "cue-conflict" in ended.out
-
-
-@pytest.mark.slow
-def test_reading_imports_nothing_heavy(board):
-    lines = [["--help"], ["rank"], ["run", "--help"], ["show", "ideal-shape"]]
-    code = (
-        f"import sys\nfrom benchmark.cli import cli\nfor words in {lines!r}:\n"
-        "    try:\n        cli.main(words, standalone_mode=False)\n    except SystemExit: pass\n"
-        f"print('HEAVY', [name for name in {HEAVY!r} if name in sys.modules])"
-    )
-    env = {**os.environ, "BENCH_DB": board}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "HEAVY []"
-
-
-@pytest.mark.slow
-def test_models_by_suites(board, bench):
-    shown = bench("rank", "--summary", "--explain", "--db", board)
-    assert shown.code == 0
-    for said in ("models by suites", "cue-conflict shape bias: "):
-        assert said in shown.out
-    assert bench("rank", "cue-conflict", "--summary", "--db", board).code == 2
 
 
 def test_a_part_of_a_set_says_how_much_is_there(bench, tmp_path, monkeypatch):

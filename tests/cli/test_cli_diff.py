@@ -36,6 +36,7 @@ def test_a_network_that_does_not_look_is_named_beside_its_verdict(bench):
     assert said in bench("compare", nets[0], "ideal-*").out
 
 
+@pytest.mark.slow
 def test_flipped_images_are_listed_as_many_as_asked(bench, board):
     few, all_of_them = (bench("diff", *NETS, "--images", n, "--db", board).out.splitlines() for n in ("0", "99"))
     assert len(all_of_them) > len(few)

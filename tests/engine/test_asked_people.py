@@ -59,6 +59,7 @@ def test_late_trials_and_checks_do_not_count_and_are_counted(tmp_path):
     assert kept.remarks[0] == "2 of 17 trials had a late frame: kept"
 
 
+@pytest.mark.slow
 def test_presentation_times_are_kept_as_ways_of_asking(tmp_path):
     """The longest counts; of the others, scores are kept beside it. Practice does not count."""
     slow, fast = rows("subject-01", duration_ms="200"), rows("subject-01", wrong=16, duration_ms="50")

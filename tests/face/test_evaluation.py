@@ -98,6 +98,7 @@ def decisions(model):
         return torch.cat([model.forward(x) for x in fed]).argmax(1).tolist()
 
 
+@pytest.mark.slow
 def test_an_object_says_by_itself_what_it_is_or_is_refused_in_one_line():
     for net, said, error, words in [
         (small(), {}, CardError, "does not state its input. Give preprocess="),

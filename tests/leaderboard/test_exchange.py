@@ -25,6 +25,7 @@ def test_the_published_schema_is_that_of_the_program():
     assert json.loads(SCHEMA.read_text()) == json_schema()
 
 
+@pytest.mark.slow
 def test_a_document_has_every_score_and_fits_the_schema(db):
     jsonschema = pytest.importorskip("jsonschema")
     plain = api.document(api.Selection(db)).model_dump(mode="json")

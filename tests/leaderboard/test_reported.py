@@ -101,6 +101,7 @@ def test_filters_exports_and_the_command(table, bench):
     assert "cue-conflict, reported by lab" in shown and "not ranked" in shown
 
 
+@pytest.mark.slow
 def test_correlations_only_where_they_are_asked_for_and_within_a_source(table):
     pairs = [(i, name, i * k % 7) for i in range(7) for name, k in (("x", 1), ("y", 3))]
     rows = [f"net{i},{name},{rank / 7},cue-conflict" for i, name, rank in pairs]

@@ -39,6 +39,7 @@ def test_a_module_that_ends_the_program_is_named_and_stops_nobody(broken, tmp_pa
     ]
 
 
+@pytest.mark.slow
 def test_a_metric_that_fails_on_stored_trials_is_one_error_that_names_its_suite(bench, tmp_path, monkeypatch):
     assert bench("run", "-m", "ideal-shape", "-s", "cue-conflict", "--limit", "4", "-q").code == 0
 

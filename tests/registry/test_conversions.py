@@ -113,6 +113,7 @@ def test_no_file_is_replaced_and_none_is_written_twice(tmp_path):
         written(lambda: {"epoch": 3, "names": np.array(["a", "b"])}, path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("write", "says"), [
     (lambda path: np.save(path, np.ones(3)), "one array, without names"),
     (lambda path: path.write_bytes(pickle.dumps({"w": np.ones(3)})[:-20]), "cannot be converted"),

@@ -116,6 +116,7 @@ def ran(tmp_path, monkeypatch):
     return prepared, str(tmp_path / "r.db")
 
 
+@pytest.mark.slow
 def test_each_set_has_a_board_with_interval_and_n(ran):
     prepared, db = ran
     shown = {
