@@ -21,8 +21,8 @@ from benchmark.api.exports import observer_trials
 from benchmark.api.leaderboards import Selection
 from benchmark.contracts import Suite, Trials
 from benchmark.engine.scoring import compare_observers
-from benchmark.leaderboard.board_model import Board, Cell, Column, Row, interval_sentence
-from benchmark.leaderboard.board_tables import collapse_rows
+from benchmark.leaderboard.board_model import Board, Cell, Column, Row
+from benchmark.leaderboard.board_tables import collapse_rows, interval_sentence
 from benchmark.leaderboard.links import Link
 from benchmark.leaderboard.reference_scores import images_digest
 from benchmark.stats import Comparison

@@ -10,17 +10,7 @@ from operator import attrgetter
 from benchmark.contracts import DISTRUST, Direction, Metric, Suite, distrust_flags
 from benchmark.contracts.suite import IMAGES, is_guessing
 from benchmark.failures import unknown_name
-from benchmark.leaderboard.board_model import (
-    NOBODY,
-    REPORTED,
-    Board,
-    Cell,
-    Column,
-    Row,
-    cell_of,
-    is_partial,
-    set_in_words,
-)
+from benchmark.leaderboard.board_model import NOBODY, REPORTED, Board, Cell, Column, Row, cell_of, set_in_words
 from benchmark.stats import mean_interval
 from benchmark.stats.intervals import normal_quantile
 from benchmark.stats.rankings import rank_intervals
@@ -198,7 +188,7 @@ class _Scores:
             yield f"made by gestaltbench {', '.join(sorted(made))}; this is {__version__} (`bench show` has each)"
         for digest in dict.fromkeys(digests.values()):
             known = self.sets.get(digest)
-            if known is not None and is_partial(known) and known.origin != "generated":
+            if known is not None and known.partial and known.origin != "generated":
                 yield f"partial set: {known.n} of the {known.whole} images of {known.name}"
             if known is not None and known.painted:
                 yield f"{known.name} is not a published set: {known.painted}"

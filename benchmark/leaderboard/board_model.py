@@ -1,6 +1,6 @@
 """The values of ranked tables: cells, rows, columns, boards."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Final, NamedTuple
@@ -110,16 +110,6 @@ def cell_of(score: ScoreRow) -> Cell:
     return Cell(value=score.value, low=score.low, high=score.high, n=score.n, flags=score.flags, source=score)
 
 
-def interval_sentence(columns: Iterable[Column], named: Callable[[Column], str]) -> str:
-    """Return "over images; shape bias: over shapes and textures": the unit of most columns, then others by name."""
-    units: dict[str, list[str]] = {}
-    for column in columns:
-        units.setdefault(column.over, []).append(named(column))
-    most = max(units, key=lambda over: len(units[over]), default="")
-    others = (f"{', '.join(names)}: over {over}" for over, names in units.items() if over not in ("", most))
-    return "; ".join([f"over {most}" if most else "as reported", *others])
-
-
 def title_under(title: str, condition: str, conditions: Collection[str]) -> str:
     """Return a metric's title under a condition. A title that names one of them, "robust linf 4/255", is "robust"."""
     named = next((name for name in conditions if name and title.endswith(f" {name}")), "")
@@ -131,10 +121,5 @@ def set_in_words(digest: str, sets: Mapping[str, StimuliNote]) -> str:
     if digest not in sets:
         return f"set {digest[:8]}" if digest else "no stimuli"
     known = sets[digest]
-    of = f" of {known.whole}" if is_partial(known) else ""
+    of = f" of {known.whole}" if known.partial else ""
     return f"{known.name} {known.n}{of} images ({digest[:8]})"
-
-
-def is_partial(known: StimuliNote) -> bool:
-    """Return whether the set is a part of the whole published one."""
-    return known.whole is not None and known.n < known.whole

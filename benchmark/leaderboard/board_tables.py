@@ -1,21 +1,12 @@
 """Boards, and the scores of one observer, as tables; and a board of a hundred rows made readable."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from benchmark.contracts import Direction, Suite
 from benchmark.leaderboard.board import noted
-from benchmark.leaderboard.board_model import (
-    REPORTED,
-    Board,
-    Column,
-    Row,
-    cell_of,
-    interval_sentence,
-    set_in_words,
-    title_under,
-)
+from benchmark.leaderboard.board_model import REPORTED, Board, Column, Row, cell_of, set_in_words, title_under
 from benchmark.leaderboard.table import PUBLISHED, Field, Table, Value, declared_table, number
 from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
 
@@ -77,6 +68,16 @@ def board_table(board: Board) -> Table:
 def shown_name(observer: str, kind: str) -> str:
     """Return the observer's name, marked where its decisions were published by others."""
     return f"{observer} {PUBLISHED}" if kind == "published" else observer
+
+
+def interval_sentence(columns: Iterable[Column], named: Callable[[Column], str]) -> str:
+    """Return "over images; shape bias: over shapes and textures": the unit of most columns, then others by name."""
+    units: dict[str, list[str]] = {}
+    for column in columns:
+        units.setdefault(column.over, []).append(named(column))
+    most = max(units, key=lambda over: len(units[over]), default="")
+    others = (f"{', '.join(names)}: over {over}" for over, names in units.items() if over not in ("", most))
+    return "; ".join([f"over {most}" if most else "as reported", *others])
 
 
 def _brackets(board: Board) -> str:

@@ -19,17 +19,7 @@ from rich.text import Text
 from benchmark.display import counted, printable
 from benchmark.failures import unknown_name
 from benchmark.leaderboard.board_model import Cell
-from benchmark.leaderboard.table import (
-    NOTHING,
-    PUBLISHED,
-    Table,
-    cell_record,
-    finite,
-    notes_below,
-    records,
-    row_facts,
-    shown_texts,
-)
+from benchmark.leaderboard.table import NOTHING, PUBLISHED, Table, cell_record, finite, records, row_facts, shown_texts
 
 DATA = ("csv", "json")
 FORMATS = (*DATA, "markdown", "latex", "html")
@@ -110,6 +100,16 @@ def table_document(table: Table) -> dict[str, Any]:
 def json_text(data: Any) -> str:
     """Return JSON that every parser takes: no NaN, no infinity."""
     return json.dumps(finite(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def notes_below(table: Table, footnotes: Mapping[str, int], limit: int | None = None) -> list[str]:
+    """Return the lines below a table: brackets, notes, remarks of all rows, and at most `limit` footnotes "*1 text"."""
+    intervals = [table.intervals] if table.intervals else []
+    common = [f"{table.fields[at].title}, every row: {text}" for at in table.visible for text in table.shared(at)]
+    lines = [f"*{at} {printable(text)}" for text, at in footnotes.items()][:limit]
+    hidden = len(footnotes) - len(lines)
+    more = [f"... {hidden} more remarks: bench show, bench export"] if hidden else []
+    return [*intervals, *table.notes, *common, *lines, *more]
 
 
 def visible_parts(table: Table) -> tuple[list[str], list[tuple[str, ...]], list[str]]:

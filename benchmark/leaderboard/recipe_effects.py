@@ -23,20 +23,11 @@ from benchmark.leaderboard.comparison import better
 from benchmark.leaderboard.lineage import STANDARD, UNSTATED
 from benchmark.leaderboard.links import Observed, correlation_cell
 from benchmark.leaderboard.table import Field, Table, Value, declared_table, number, p_value
+from benchmark.stats import network_samples
 from benchmark.stats.clusters import robust_interval
 from benchmark.stats.comparisons import Comparison, SuiteComparison, adjust, adjusted, decided, undecided
 from benchmark.stats.differences import detectable, power_of
 from benchmark.stats.intervals import Floats
-from benchmark.stats.network_samples import (
-    MANY,
-    TIMES,
-    NetworkAnswers,
-    NetworkSample,
-    fixed_images,
-    mixed_difference,
-    over_networks,
-    slope_over_networks,
-)
 from benchmark.stats.rankings import correlation
 from registry.documents import read_document, validated
 
@@ -64,7 +55,7 @@ class HeadlineSample:
     space: str
     metric: Metric
     networks: tuple[Observed, ...]
-    answers: NetworkAnswers
+    answers: network_samples.NetworkAnswers
     over: str  # the population of its intervals
 
     @property
@@ -93,7 +84,7 @@ class HeadlineSample:
         if len(units) < LEAST_PAIRS:
             value = float(units.mean(axis=0) @ self.answers.values)
             return Cell(value=value, n=len(at), flags=("two alone: no interval",))
-        found = over_networks([(1.0, units)], self.answers.values, self.answers.images)
+        found = network_samples.over_networks([(1.0, units)], self.answers.values, self.answers.images)
         low, high = robust_interval(found.value, found.spread, self.answers.limits)
         return Cell(value=found.value, low=low, high=high, n=len(at), source=found)
 
@@ -149,7 +140,7 @@ class RecipeDifference:
 
     sample: HeadlineSample
     row: SuiteComparison  # the test, one of a family
-    estimate: NetworkSample | None  # None: a recipe has one network alone
+    estimate: network_samples.NetworkSample | None  # None: a recipe has one network alone
     a: tuple[str, ...]  # networks
     b: tuple[str, ...]
     unit: str  # "3 pairs by seed", "3 + 5 networks"
@@ -170,7 +161,8 @@ def compared_recipes(
             if mixed and len(answers.num) and row.estimate and (own := row.estimate.test.se):
                 names = np.array([network.name for network in sample.networks])
                 at, first = np.isin(names, [*row.a, *row.b]), np.isin(names, row.a).astype(float)
-                value, se = mixed_difference(answers.num[:, at], answers.den[:, at], answers.factors, first[at])
+                num, den = answers.num[:, at], answers.den[:, at]
+                value, se = network_samples.mixed_difference(num, den, answers.factors, first[at])
                 if abs(value - row.estimate.value) > TENTH * abs(row.estimate.value) or abs(se - own) > TENTH * own:
                     other = f"a mixed model has {value:.4f}, standard error {se:.4f} (here {own:.4f})"
                     row = replace(row, flags=(*row.flags, other))
@@ -195,7 +187,7 @@ def _difference(sample: HeadlineSample, a: Sequence[int], b: Sequence[int]) -> R
         test = undecided(start, ONE.format("recipe"))
     else:
         low, high = answers.limits or (-inf, inf)
-        estimate = replace(over_networks(groups, answers.values, answers.images), limit=high - low)
+        estimate = replace(network_samples.over_networks(groups, answers.values, answers.images), limit=high - low)
         start = replace(start, difference=estimate.value)
         test = decided(start, estimate.test, f"t test over {unit}, and images")
     return RecipeDifference(
@@ -267,7 +259,7 @@ def recipe_comparison_table(rows: Sequence[RecipeDifference]) -> Table:
     for side in ("a", "b"):
         names = dict.fromkeys(name for one in rows for name in getattr(one, side))
         notes.append(f"{side.upper()}: {counted(len(names), 'network')}, {_listed(names)}.")
-    if fixed := [one.row.title for one in rows if one.sample.answers.images is fixed_images]:
+    if fixed := [one.row.title for one in rows if one.sample.answers.images is network_samples.fixed_images]:
         notes.append(f"Over networks alone, on these images: {', '.join(fixed)}.")
     a, b = rows[0].sides
     return declared_table("recipes", map(values, rows), notes, a=a, b=b)
@@ -286,8 +278,8 @@ def recipe_power_table(
         if found is None or not found.test.se:
             return (*who, None, n, one.row.comparison.reason or "nothing varies", *[None] * 5)
         now = min(found.units)
-        units = next((k for k in range(2, MANY) if power_of(found.planned(k), detect) >= power), None)
-        times = next((t for t in TIMES if power_of(found.planned(now, t), detect) >= power), None)
+        units = next((k for k in range(2, network_samples.MANY) if power_of(found.planned(k), detect) >= power), None)
+        times = next((t for t in network_samples.TIMES if power_of(found.planned(now, t), detect) >= power), None)
         # Hours are of both recipes.
         train = "" if units is None or each is None else f"{2 * max(0, units - now) * (each + training):.2g}"
         answer = "" if times is None or each is None else f"{2 * now * max(0.0, times - 1) * each:.2g}"
@@ -336,7 +328,7 @@ def dose_table(samples: Iterable[HeadlineSample]) -> Table:
         elif len(at) - len(set(lines)) - 1 < _FEWEST:
             cell = cell._replace(reason=f"{len(at)} networks in {len(set(lines))} lines: too few for a slope")
         else:
-            slope = slope_over_networks(at, x, lines, sample.answers.values, sample.answers.images)
+            slope = network_samples.slope_over_networks(at, x, lines, sample.answers.values, sample.answers.images)
             start, end = robust_interval(slope.value, slope.spread)
             cell = cell._replace(value=slope.value, low=start, high=end, source=slope)
         held = {

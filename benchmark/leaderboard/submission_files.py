@@ -22,17 +22,8 @@ from pydantic import Field
 from benchmark.contracts import CHUNK, Array
 from benchmark.display import printable
 from benchmark.failures import BenchError, ScoresError
-from benchmark.leaderboard.leaderboard_document import (
-    Digest,
-    Document,
-    ExportedChunk,
-    ExportedObservation,
-    ExportedObserver,
-    ExportedStimuli,
-    StrictModel,
-    Whole,
-    checked_part,
-)
+from benchmark.leaderboard import leaderboard_document as documents
+from benchmark.leaderboard.leaderboard_document import Document, ExportedObservation, ExportedStimuli
 from benchmark.stats.intervals import wilson
 from benchmark.store.codec import decode, encode
 from registry.documents import read_bytes, read_json
@@ -60,25 +51,25 @@ class Submission(Document):
 
     form: Literal["gestaltbench-submission"] = "gestaltbench-submission"  # type: ignore[assignment]
     version: Literal[1] = 1
-    observers: tuple[ExportedObserver]
+    observers: tuple[documents.ExportedObserver]
     owner: str
-    references: tuple[Digest, ...] = ()
-    seals: dict[str, Digest] = Field(default_factory=dict)
+    references: tuple[documents.Digest, ...] = ()
+    seals: dict[str, documents.Digest] = Field(default_factory=dict)
 
 
-class Attestation(StrictModel):
+class Attestation(documents.StrictModel):
     """Who answered a sample of a submission's trials again, when and with what. `submission` is the SHA-256 of its
     `run.json`, which decides the sample. Of its `n` trials, `agreeing` agree; `low` and `high` are the 95 % Wilson
     interval of their share."""
 
     form: Literal["gestaltbench-attestation"] = "gestaltbench-attestation"
     version: Literal[1] = 1
-    submission: Digest
+    submission: documents.Digest
     by: str = Field(pattern=f"^{OWNER.pattern}$")
     when: str
     environment: dict[str, Any]
-    n: Whole = Field(ge=1)
-    agreeing: Whole = Field(ge=0)
+    n: documents.Whole = Field(ge=1)
+    agreeing: documents.Whole = Field(ge=0)
     low: float
     high: float
 
@@ -218,7 +209,7 @@ def read_submission(folder: Path) -> Submission:
     read = partial(read_json, what="submission", error=ScoresError, most=LARGEST)
     with foreign("submission", folder, ScoresError):
         plain = {**read(folder / RUN), "observers": [read(folder / CARD)], "scores": read(folder / SCORES)}
-    stated = checked_part(Submission, folder, plain)
+    stated = documents.checked_part(Submission, folder, plain)
     for name in sorted(stated.seals.keys() | {name for name in sizes if _SEALED.fullmatch(name)}):
         if name not in sizes or digest_file(folder / name) != stated.seals.get(name):
             raise ScoresError(f"{printable(name)[:200]} is not the file that was sealed: altered after `bench submit`.")
@@ -230,7 +221,7 @@ def read_attestations(folder: Path, stated: Submission) -> list[Attestation]:
     digest, total, found = digest_file(folder / RUN), min(SAMPLE, sum(row.n for row in stated.observations)), []
     read = partial(read_json, what="attestation", error=ScoresError)
     for file in sorted({*(folder / ATTESTATIONS).glob("*.json")} - {*(folder / ATTESTATIONS).glob(f"*{SIGNED}")}):
-        each = checked_part(Attestation, file, read(file))
+        each = documents.checked_part(Attestation, file, read(file))
         if each.submission != digest:
             continue  # of an earlier state: it says nothing of this one
         fits = each.n == total and (each.low, each.high) == wilson(each.agreeing, total)
@@ -247,11 +238,13 @@ def read_attestations(folder: Path, stated: Submission) -> list[Attestation]:
     return found
 
 
-def read_chunks(folder: Path, stated: Submission, sets: Mapping[str, ExportedStimuli]) -> Iterator[ExportedChunk]:
+def read_chunks(
+    folder: Path, stated: Submission, sets: Mapping[str, ExportedStimuli]
+) -> Iterator[documents.ExportedChunk]:
     """Yield the trials of a submission as a document has them. Raises ScoresError."""
     for row, columns in read_trials(folder, stated, sets):
         n = len(next(iter(columns.values()), ()))
         for index, start in enumerate(range(0, n, CHUNK)):
             part = {name: values[start : start + CHUNK] for name, values in columns.items()}
             payload = b64encode(encode(part)).decode()
-            yield ExportedChunk(observation=row.key, index=index, n=min(CHUNK, n - start), payload=payload)
+            yield documents.ExportedChunk(observation=row.key, index=index, n=min(CHUNK, n - start), payload=payload)

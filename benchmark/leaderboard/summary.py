@@ -8,19 +8,8 @@ from dataclasses import dataclass, replace
 from benchmark.contracts import distrust_flags
 from benchmark.display import counted, printable
 from benchmark.leaderboard.board import in_order
-from benchmark.leaderboard.board_model import (
-    CLEAN,
-    NOBODY,
-    REPORTED,
-    Board,
-    Cell,
-    Column,
-    Rank,
-    Row,
-    cell_of,
-    interval_sentence,
-)
-from benchmark.leaderboard.board_tables import ORIGIN, TAGS_MAX, WAYS, shown_name
+from benchmark.leaderboard.board_model import CLEAN, NOBODY, REPORTED, Board, Cell, Column, Rank, Row, cell_of
+from benchmark.leaderboard.board_tables import ORIGIN, TAGS_MAX, WAYS, interval_sentence, shown_name
 from benchmark.leaderboard.lineage import lineage, recipe
 from benchmark.leaderboard.table import ELSEWHERE, NOT_MEASURED, NOTHING, PUBLISHED, Field, Table, Value
 from benchmark.store.rows import ScoreRow

@@ -240,16 +240,6 @@ def shown_texts(table: Table, footnotes: dict[str, int]) -> list[tuple[str, ...]
     return columns
 
 
-def notes_below(table: Table, footnotes: Mapping[str, int], limit: int | None = None) -> list[str]:
-    """Return the lines below a table: brackets, notes, remarks of all rows, and at most `limit` footnotes "*1 text"."""
-    intervals = [table.intervals] if table.intervals else []
-    common = [f"{table.fields[at].title}, every row: {text}" for at in table.visible for text in table.shared(at)]
-    lines = [f"*{at} {printable(text)}" for text, at in footnotes.items()][:limit]
-    hidden = len(footnotes) - len(lines)
-    more = [f"... {hidden} more remarks: bench show, bench export"] if hidden else []
-    return [*intervals, *table.notes, *common, *lines, *more]
-
-
 def records(table: Table) -> Iterator[dict[str, Any]]:
     """Yield a record for each number, with its interval and origin; for rows without numbers one for the row."""
     facts = {name: value for name, value in table.facts.items() if not isinstance(value, (Mapping, list))}

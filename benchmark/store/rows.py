@@ -138,6 +138,11 @@ class StimuliNote(NamedTuple):
     origin: str
 
     @property
+    def partial(self) -> bool:
+        """Return whether the set is a part of the published one."""
+        return self.whole is not None and self.n < self.whole
+
+    @property
     def painted(self) -> str:
         """Describe how this program made the images from the user's own pictures; "" where it did not."""
         return self.origin if self.origin.startswith("stylised: ") else ""

@@ -8,11 +8,11 @@ import pytest
 from test_recipe_effects import sample
 
 from benchmark.failures import BenchError
-from benchmark.leaderboard import recipe_effects
 from benchmark.leaderboard.board_model import CLEAN
 from benchmark.leaderboard.lineage import lineage
 from benchmark.leaderboard.links import Observed
 from benchmark.leaderboard.recipe_effects import SIZE, compared_recipes, dose_table, doses_of
+from benchmark.stats import network_samples
 from benchmark.stats.network_samples import mixed_difference
 
 
@@ -77,7 +77,7 @@ def test_a_mixed_model_that_disagrees_by_a_tenth_is_a_remark(monkeypatch):
     said = []
     for value, se in ((1.05, 0.95), (1.2, 1), (1, 1.2)):
         second = (value * own.value, se * own.test.se)
-        monkeypatch.setattr(recipe_effects, "mixed_difference", lambda *_, second=second: second)
+        monkeypatch.setattr(network_samples, "mixed_difference", lambda *_, second=second: second)
         said.append(compared_recipes([made], sides, mixed=True)[0].flags[1:])
     assert not said[0] and all(text.startswith("a mixed model has ") for (text,) in said[1:])
     monkeypatch.setitem(sys.modules, "gpboost", None)
