@@ -28,7 +28,7 @@ from registry import convert
 from registry.convert import StandIn, State, refusal
 from registry.documents import own_table
 from registry.files import absence, digest_state, is_file, mappings_in, tensors_in
-from registry.preprocessing import Normalisation, normalising_parts, stated_in
+from registry.preprocessing import StatedInput, normalising_parts, stated_in
 from registry.user_errors import Remedy, WeightsError, foreign, reason, shown, some_of
 
 
@@ -195,7 +195,7 @@ class WeightChoice:
     others: tuple[str, ...] = ()  # sets that would have fitted too
     ignored: tuple[str, ...] = ()  # keys that no forward pass reads, and other networks
     statistics: Tensors = field(default_factory=dict)  # of the input, beside the network: every copy
-    normalisation: Normalisation | None = None  # what these state
+    normalisation: StatedInput = field(default_factory=StatedInput)  # what these state
     settings: tuple[str, Mapping[str, Any]] = ("", MappingProxyType({}))  # the training script's, and their entry
     notes: tuple[str, ...] = ()  # changes made to the weights
     outside: tuple[str, ...] = ()  # names of `state` that the file has outside the set
@@ -363,7 +363,7 @@ def read_weights(
         held = f"weights under {_listed(places)}" if places else held
         under = f" under the key '{key}'" if key else f" by name, directly or under {', '.join(WRAPPERS)}"
         raise WeightsError(f"checkpoint {path} holds no weights{under}; found {held}.")
-    stated = stated_in(choice.statistics, str(path)) if choice.statistics else None
+    stated = stated_in(choice.statistics, str(path))
     return replace(choice, normalisation=stated, settings=_settings_in(content, str(path)), content=content)
 
 

@@ -85,7 +85,7 @@ def hold(
         draft = _asked(own, tokenizer, draft, shelf.cards)
         digests = [digest_state(own.module.state_dict())]
     twin, draft = _known(own.module, digests, draft, shelf)
-    how, lines = preprocessing.settled_input(draft.arch, {}, draft.stated, None)
+    how, lines = preprocessing.settled_input(draft.arch, {}, draft.stated)
     model = _loaded(own, drafted_card(draft, how), digests[0], transform)
     model, checks = checked(model, [*draft.rows, *lines], shelf, trial)
     model = _registered(model, twin, draft, checks, shelf)

@@ -70,7 +70,7 @@ def known_check(model: LoadedModel, place: WeightSources) -> list[Check]:
     published = f"the weights are those of {known.name}"
     if card.own_transform:  # which no option replaces
         return [Check(name="known", ok=True, mark="note", detail=f"{published}; its own transform feeds them")]
-    same = {"fixed_size", "margin", "fill", *(("mean", "std", "scale") if agrees(theirs, ours) else ())}
+    same = {"fixed_size", "margin", "fill", *(("mean", "std", "scale") if agrees(dict(theirs), dict(ours)) else ())}
     fields = [name for name in Preprocess.model_fields if name not in same]
     differing = {name: getattr(theirs, name) for name in fields if getattr(theirs, name) != getattr(ours, name)}
     # a file's architecture is as given; that of the hub is in its configuration

@@ -122,8 +122,8 @@ def _network(card: ModelCard, place: WeightSources, labels: LabelSpace, *, bare:
         choice, origin = _weights(card, place, module)
         choice = _without_classifier(card, module, choice) if bare else choice
         stated, how = choice.normalisation, card.preprocess
-        if stated is not None and how is not None and not preprocessing.agrees(stated, how):
-            own, ours = preprocessing.as_text(stated), preprocessing.as_text(how)
+        if stated.fields and how is not None and not preprocessing.agrees(stated.fields, dict(how)):
+            own, ours = preprocessing.as_text(stated.fields), preprocessing.as_text(dict(how))
             raise WeightsError(
                 f"checkpoint {origin} holds a normalisation ({stated.where}): {own}. The card of '{card.name}' says "
                 f"{ours}. Leave out --mean, --std and --scale to take the checkpoint's."
@@ -148,7 +148,7 @@ def require_once(module: nn.Module, card: ModelCard) -> None:
         scale = preprocessing.scale_of(mean, std)
         if how is not None and (how.mean, how.std, how.scale) != ((0, 0, 0), (1, 1, 1), scale):
             flags = "--mean 0,0,0 --std 1,1,1" + (f" --scale {scale:g}" if scale != 1 or how.scale != 1 else "")
-            said = f"({', '.join(names)}), and its card says {preprocessing.as_text(how)}. Give {flags}."
+            said = f"({', '.join(names)}), and its card says {preprocessing.as_text(dict(how))}. Give {flags}."
             raise WeightsError(f"the network of model '{card.name}' normalises its input itself {said}")
 
 

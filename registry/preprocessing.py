@@ -43,14 +43,12 @@ _EPSILON = 1e-5
 _TOLERANCE = 1e-3
 
 
-@dataclass(frozen=True, kw_only=True)
-class Normalisation:
-    """Mean and standard deviation per channel of pixels in [0,1] * scale, and the names of both in the checkpoint."""
+@dataclass(frozen=True)
+class StatedInput:
+    """Fields of `Preprocess` and where they are stated, in words."""
 
-    mean: Triple
-    std: Triple
-    scale: float
-    where: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    where: str = ""
 
 
 def scale_of(mean: Sequence[float], std: Sequence[float]) -> float:
@@ -58,17 +56,16 @@ def scale_of(mean: Sequence[float], std: Sequence[float]) -> float:
     return 255.0 if max(*mean, *std) > 1.5 else 1.0
 
 
-def as_text(how: Preprocess | Normalisation) -> str:
+def as_text(fields: Mapping[str, Any]) -> str:
     """Return mean, standard deviation and scale in words."""
-    mean, std = ("(" + ", ".join(f"{value:g}" for value in values) + ")" for values in (how.mean, how.std))
-    pixels = "" if how.scale == 1 else f" of pixels times {how.scale:g}"
+    mean, std = ("(" + ", ".join(f"{value:g}" for value in fields[name]) + ")" for name in ("mean", "std"))
+    pixels = "" if fields["scale"] == 1 else f" of pixels times {fields['scale']:g}"
     return f"mean {mean}, std {std}{pixels}"
 
 
-def agrees(stated: Normalisation | Preprocess, how: Preprocess) -> bool:
-    """Return whether both bring pixels to the same input, as far as published digits go."""
-    ours = [value / how.scale for value in (*how.mean, *how.std)]
-    theirs = [value / stated.scale for value in (*stated.mean, *stated.std)]
+def agrees(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether both normalisations bring pixels to the same input, as far as published digits go."""
+    ours, theirs = ([v / each.get("scale", 1.0) for v in (*each["mean"], *each["std"])] for each in (one, other))
     return all(abs(a - b) <= _TOLERANCE for a, b in zip(ours, theirs, strict=True))
 
 
@@ -121,16 +118,16 @@ def may_normalise(name: str, tensor: Tensor) -> bool:
     return bool(statistics or norm or (tensor.shape[0:2] in ((3, 3), (3, 1)) and tensor.dim() in (2, 4)))
 
 
-def stated_in(tensors: Mapping[str, Tensor], origin: str) -> Normalisation | None:
-    """Return the normalisation that tensors beside a network state (name without wrappers -> tensor); None if they
-    state none. Raises WeightsError if copies contradict one another or no card can express it."""
+def stated_in(tensors: Mapping[str, Tensor], origin: str) -> StatedInput:
+    """Return the normalisation that tensors beside a network state (name without wrappers -> tensor); no fields if
+    they state none. Raises WeightsError if copies contradict one another or no card can express it."""
     found: dict[tuple[Triple, Triple], str] = {}
     for names, *statistics in normalising_parts(tensors):
         # the shortest form that gives the same float32
         plain = [float(str(np.float32(value))) for values in statistics for value in values.tolist()]
         found.setdefault(((plain[0], plain[1], plain[2]), (plain[3], plain[4], plain[5])), ", ".join(names))
     if not found:
-        return None
+        return StatedInput()
     if len(found) > 1:
         every = " and ".join(f"{where} {mean}, {std}" for (mean, std), where in found.items())
         raise WeightsError(f"{origin} holds {len(found)} different normalisations: {every}. Save the right one.")
@@ -139,7 +136,7 @@ def stated_in(tensors: Mapping[str, Tensor], origin: str) -> Normalisation | Non
     if not (min(std) > 0 <= min(mean) and max(mean) <= scale and np.isfinite([*mean, *std]).all()):
         how = f"{where}, which no option expresses (mean {mean}, std {std})"
         raise WeightsError(f"checkpoint {origin} holds {how}: register a function (--arch python:FILE.py:FUNCTION).")
-    return Normalisation(mean=mean, std=std, scale=scale, where=where)
+    return StatedInput({"mean": mean, "std": std, "scale": scale}, where)
 
 
 FOLDER_WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.pt", "model.pth")
@@ -180,14 +177,6 @@ class FolderConfig(BaseModel):
     architecture: str
     pretrained_cfg: PretrainedConfig
     model_args: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class StatedInput:
-    """Fields of `Preprocess` and where they are stated, in words."""
-
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    where: str = ""
 
 
 def timm_config(file: Path, where: str) -> FolderConfig:
@@ -356,8 +345,7 @@ def _require_agreeing(
     wrong = [name for name in given.keys() & trained.fields.keys() - {*_INPUT} if given[name] != trained.fields[name]]
     own = {name: trained.fields[name] for name in _INPUT if name in trained.fields}
     if own and given.keys() & {*_INPUT}:
-        like = Normalisation(**{"scale": 1.0, "where": "", **own})
-        wrong += [name for name in _INPUT if name in given and not agrees(like, preprocess_of(arch, fields))]
+        wrong += [name for name in _INPUT if name in given and not agrees(own, dict(preprocess_of(arch, fields)))]
     for name in wrong:
         said = f"{name} {trained.fields.get(name)} is {trained.where}, and --{name} {given[name]} was given"
         raise CardError(f"{said}. Leave --{name} out, or save the weights alone.")
@@ -371,7 +359,7 @@ def settled_input(
     arch: str,
     overrides: Overrides,
     known: StatedInput,
-    stated: Normalisation | None,
+    stated: StatedInput = StatedInput(),
     trained: StatedInput = StatedInput(),
 ) -> tuple[Preprocess, list[Check]]:
     """Return how the input is made, with a line on the source of each part: the given value, otherwise the checkpoint's
@@ -388,15 +376,15 @@ def settled_input(
         (derived, f"from the size {explicit.get('size')} that was given"),
         (explicit, "as given"),
     ]
-    if stated is not None and not {*_INPUT} & {*explicit, *trained.fields}:
+    if stated.fields and not {*_INPUT} & {*explicit, *trained.fields}:
         is_published = "mean" in known.fields and known.where != UNSTATED
-        if not (is_published and agrees(stated, preprocess_of(arch, known.fields))):
-            layers.append(({name: getattr(stated, name) for name in _INPUT}, "as the checkpoint holds it"))
+        if not (is_published and agrees(stated.fields, dict(preprocess_of(arch, known.fields)))):
+            layers.append((stated.fields, "as the checkpoint holds it"))
     fields = {name: value for own, _ in layers for name, value in own.items()}
     sources = {name: where for own, where in layers for name in own}
     _require_agreeing(arch, known, trained, explicit, fields)
     how = preprocess_of(arch, fields)
-    agreeing = f"; the checkpoint's {stated.where} agree" if stated is not None and agrees(stated, how) else ""
+    agreeing = f"; the checkpoint's {stated.where} agree" if stated.fields and agrees(stated.fields, dict(how)) else ""
     return how, _lines(arch, how, sources, agreeing)
 
 
@@ -414,7 +402,7 @@ def _lines(arch: str, how: Preprocess, sources: Mapping[str, str], agreeing: str
         ("size", f"{how.size} px{' and no other' if how.fixed_size else ''}", ["size"], ""),
         ("resize", f"{ways[how.resize_mode]}, then the centre {how.size} px", ["resize", "resize_mode"], ""),
         ("interpolation", how.interpolation, ["interpolation"], ""),
-        ("normalisation", as_text(how), ["mean", "std", "scale"], agreeing),
+        ("normalisation", as_text(dict(how)), ["mean", "std", "scale"], agreeing),
         ("pixels", f"{how.channels} in 0..{how.scale:g}", ["channels"], ""),
     ]
     rows = []

@@ -172,10 +172,10 @@ def _described(draft: Draft, folder: CardFolder, given: Given) -> tuple[Draft, M
     """Complete the draft from the model's files; return it with its card, unwritten, and facts to report."""
     if (family := family_of(draft.arch)) is not None:
         draft = family.describe(draft, folder.cards, folder.place)
-        how, lines = preprocessing.settled_input(draft.arch, given, draft.stated, None)
+        how, lines = preprocessing.settled_input(draft.arch, given, draft.stated)
         return draft, drafted_card(draft, how), [*draft.rows, *lines]
     asked, is_named = draft.labels, bool(draft.arch)
-    draft, normalisation, trained = _located(draft, folder.place), None, StatedInput()
+    draft, normalisation, trained = _located(draft, folder.place), StatedInput(), StatedInput()
     rows = [] if is_named else [Check(name="arch", ok=True, detail=f"{draft.arch}, as its file states")]
     side = {**draft.stated.fields, **preprocessing.given_fields(given)}.get("size", 224)
     usual = {**preprocessing.USUAL, "size": side, "resize": side}
