@@ -58,7 +58,7 @@ def test_the_usual_rule_leaves_identities_as_they_were():
 
 def test_every_part_says_where_it_comes_from():
     known = StatedInput(stated_input("timm:test_resnet").fields, "the tag")
-    _, rows = settled_input("timm:test_resnet", {"size": 64, "interpolation": "bicubic"}, known, None)
+    _, rows = settled_input("timm:test_resnet", {"size": 64, "interpolation": "bicubic"}, known)
     assert [f"{row.mark} {row.name}: {row.detail}" for row in rows] == [
         " size: 64 px, as given",
         "guess resize: shorter side to 73 px, then the centre 64 px, from the size 64 that was given",
