@@ -126,8 +126,9 @@ def _adapter(kind: Any) -> "TypeAdapter[Any]":
 
 
 def validated(kind: type[T], data: Mapping[str, Any], wrong: Callable[[str], BenchError]) -> T:
-    """Return plain data as a value of a dataclass. wrong: makes the error of a text like "field 'unit': expected: ...".
-    Raises that error for the first field that does not fit its type, is missing, or is unknown."""
+    """Return plain data as a value of a dataclass or pydantic's model. wrong: makes the error of a text like "field
+    'unit': expected: ...". Raises that error for the first field that does not fit its type, is missing, or is unknown.
+    """
     from pydantic import ValidationError
 
     try:
@@ -138,7 +139,8 @@ def validated(kind: type[T], data: Mapping[str, Any], wrong: Callable[[str], Ben
         for part in error.errors()[0]["loc"][:-1]:
             hint = get_type_hints(within).get(str(part))
             within = next(filter(is_dataclass, (hint, *get_args(hint))), within)
-        raise wrong(field_problems(error, [field.name for field in fields(within)])[0]) from error
+        known = [field.name for field in fields(within)] if is_dataclass(within) else within.model_fields
+        raise wrong(field_problems(error, known)[0]) from error
 
 
 def field_problems(error: "ValidationError", known: Iterable[str]) -> list[str]:

@@ -21,7 +21,7 @@ from torch import Tensor
 from registry.architectures import require_known, split_arch
 from registry.cards import IMAGENET_MEAN, IMAGENET_STD, Interpolation, ModelCard, Preprocess, ResizeMode, Triple
 from registry.determinism_checks import Check
-from registry.documents import field_problems, own_table, read_json
+from registry.documents import own_table, read_json, validated
 from registry.files import is_file
 from registry.model import Given, Pixels, Transform, network_input, presented
 from registry.user_errors import CardError, WeightsError, foreign, shown
@@ -182,14 +182,14 @@ class FolderConfig(BaseModel):
 def timm_config(file: Path, where: str) -> FolderConfig:
     """Return what a `config.json` says; where: it is, for messages. Raises CardError for another library's."""
     plain = read_json(file, "configuration", CardError)
-    of_transformers = isinstance(plain, dict) and "model_type" in plain
-    other = "transformers' (--arch hf:FOLDER)" if of_transformers else "of another library"
-    instead = "Give --arch and the weights file instead of the folder."
-    with foreign("configuration", where, CardError, f"It is no configuration of timm; it may be {other}. {instead}"):
-        try:  # older files have the input's fields at the top
-            return FolderConfig.model_validate({"pretrained_cfg": plain, **plain})
-        except ValidationError as error:
-            raise ValueError(field_problems(error, FolderConfig.model_fields)[0]) from error
+    own = plain if isinstance(plain, dict) else {}
+    other = "transformers' (--arch hf:FOLDER)" if "model_type" in own else "of another library"
+    instead = f"it may be {other}. Give --arch and the weights file instead of the folder."
+
+    def wrong(problem: str) -> CardError:
+        return CardError(f"configuration {where}: {problem}. It is no configuration of timm; {instead}")
+
+    return validated(FolderConfig, {"pretrained_cfg": own, **own}, wrong)  # older files have the input at the top
 
 
 def read_folder(folder: Path, arch: str) -> tuple[str, str, dict[str, Any], StatedInput]:
@@ -268,11 +268,7 @@ def stated_input(arch: str, side: int | None = None, *, own_weights: bool = Fals
 
 def pretrained_config(config: Mapping[str, Any], what: str) -> PretrainedConfig:
     """Return timm's description of an input. what: who states it. Raises CardError for a value that is unknown."""
-    try:
-        return PretrainedConfig.model_validate(config)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise CardError(f"{what} states {problem['loc'][0]} {problem['input']!r}: {problem['msg']}.") from error
+    return validated(PretrainedConfig, config, lambda problem: CardError(f"{what}: {problem}."))
 
 
 def stated_by_training(settings: Mapping[str, Any], place: str, origin: object) -> StatedInput:
@@ -332,11 +328,7 @@ def preprocess_of(arch: str, fields: Mapping[str, Any]) -> Preprocess:
     lacking = [name for name in ("size", "mean", "std") if name not in fields]
     if lacking:
         raise CardError(f"arch '{arch}' does not state its input. Give {', '.join(lacking)} as it was trained with.")
-    try:
-        return Preprocess.model_validate(fields)
-    except ValidationError as error:
-        problem = field_problems(error, Preprocess.model_fields)[0]
-        raise CardError(f"preprocessing: {problem}.") from error
+    return validated(Preprocess, fields, lambda problem: CardError(f"preprocessing: {problem}."))
 
 
 def _require_agreeing(
