@@ -25,6 +25,11 @@ def _with_tuples(data: Any) -> Any:
     return tuple(map(_with_tuples, data)) if isinstance(data, list) else data
 
 
+def filled(declared: Mapping[str, Any], **words: Any) -> dict[str, Any]:
+    """Return declared fields, their texts with these words filled in."""
+    return {field: text.format(**words) if isinstance(text, str) else text for field, text in declared.items()}
+
+
 def declared_metrics(
     declared: Mapping[str, Mapping[str, Any]], ratios: Mapping[str, Ratio], **common: Any
 ) -> tuple[Metric, ...]:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from benchmark.contracts import Suite
-from benchmark.contracts.declarations import declared_figures, declared_suite, package_data
+from benchmark.contracts.declarations import declared_suite
 from benchmark.identity import code_digest
 from suites.adversarial.attack_plugins import ATTACKS, BROKEN
 from suites.adversarial.config import LINF, PROTOCOLS, QUICK, VARIANTS, AdversarialConfig, NormName, PluggedIn, Threat
@@ -36,6 +36,5 @@ def variants_of(plain: Suite) -> dict[str, Suite]:
 
 
 _DECLARED = declared_suite(__name__, "suite", {}, plan=plan, observe=observe, score=score, config=QUICK)
-FIGURES = declared_figures(package_data(__name__, "figures"))
-PLAIN = replace(_DECLARED, metrics=(*metrics_of(QUICK),), figures=FIGURES)
+PLAIN = replace(_DECLARED, metrics=(*metrics_of(QUICK),))
 SUITE = replace(PLAIN, variants=variants_of(PLAIN))

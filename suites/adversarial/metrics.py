@@ -3,12 +3,11 @@ and paired tests derive from one definition; costs of attacks are not tested."""
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from benchmark.contracts import Metric, Ratio
-from benchmark.contracts.declarations import package_data
+from benchmark.contracts.declarations import filled, package_data
 from benchmark.stats.ratios import share
 from benchmark.stimuli.roles import ROLE
 from suites.adversarial.config import CLOSE, AdversarialConfig, NormName, Threat, reference_budget
@@ -78,6 +77,5 @@ def metrics_of(config: AdversarialConfig) -> Iterator[Metric]:
 
 
 def _metric(kind: str, ratio: Ratio | None = None, **words: str) -> Metric:
-    own: dict[str, Any] = {"span": (0.0, 1.0), **package_data("suites.adversarial", "metrics")[kind]}
-    own |= {field: text.format(**words) for field, text in own.items() if isinstance(text, str)}
-    return Metric(name=kind, role=ROLE, ratio=ratio, **own)
+    own = filled(package_data("suites.adversarial", "metrics")[kind], **words)
+    return Metric(name=kind, role=ROLE, ratio=ratio, **{"span": (0.0, 1.0), **own})

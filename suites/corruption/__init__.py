@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from benchmark.contracts import Against, EarlyStop, Suite
-from benchmark.contracts.declarations import declared_figures, package_data
+from benchmark.contracts.declarations import declared_suite
 from benchmark.stimuli.experiments import Experiment, suite_on
 from benchmark.stimuli.roles import ROLE
 from benchmark.transforms.listing import plugin_names
@@ -20,38 +20,21 @@ from suites.corruption.plan import plan, plan_folders
 from suites.corruption.protocols import PROTOCOLS, versioned
 from suites.corruption.score import compare, score, settled
 
-NAME = "corruption"
-IMAGENET, PICTURES, ALL = (("imagenet1k",), ("imagenet1k", "geirhos16"), ("imagenet1k", "geirhos16", "world16"))
+IMAGENET, PICTURES = ("imagenet1k",), ("imagenet1k", "geirhos16")
 
-_PLAIN = Suite(
-    name=NAME,
-    version=3,
-    trial_version=2,
-    summary="Accuracy under 15 common corruptions at 5 severities, made on the fly; mCE, stability, unseen cells",
-    needs="decisions",
-    metrics=metrics(),
-    plan=plan,
-    observe=observe,
-    score=score,
-    config=CorruptionConfig(),
-    spaces=ALL,
-    own_space=True,
+_DECLARED = declared_suite(
+    __name__, "suite", {}, plan=plan, observe=observe, score=score, config=CorruptionConfig(), seen=seen,
     against=Against(scores=compare),
-    seen=seen,
-    figures=declared_figures(package_data(__name__, "metrics")["figures"]),
-    citations=(
-        "Hendrycks and Dietterich (2019). Benchmarking neural network robustness to common corruptions and "
-        "perturbations. ICLR. arXiv:1903.12261",
-    ),
-)
+)  # fmt: skip
+_PLAIN = replace(_DECLARED, metrics=metrics())
 
 
 def within(half_width: float) -> Suite:
     """Return each condition on images in random order until the accuracy on all of them is known to +-`half_width`."""
     return replace(
         versioned(_PLAIN),
-        name=f"{NAME}:within-{half_width:g}",
-        summary=f"As {NAME}, each condition only until its accuracy is known to +-{half_width:g}",
+        name=f"corruption:within-{half_width:g}",
+        summary=f"As corruption, each condition only until its accuracy is known to +-{half_width:g}",
         config=CorruptionConfig(half_width=half_width),
         stopping=EarlyStop(settled=settled),
     )
@@ -68,7 +51,7 @@ def _variants() -> dict[str, Suite]:
     variants = {"suppression": SUPPRESSION, "critical-bands": BANDS_SUITE}
 
     def add(name: str, plain: Suite, summary: str, config: CorruptionConfig | Folders) -> None:
-        named = replace(plain, name=f"{NAME}:{name}", summary=summary, config=config)
+        named = replace(plain, name=f"corruption:{name}", summary=summary, config=config)
         variants[name] = replace(named, **others.get(name, {}))
 
     for name, own in PROTOCOLS["sweeps"].items():

@@ -10,7 +10,7 @@ from math import log2
 import numpy as np
 
 from benchmark.contracts import Array, Metric, SuiteFigure, Trials
-from benchmark.contracts.declarations import declared_metrics, package_data
+from benchmark.contracts.declarations import declared_metrics, filled, package_data
 from benchmark.stats.intervals import Floats
 from benchmark.stats.ratios import correct
 from benchmark.stimuli.experiments import Experiment
@@ -56,17 +56,14 @@ def metrics_of(experiments: Shown) -> tuple[Metric, ...]:
     last = tuple(replace(m, chance=bits, span=(0.0, bits)) if m.name == "response_entropy" else m for m in last)
     accuracies = (
         Metric(
-            name=accuracy_name(experiment.role),
-            title=experiment.title or experiment.name,
-            definition=f"right answers over all trials of the kept conditions: {experiment.title or experiment.name}",
-            role=experiment.role,
+            name=accuracy_name(role),
+            role=role,
             chance=1 / count,
-            shown=False,
-            ratio=lambda trials: (correct(trials) & kept(trials, experiments), kept(trials, experiments)),
             clusters=exemplars,
-            bounds=(0.0, 1.0),
+            ratio=lambda trials: (correct(trials) & kept(trials, experiments), kept(trials, experiments)),
+            **filled(_DECLARED["accuracy"], title=experiment.title or experiment.name),
         )
-        for experiment in experiments.values()
+        for role, experiment in experiments.items()
     )
     return (*first, *accuracies, *(metric for own in experiments.values() for metric in differences(own)), *last)
 
@@ -90,13 +87,10 @@ def differences(experiment: Experiment) -> tuple[Metric, ...]:
     return tuple(
         Metric(
             name=f"{_word(name)}_difference",
-            title=f"{pair[0]} - {pair[1]}",
-            definition=f"accuracy under {pair[0]} - accuracy under {pair[1]}, image by image",
-            direction="none",
             role=experiment.role,
-            ratio=partial(ratio, at=places[name], pair=pair),
             clusters=images,
-            span=(-1.0, 1.0),
+            ratio=partial(ratio, at=places[name], pair=pair),
+            **filled(_DECLARED["difference"], one=pair[0], other=pair[1]),
         )
         for name, pair in experiment.compared.items()
     )
@@ -160,14 +154,11 @@ def curves(experiment: Experiment) -> Iterator[SuiteFigure]:
     if experiment.single:
         return
     role, count = experiment.role, len(experiment.answers)
+    words = {"role": role, "name": role.lower(), "count": count}
     accuracy = SuiteFigure(
-        kind="curve",
-        name=f"accuracy-{role.lower()}",
-        title=f"Accuracy by level: {role}",
-        caption=f"Share of right answers among {count} categories.",
+        **filled(_DECLARED["accuracy_curve"], **words),
         metrics=(accuracy_name(role),),
         conditions="/".join(["(?P<level>.+?)", *(f"(?P<{_word(name)}>.+)" for name in experiment.factors)]),
-        along="level",
         order=tuple(experiment.conditions),
         axes=(experiment.unit or experiment.title or experiment.name, "accuracy (share right)"),
         line=(1 / count, f"chance (1/{count})"),
@@ -175,13 +166,7 @@ def curves(experiment: Experiment) -> Iterator[SuiteFigure]:
     )
     yield accuracy
     for metric in differences(experiment) if experiment.conditions else ():
-        yield replace(
-            accuracy,
-            name=f"{metric.name.replace('_', '-')}-{role.lower()}",
-            title=f"{metric.title} by level: {role}",
-            caption=f"{metric.definition.capitalize()}.",
-            metrics=(metric.name,),
-            conditions="(?P<level>.+)",
-            axes=(accuracy.axes[0], "difference of accuracies"),
-            line=(0.0, "no difference"),
-        )
+        words |= {"metric": metric.name.replace("_", "-"), "title": metric.title}
+        own = filled(_DECLARED["difference_curve"], definition=metric.definition.capitalize(), **words)
+        axes, none = (accuracy.axes[0], "difference of accuracies"), (0.0, "no difference")
+        yield replace(accuracy, **own, metrics=(metric.name,), axes=axes, line=none)

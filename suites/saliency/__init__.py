@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from benchmark.contracts.declarations import declared_figures, declared_suite, package_data
+from benchmark.contracts.declarations import declared_suite
 from suites.saliency.config import REFERENCES, SHOWN, SaliencyConfig
 from suites.saliency.map_plugins import ADDED, BROKEN, SIGNATURES, added_metrics
 from suites.saliency.metrics import METRICS
@@ -14,5 +14,4 @@ _DECLARED = declared_suite(
     __name__, "suite", {}, plan=plan, observe=observe, score=score, config=SaliencyConfig(added=SIGNATURES),
     spaces=tuple(SHOWN), references={reference_condition(name): title for name, title in REFERENCES.items()},
 )  # fmt: skip
-FIGURES = declared_figures(package_data(__name__, "metrics")["figures"])
-SUITE = replace(_DECLARED, metrics=(*METRICS, *added_metrics(ADDED, BROKEN)), figures=FIGURES)
+SUITE = replace(_DECLARED, metrics=(*METRICS, *added_metrics(ADDED, BROKEN)))
