@@ -90,12 +90,11 @@ def build_board(
         raise BenchError(f"{folder} has no submissions: `bench submit NAME --to FOLDER` writes one.")
     moment = max(entry["moment"] for entry in entries)
     more = {"place": board.folder.resolve().name, "moment": moment[:16].replace("T", " ") + " UTC"}
-    menu = [{"path": "submissions.html", "title": "Submissions"}]
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         settings = replace(read_settings(), db=str(Path(scratch) / "board.db"))
         with open_store(settings.db) as store:
             store.clock = lambda: moment  # the same pages whenever they are built
             _score(store, board, shown)
-        site = build(settings, Path(out), shared={**more, "more": menu})
+        site = build(settings, Path(out), shared={**more, "more": [("submissions.html", "Submissions")]})
     site.page("submissions.html", "submissions.html", title="Submissions", entries=entries)
     return site

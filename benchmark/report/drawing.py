@@ -178,7 +178,7 @@ def chart(name: str, **values: Any) -> Spec:
 
     def filled(part: Any) -> Any:
         if isinstance(part, dict):
-            return {filled(key): filled(value) for key, value in part.items()}
+            return {key: filled(value) for key, value in part.items()}
         if isinstance(part, tuple):
             return [filled(each) for each in part]
         return known[part[1:]] if isinstance(part, str) and part.startswith("$") else part
@@ -201,15 +201,10 @@ def guides(
     """Return people along an axis as a band with a named line, and a dashed line. scale: of the axis, if given."""
     own = {"type": "quantitative", "scale": dict(scale)} if scale else {}
     value, low, high = people.cell[:3] if people else (None, None, None)
-    known, at = low is not None and high is not None, {side: {"datum": value, **own}}
-    # The name is outside of the axes, where no point is: above, or along the right side.
-    beside = {"y": {"value": -6}} if side == "x" else {"x": {"value": "width"}}
-    turned = {"angle": 90, "dy": -9} if side == "y" else {}
-    named = {"type": "text", "text": people and people.called, "fontStyle": "italic", "align": "center", "aria": False}
     layers: list[Spec] = chart(
-        "guides", side=side, people=people is not None, dashed=line is not None, line=line, at=at,
-        band={side: {"datum": low, **own}, f"{side}2": {"datum": high}} if known else None,
-        label=named | turned, beside=at | beside,
+        f"guides-{side}", people=people is not None, called=people and people.called, at={"datum": value, **own},
+        band=low is not None and high is not None, low={"datum": low, **own}, high={"datum": high},
+        dashed=line is not None, line={"datum": line},
     ).get("layer", [])  # fmt: skip
     return layers
 

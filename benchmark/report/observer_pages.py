@@ -54,7 +54,7 @@ def observer_pages(
                 if any(line.observer == name for line in (*summary.lines, *summary.references))
             ],
             known=known,
-            words=package_data("benchmark.report", "observer_facts"),
+            words=package_data("benchmark.report", "words"),
             facts=facts_of(known),
             compared=partners.get(name, {}),
             people=[text for text, names in against if name in names],

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from benchmark import api
 from benchmark.api.options import Db, Option
 from benchmark.api.verdicts import verdict_in
+from benchmark.contracts.declarations import package_data
 from benchmark.display import published
 from benchmark.failures import BenchError, UsageError
 from benchmark.leaderboard.comparison import comparison_tables, test_table
@@ -33,11 +34,6 @@ from benchmark.variables import read_settings
 from benchmark.version import __version__
 from registry.files import write_whole
 
-SPACES = {
-    "geirhos16": "Photographs, 16 categories",
-    "world16": "The built-in world, 16 categories",
-    "imagenet1k": "ImageNet, 1,000 classes",
-}
 STANDARD = "standard"
 FOLDER = Path("report")
 Pair = tuple[Compared, Sequence[DiscordantTrial]]  # tests of two observers, images that only one of them gets right
@@ -62,9 +58,7 @@ def build(
         except BenchError:
             if wanted:
                 raise  # else nobody asked for this pair: the two have nothing in common
-    context = {**_shared(contents), **shared}
-    context["menu"] = [*context["menu"], *shared.get("more", ())]
-    site = open_site(settings, folder, context)
+    site = open_site(settings, folder, {**page_context(contents), **shared})
     pictures, figures = Pictures(site), defaultdict[str, list[PlacedFigure]](list)
     for suite, figure in every_figure(contents):
         if suite not in (LINKS, TRAINING):
@@ -125,25 +119,17 @@ def _verdicts(contents: Contents, db: str, without: Collection[str]) -> dict[str
     return {name: [(s.about, published(s.text)) for s in said[name] if s.about not in without] for name in own}
 
 
-def _shared(contents: Contents) -> dict[str, Any]:
-    linked = any(len(observer.values) > 1 for summary in contents.linked for observer in observed_networks(summary))
-    suites = [(contents.page_of(suite.name), f"{suite.name[:1].upper()}{suite.name[1:]}") for suite in contents.suites]
-    pages = [
-        ("index.html", "Leaderboard", True),
-        *((path, title, True) for path, title in suites),
-        ("links.html", "Links", linked),
-        ("measures.html", "Which shape bias?", bool(contents.cue_measures)),
-        ("training.html", "Training", bool(contents.curves)),
-        ("reported.html", "Reported", bool(contents.reported)),
-        ("compare.html", "Compare", True),
-        ("stimuli.html", "Stimuli", bool(contents.answers)),
-    ]
+def page_context(contents: Contents) -> dict[str, Any]:
+    """Return what every page shows: the menu, the leaderboard's name, the moment, the version."""
+    networks = (observer for summary in contents.linked for observer in observed_networks(summary))
     return {
-        "menu": [{"path": path, "title": title} for path, title, there in pages if there],
+        "contents": contents,
+        "linked": any(len(observer.values) > 1 for observer in networks),
+        "more": (),  # pages of the menu beside those of every report: (path, title)
         "place": Path(contents.place).name if "://" not in contents.place else contents.place,
         "moment": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "version": __version__,
-        "spaces": SPACES,
+        "spaces": package_data("benchmark.report", "words")["spaces"],
     }
 
 

@@ -16,7 +16,7 @@ from benchmark.report.contents import ABSENT, ImageAnswers, family_or_kind, of_t
 from benchmark.report.figures import every_figure, plot
 from benchmark.report.image_pages import Pictures, image_records, most_apart
 from benchmark.report.observer_pages import confusions, differing_images
-from benchmark.report.site import _shared, build, pair_page, usual
+from benchmark.report.site import build, page_context, pair_page, usual
 from benchmark.report.writing import Site
 from benchmark.stats.comparisons import DiscordantTrial, compared
 from benchmark.store import open_store
@@ -178,7 +178,7 @@ def test_the_share_of_people_stands_beside_images_as_they_were_shown_to_them_and
             for condition in ("", "brightness/3")
         ],
     )
-    site = Site(settings=read_settings(None), folder=tmp_path / "out", shared=_shared(contents))
+    site = Site(settings=read_settings(None), folder=tmp_path / "out", shared=page_context(contents))
     page = (tmp_path / "out" / pair_page(site, contents, pair, Pictures(site))).read_text()
     assert page.count("simulated people 1.000") == 1 and "; people" not in page
     plain, degraded = page.split("(brightness/3)")
