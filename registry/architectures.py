@@ -22,7 +22,7 @@ from registry import OWN_PACKAGES
 from registry.code import INSTALLED, NO_DATA, code_digest, imported_modules, source_file
 from registry.convert import State
 from registry.files import absence, digest_data, digest_file, expanded, is_file
-from registry.user_errors import BenchError, CardError, WeightsError, foreign, reason, shown, some_of, unknown_name
+from registry.user_errors import CardError, WeightsError, foreign, shown, some_of, unknown_name
 
 # A factory's file, of "python:/home/me/net.py:build", is imported under its own stem, with its folder at the end of the
 # path, so that its neighbours can be imported as they are where it is run as a script. Two modules of one name cannot
@@ -161,7 +161,7 @@ def build_network(arch: str, classes: int, kwargs: dict[str, Any] | None = None)
     kind, name = split_arch(arch)
     require_known(arch)
     kwargs = dict(kwargs or {})
-    try:
+    with foreign("arch", f"'{arch}'", WeightsError, failed="could not be built"):
         if kind == "python":
             function = factory(name)
             with foreign("arch", f"'python:{name}'", CardError, failed="fails"), opened_files() as opened:
@@ -189,10 +189,6 @@ def build_network(arch: str, classes: int, kwargs: dict[str, Any] | None = None)
                 kwargs["weights_backbone"] = None  # else they are downloaded, to be written over
             network = models.get_model(name, weights=None, num_classes=classes, **kwargs)
         return network
-    except BenchError:
-        raise
-    except Exception as error:
-        raise WeightsError(f"arch '{arch}' could not be built: {reason(error)}.") from error
 
 
 def random_seed(weights: str | None) -> int | None:
@@ -206,8 +202,7 @@ def random_seed(weights: str | None) -> int | None:
 
 
 def build_untrained(arch: str, classes: int, seed: int, kwargs: dict[str, Any] | None = None) -> nn.Module:
-    """Return `build` with random weights from `seed`, as the architecture draws them; torch's random state stays as
-    it was. Another version of torch may draw others: the digest is part of the model's identity."""
+    """Return `build_network` with weights that the architecture draws from `seed`; torch's random state stays."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build_network(arch, classes, kwargs)

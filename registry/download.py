@@ -37,9 +37,9 @@ def send_request(
     silence: float = 60,
     **request: Any,
 ) -> int:
-    """Send a request, write the body of its answer block by block, and return its status. answered: gets the answer
-    before its body; seconds: of all, redirects included; most: bytes of the answer; silence: seconds without a byte;
-    request: as requests has it (json, headers, ...). Raises TransferError; errors of `write` pass."""
+    """Send a request, write the body of its answer block by block, and return its status. `answered` gets the answer
+    before its body. The limits are seconds of all, `most` bytes, and seconds of silence; `request` is as requests has
+    it (json, headers, ...). Raises TransferError; errors of `write` pass."""
     import requests  # costs more to import than a leaderboard to read
 
     end, outcome = time.monotonic() + seconds, Future[int]()
@@ -247,14 +247,11 @@ def package_file(reference: str, install: str) -> Path:
     """Return the file of "package:PACKAGE/PATH" (PATH may be a glob), found without importing the package. Raises
     WeightsError if the package or the file is absent; install: how to get it."""
     package, _, inside = reference.removeprefix("package:").partition("/")
-    try:
+    # Raised for no package, and for a pattern that is none or leads out of the package.
+    with suppress(ImportError, ValueError, NotImplementedError, OSError, RuntimeError):
         # Only top-level names: the parents of others would be imported.
         spec = importlib.util.find_spec(package) if package.isidentifier() else None
-    except (ImportError, ValueError):
-        spec = None
-    for location in (spec and spec.submodule_search_locations) or ():
-        # None for a pattern that is none, or that leads out of the package.
-        with suppress(ValueError, NotImplementedError, OSError, RuntimeError):
+        for location in (spec and spec.submodule_search_locations) or ():
             for path in sorted(Path(location).glob(inside)):
                 if path.resolve().is_relative_to(Path(location).resolve()):
                     return path
@@ -305,8 +302,7 @@ def missing_weights(card: ModelCard, place: WeightSources) -> str:
     library = card.source in ("timm", "torchvision", "hub") and not weights.startswith("package:")
     if library and not is_file_reference(weights):
         repository = str(card.options.get("repository") or card.arch.removeprefix("hf_hub:"))
-        cached = "/" in repository and caches.hub_has(repository)
-        cached = cached or (card.source == "timm" and caches.hub_has(f"timm/{card.arch.removeprefix('timm:')}"))
+        cached = any(map(caches.hub_has, (repository, f"timm/{card.arch.removeprefix('timm:')}")))
         if card.source == "torchvision":
             cached = caches.torch_file(str(card.options.get("file", ""))) is not None
         return "" if cached else "downloads on use"

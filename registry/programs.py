@@ -80,9 +80,9 @@ _PATIENCE = 10
 def require_proof(
     runtime: str, prove: Callable[..., None], path: Path, side: int, place: WeightSources, files: tuple[str, int]
 ) -> None:
-    """Open the program and show it images of `side` pixels (0: of its own size) in another process, once for a file on
-    this machine. runtime: the package that runs it; prove: a function of a module; files: digest and bytes of the
-    program. Raises WeightsError."""
+    """Let `prove` open a program and show it images of `side` pixels (0: of its own size) in another process, once for
+    a file on this machine. `runtime` is the package that runs it; `files` are its digest and bytes. Raises
+    WeightsError."""
     release = f"{runtime} {import_module(runtime).__version__}"
     digest, size = files
     proof = place.weights_folder.with_name("proofs") / digest_data([release, digest, side])

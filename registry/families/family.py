@@ -105,9 +105,9 @@ def library(module: str, extra: str, what: str) -> ModuleType:
 
 
 def repository_folder(repository: str, place: WeightSources, files: Sequence[str], optional: Sequence[str]) -> Path:
-    """Return a folder with the `files` of ORG/NAME[@REVISION] and those of the `optional` ones (names or patterns) that
-    it has: from a mirror on this machine, otherwise from the Hugging Face hub. Raises CardError for another form of
-    name, WeightsError if the repository can be had nowhere."""
+    """Return a folder with the `files` of ORG/NAME[@REVISION] and those of the `optional` ones that it has. A mirror on
+    this machine is tried first, then the Hugging Face hub. Raises CardError for another form of name, WeightsError if
+    no place has the repository."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w.-]+)?", repository) or ".." in repository:
         raise CardError(f"'{shown(repository)[:200]}' is neither a folder here nor ORG/NAME[@REVISION] of the hub.")
     name, _, revision = repository.partition("@")
