@@ -4,7 +4,6 @@ gestaltbench (known_states.yaml), and those that were loaded on this machine."""
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 
 from torch import Tensor
 
@@ -27,16 +26,12 @@ def state_key(state: Mapping[str, Tensor]) -> str:
     return digest_state(plain)
 
 
-def _folder(place: WeightSources) -> Path:
-    return place.weights_folder.with_name("known")
-
-
 def known_card(key: str, place: WeightSources) -> ModelCard | None:
     """Return the card of the published network with these weights; None if they are not known here."""
     # by the networks whose weights come with a package or the program
     if name := own_table("known_states").get(key):
         return builtin_cards()[name]
-    for file in sorted(_folder(place).glob("*.json")):
+    for file in sorted(place.weights_folder.with_name("known").glob("*.json")):
         with suppress(OSError, ValueError, KeyError, TypeError, LabelError):  # no record, or its labels are gone
             record = json.loads(file.read_bytes())
             if record["key"] == key:
@@ -54,7 +49,8 @@ def has_own_weights(card: ModelCard) -> bool:
 
 def remember_network(model: LoadedModel, place: WeightSources) -> None:
     """Keep the card of a published network for files of its weights, if the folder can be written to."""
-    card, file = model.card, _folder(place) / f"{model.digest}.json"  # one a network: two processes write the same
+    card, folder = model.card, place.weights_folder.with_name("known")
+    file = folder / f"{model.digest}.json"  # one a network: two processes write the same
     if has_own_weights(card) and not file.exists():
         record = {"key": state_key(model.module.state_dict()), "card": card.model_dump(mode="json")}
         with suppress(OSError):

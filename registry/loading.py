@@ -33,22 +33,6 @@ from registry.simulated import IdealObserver
 from registry.user_errors import BenchError, CardError, Remedy, WeightsError, foreign, shown, some_of
 
 
-def _pretrained_timm(card: ModelCard, cache: Path | None) -> nn.Module:
-    import timm
-
-    name = card.arch.removeprefix("timm:")
-    # timm would also take folders and other sites' names, whose files nobody has looked at.
-    if card.source == "timm":
-        architectures.require_known(card.arch)
-    elif not re.fullmatch(r"hf[_-]hub:[\w.-]+/[\w.-]+(@[\w.-]+)?", name):
-        raise CardError(f"arch '{name}' of model '{card.name}': expected hf_hub:ORG/NAME.")
-    offline = "Offline? Fetch it once with a network, or set HF_ENDPOINT to a mirror."
-    with foreign(f"timm's network of '{card.name}',", name, WeightsError, offline, "cannot be had with its weights"):
-        kwargs = card.options.get("kwargs", {})
-        module: nn.Module = timm.create_model(name, pretrained=True, cache_dir=cache, **kwargs)
-        return module
-
-
 def labels_of(card: ModelCard) -> LabelSpace:
     """Return a card's label space, with an output for nothing if the model may be silent."""
     space = label_space(card.labels)
@@ -111,7 +95,20 @@ def _network(card: ModelCard, place: WeightSources, labels: LabelSpace, *, bare:
     seed = architectures.random_seed(card.weights)
     library = card.source == "hub" or (card.source == "timm" and not is_file_reference(card.weights or ""))
     if library and seed is None:
-        module, code = _pretrained_timm(card, place.caches.hub), ""
+        import timm
+
+        name, code = card.arch.removeprefix("timm:"), ""
+        # timm would also take folders and other sites' names, whose files nobody has looked at.
+        if card.source == "timm":
+            architectures.require_known(card.arch)
+        elif not re.fullmatch(r"hf[_-]hub:[\w.-]+/[\w.-]+(@[\w.-]+)?", name):
+            raise CardError(f"arch '{name}' of model '{card.name}': expected hf_hub:ORG/NAME.")
+        kwargs = {"pretrained": True, "cache_dir": place.caches.hub, **card.options.get("kwargs", {})}
+        offline = "Offline? Fetch it once with a network, or set HF_ENDPOINT to a mirror."
+        with foreign(
+            f"timm's network of '{card.name}',", name, WeightsError, offline, "cannot be had with its weights"
+        ):
+            module = timm.create_model(name, **kwargs)
     else:
         module = _blank(card, labels, seed or 0)
         code = architectures.source_code(card.arch, module)

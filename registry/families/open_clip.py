@@ -40,13 +40,20 @@ def describe(draft: Draft, folder: Path, place: WeightSources) -> Draft:
     local, of_file = is_folder(expanded(arch)), _is_path(weights)
     kept = str(expanded(arch if local else str(weights)).resolve()) if local or of_file else weights
     repository = str(origin.tag.get("hf_hub", "")).rstrip("/") or (arch if "/" in arch else "")
+    config = {**model.visual.preprocess_cfg, **{name: value for name, value in origin.tag.items() if value is not None}}
+    with foreign(CONFIG, origin.name, CardError, "Expected the preprocessing of an image tower."):
+        mode, size = config["resize_mode"], config["size"]
+        side = size if isinstance(size, int) else size[0]
+        fields = {"interpolation": config["interpolation"], "mean": tuple(config["mean"]), "std": tuple(config["std"])}
+        fields |= {"size": side, "resize": side, **({} if mode == "shortest" else {"resize_mode": mode})}
+        fields |= {"fill": (int(config["fill_color"]),) * 3} if mode == "longest" else {}
     plain = replace(
         draft,
         source="file" if local or of_file else "hub",
         arch="open_clip:folder" if local else f"open_clip:{arch}",
         weights=kept,
         labels=draft.labels or "imagenet1k",
-        stated=_stated(model, origin),
+        stated=StatedInput(fields, CONFIG if origin.name.startswith("local-dir:") else f"open_clip's {origin.name}"),
         options={"repository": repository} if repository and not local else {},
     )
     if draft.bare:
@@ -132,18 +139,3 @@ def _opened(arch: str, weights: str | None, place: WeightSources) -> tuple[Modul
     if origin.file is not None:
         fit_state(model, read_weights(origin.file, expected, None, renewed).state, str(origin.file))
     return clip, origin, model.eval().requires_grad_(False)
-
-
-def _stated(model: Any, origin: _Origin) -> StatedInput:
-    of_tag = {name: value for name, value in origin.tag.items() if value is not None}
-    config = {**model.visual.preprocess_cfg, **of_tag}
-    with foreign(CONFIG, origin.name, CardError, "Expected the preprocessing of an image tower."):
-        mode, size = config["resize_mode"], config["size"]
-        side = size if isinstance(size, int) else size[0]
-        fields = {name: config[name] for name in ("interpolation", "mean", "std")}
-        fields |= {"size": side, "resize": side, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])}
-        if mode != "shortest":
-            fields["resize_mode"] = mode
-        if mode == "longest":
-            fields["fill"] = (int(config["fill_color"]),) * 3
-    return StatedInput(fields, CONFIG if origin.name.startswith("local-dir:") else f"open_clip's {origin.name}")

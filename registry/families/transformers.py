@@ -2,7 +2,7 @@
 safetensors. Code of a repository is not loaded."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
@@ -125,7 +125,13 @@ def describe(draft: Draft, folder: Path, place: WeightSources) -> Draft:
     if not towers and templates is not None:
         raise CardError(f"{shown(named)} is a classifier: --templates is for models that are asked in texts.")
     if not (towers or draft.bare):  # a head that follows has labels of its own
-        labels, text, written = labels_of_names(_names(config), draft.labels, draft.name, folder)
+        count, listed = config.get("num_labels", 2), config.get("id2label")
+        with foreign(CONFIG, "", CardError, "Expected id2label: index -> name, or num_labels: a count of outputs."):
+            if listed is None and isinstance(count, int) and 0 < count <= 1_000_000:
+                listed = [f"LABEL_{i}" for i in range(count)]
+            if (names := names_in_order(listed)) is None:
+                raise ValueError(f"found {listed or count!r:.60}")
+        labels, text, written = labels_of_names(names, draft.labels, draft.name, folder)
         rows = (Check(name="labels", ok=True, detail=text),)
         draft = replace(draft, labels=labels, rows=rows, files=tuple(written))
     name = str(config.get("model_type", "")) if local else named.partition("@")[0]
@@ -203,16 +209,6 @@ def _opened(named: str, place: WeightSources) -> tuple[Path, dict[str, Any]]:
             Remedy(write=partial(rewritten, file)),
         )
     return folder, config
-
-
-def _names(config: dict[str, Any]) -> Sequence[str]:
-    with foreign(CONFIG, "", CardError, "Expected id2label: index -> name, or num_labels: a count of outputs."):
-        count, named = config.get("num_labels", 2), config.get("id2label")
-        if named is None and isinstance(count, int) and 0 < count <= 1_000_000:
-            return [f"LABEL_{i}" for i in range(count)]
-        if (names := names_in_order(named)) is None:
-            raise ValueError(f"found {named or count!r:.60}")
-        return names
 
 
 class Reading(nn.Module):
