@@ -16,8 +16,8 @@ from pydantic.functional_validators import field_validator, model_validator
 from pydantic_core.core_schema import SerializerFunctionWrapHandler
 
 from registry.card_files import NAME, named_cards
-from registry.documents import field_problems, own_table, read_document, texts_in
-from registry.files import file_name, is_url, public, write_whole
+from registry.documents import field_problems, own_table, read_document
+from registry.files import file_name, is_url, parts_in, public, write_whole
 from registry.user_errors import CardError, shown, unknown_name, unprintable
 
 Source = Literal[
@@ -236,7 +236,7 @@ class ModelCard(_Part):
     @classmethod
     def _printable(cls, data: Any) -> Any:
         """Nothing of a card can move a terminal's cursor, wherever it is printed later."""
-        for text in texts_in(data):
+        for text in parts_in(data, str):
             if (control := unprintable(text.replace("\n", " "))) or len(text) > LONGEST:
                 wrong = f"the control character {control!r}" if control else f"{len(text)} characters"
                 raise ValueError(f"plain text of at most {LONGEST} characters, without {wrong}")

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from registry import convert
 from registry.convert import StandIn, State, refusal
 from registry.documents import own_table
-from registry.files import absence, digest_state, is_file, mappings_in, tensors_in
+from registry.files import absence, digest_state, is_file, mappings_in, parts_in
 from registry.preprocessing import StatedInput, normalising_parts, stated_in
 from registry.user_errors import Remedy, WeightsError, foreign, reason, shown, some_of
 
@@ -134,7 +134,7 @@ def read_content(path: Path) -> Any:
     with foreign("checkpoint", path, WeightsError, expected):
         content = _unpickled(path, held)
     # Weights are plain arrays; sparse, quantised or empty-shelled tensors cannot be copied into a network.
-    for tensor in tensors_in(content):
+    for tensor in parts_in(content, Tensor):
         if tensor.device.type != "cpu" or tensor.is_complex() or tensor.layout != torch.strided or tensor.is_quantized:
             kind = f"{tensor.dtype}, {tensor.layout}, {tensor.device}"
             raise refusal(path, f"a checkpoint of other tensors than dense real ones ({kind})", lambda: content)

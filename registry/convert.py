@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from registry.documents import read_json
-from registry.files import CONVERTED, is_file, is_folder, tensors_in, write_whole
+from registry.files import CONVERTED, is_file, is_folder, parts_in, write_whole
 from registry.user_errors import Remedy, WeightsError, foreign, shown
 
 State = dict[str, Tensor]
@@ -39,7 +39,7 @@ def written(read: Read, path: Path) -> Path:
     with foreign("checkpoint", path, WeightsError, "It cannot be converted."):
         content = _plain(read(), ())
         flat = isinstance(content, dict) and all(isinstance(value, Tensor) for value in content.values())
-        if not isinstance(content, dict) or next(tensors_in(content), None) is None:
+        if not isinstance(content, dict) or next(parts_in(content, Tensor), None) is None:
             raise WeightsError(f"{shown(path)} holds no tensors of numbers by name. Name the file with the weights.")
         if flat:
             data = save(content, {"format": "pt"})

@@ -4,7 +4,7 @@ Sizes are bounded before anything is built."""
 
 import json
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_type_hints
 
 import yaml
 
-from registry.files import absence, is_file, public
+from registry.files import absence, is_file, parts_in, public
 from registry.user_errors import BenchError, foreign, shown
 
 if TYPE_CHECKING:  # pydantic takes as long to import as a ranked table to print
@@ -80,26 +80,6 @@ def own_table(name: str) -> Any:
     return yaml.load(content, Loader=_Loader)  # noqa: S506 - a safe loader
 
 
-def texts_in(value: Any) -> Iterator[str]:
-    """Yield every text of nested plain data, keys among them."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping | list | tuple):
-        for inner in (*value, *value.values()) if isinstance(value, Mapping) else value:
-            yield from texts_in(inner)
-
-
-def _require_plain(value: Any) -> None:
-    """Raise for anything but text, numbers of 64 bits, truth values, lists and mappings of these."""
-    if isinstance(value, dict | list):
-        for inner in [*value.keys(), *value.values()] if isinstance(value, dict) else value:
-            _require_plain(inner)
-    elif isinstance(value, int) and abs(value) >= 2**63:
-        raise ValueError("a whole number has more than 63 bits")
-    elif not isinstance(value, str | float | int | None):
-        raise ValueError(f"a {type(value).__name__} was found instead of text, a number or a list")
-
-
 def read_document(path: Path, what: str, error: type[BenchError], content: bytes | None = None) -> Any:
     """Return a YAML file, or its `content`, as plain data: refused if it is not valid YAML or not plain data. Raises
     `error` as `read_bytes`."""
@@ -113,7 +93,11 @@ def read_document(path: Path, what: str, error: type[BenchError], content: bytes
             if isinstance(event, yaml.AliasEvent):  # a few lines of them can expand to gigabytes
                 raise ValueError("an alias (*name) is not read")
         value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
-        _require_plain(value)
+        for part in parts_in(value, object):
+            if isinstance(part, int) and abs(part) >= 2**63:
+                raise ValueError("a whole number has more than 63 bits")
+            if not isinstance(part, dict | list | str | float | int | None):
+                raise ValueError(f"a {type(part).__name__} was found instead of text, a number or a list")
         return value
 
 

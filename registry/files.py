@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+T = TypeVar("T")
 
 
 def expanded(path: str | Path) -> Path:
@@ -101,18 +103,16 @@ def mappings_in(content: Any) -> Iterator[tuple[str, Mapping[Any, Any]]]:
             waiting += [(f"{place}.{name}".lstrip("."), value, levels - 1) for name, value in reversed(named)]
 
 
-def tensors_in(content: Any) -> Iterator[Tensor]:
-    """Yield the tensors in content and its dictionaries and lists."""
-    import torch
-
+def parts_in(content: Any, kind: type[T]) -> Iterator[T]:
+    """Yield every value of `kind` in content: in its mappings (keys too), lists and tuples, each of these once."""
     waiting, seen = [content], set[int]()
     while waiting:
         part = waiting.pop()
-        if isinstance(part, torch.Tensor):
+        if isinstance(part, kind):
             yield part
-        elif isinstance(part, Mapping | list | tuple) and id(part) not in seen:
+        if isinstance(part, Mapping | list | tuple) and id(part) not in seen:
             seen.add(id(part))
-            waiting += part.values() if isinstance(part, Mapping) else part
+            waiting += (*part, *part.values()) if isinstance(part, Mapping) else part
 
 
 def canonical(value: Any, *, ascii: bool = True) -> str:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from registry.documents import own_table, read_bytes, read_document, read_json, texts_in
-from registry.files import digest_data, expanded, is_folder, mappings_in, write_whole
+from registry.documents import own_table, read_bytes, read_document, read_json
+from registry.files import digest_data, expanded, is_folder, mappings_in, parts_in, write_whole
 from registry.user_errors import LabelError, foreign, shown, some_of, unknown_name, unprintable
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def read_mapping(path: Path) -> LabelSpace:
         raise LabelError(f"{where}: {_FORM}.")
     if strange := sorted(str(key) for key in data if key not in ("name", "classes", "space", "groups")):
         raise LabelError(f"{where}: no field is called {shown(', '.join(strange)[:300])}; {_FORM}.")
-    _require_printable(texts_in(data), where)
+    _require_printable(parts_in(data, str), where)
     value = data["classes"]
     if isinstance(value, str) and value in LABEL_SPACES:
         classes, words = built_in_space(value).classes, built_in_space(value).words

@@ -24,7 +24,7 @@ from registry.convert import written
 from registry.documents import own_table
 from registry.download import first_use, is_file_reference, weights_path
 from registry.families.family import family_of
-from registry.files import WeightSources, tensors_in
+from registry.files import WeightSources, parts_in
 from registry.heads import BoxAnswers, Boxes, WithHead, read_head, without_head
 from registry.known_states import known_card, remember_network, state_key
 from registry.labels import LabelSpace, label_space, spaces_of_size, with_nothing
@@ -239,7 +239,7 @@ def advice(card: ModelCard, module: nn.Module, choice: WeightChoice, path: Path,
         text = f"Everything but the names fits: {names}. If so, --convert writes a file with the network's names."
         # Three numbers may be a mean or a deviation; larger tensors are other weights.
         entries = choice.content.items() if isinstance(choice.content, Mapping) else ()
-        beside = {name: value for name, value in entries if all(t.numel() <= 3 for t in tensors_in(value))}
+        beside = {name: value for name, value in entries if all(t.numel() <= 3 for t in parts_in(value, Tensor))}
         content = {**beside, choice.name or "state_dict": {**state, **choice.statistics}}  # as --key names it
         return text, Remedy(write=partial(written, partial(dict, content), path))
     if missing and not misfit.shapes and set(missing) <= head:
