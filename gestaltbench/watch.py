@@ -98,8 +98,13 @@ class Watch:
                     if status not in ("done", "cached") and line not in self._told:
                         self._told.add(line)
                         LOG.warning("%s", line)
-                if (values := _values(done)) and self.log is not None:
-                    self.log(values, step)
+                values: dict[str, float | None] = {}
+                for suite, row in done.headlines.items():
+                    name = f"gestaltbench/{suite.replace(':', '-')}/{row.metric}"  # loggers refuse a colon
+                    values |= {name: row.value, f"{name}/low": row.low, f"{name}/high": row.high}
+                known = {name: value for name, value in values.items() if value is not None}
+                if known and self.log is not None:
+                    self.log(known, step)
                 return done
         except FAILURES as error:  # the boundary of one evaluation: the training goes on
             LOG.warning("%s: step %d was not evaluated: %s", self.name, step, failure_line(error))
@@ -124,14 +129,6 @@ def budget_of(stated: float | str | None) -> tuple[float, float]:
         if number > 0 and not str(stated).endswith("%"):
             return number, math.inf
     raise BenchError(f'budget={stated!r}: expected seconds of each evaluation, or a share such as "5%".')
-
-
-def _values(done: Evaluation) -> dict[str, float]:
-    values: dict[str, float | None] = {}
-    for suite, row in done.headlines.items():
-        name = f"gestaltbench/{suite.replace(':', '-')}/{row.metric}"  # MLflow and TensorBoard refuse a colon
-        values |= {name: row.value, f"{name}/low": row.low, f"{name}/high": row.high}
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def writer_of(log: Any) -> Any:

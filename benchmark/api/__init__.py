@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from benchmark.api.exports import badge, cite, consistency, document, export, trials
     from benchmark.api.imports import ReferenceReport, import_scores, import_trials, reference, rescore
     from benchmark.api.leaderboard_import import import_leaderboard
-    from benchmark.api.leaderboards import Selection, families, show, suites_not_installed
+    from benchmark.api.leaderboards import Selection, observers, show, suites_not_installed
     from benchmark.api.missing_sets import data_needs, fetch_needs
     from benchmark.api.paired_comparisons import compare, compare_each, diff, discordant, power
-    from benchmark.api.ranking import correlate, measures, parameter_counts, rank, reported, summary, training_curves
+    from benchmark.api.ranking import correlate, measures, rank, reported, summary, training_curves
     from benchmark.api.recipe_samples import claims, compare_recipes, doses, recipe_power, recipes, transfer
     from benchmark.api.registration import entrances, load_model, models, one_card, register, registered, rename_model
     from benchmark.api.reproduction import NumberAgain, Reproduction, provenance, reproduce

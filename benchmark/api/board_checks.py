@@ -117,7 +117,17 @@ class BoardReport:
                 self.found(place, "refused", f"its files are of {own}")
             document = self.board.document(folder, stated)
             self._complete(place, stated, document)
-            self._scores(place, stated, document)
+            with scored_again(folder, document, strict=False) as (db, made):
+                # Another program, or one with other suites, may say other things of the same scores.
+                same = stated.program == __version__ and document.observations and not made.left_out
+                words = (folder / form.VERDICT).read_bytes() if same and form.VERDICT in stated.seals else None
+                if words is not None and verdict_of_scores(db, stated.observers[0]).encode() != words:
+                    self.found(place, "refused", "its verdict is not what the scores give")
+            self.found(place, "refused", *made.different, *made.refused)
+            self.found(place, "person", *made.left_out)
+            self.found(place, "note", *made.notes)
+            if alone := len(document.score_sets) - len(with_trials(document)):
+                self.found(place, "person", f"{counted(alone, 'score set')} without trials would be shown as reported")
             form.read_attestations(folder, stated)
             if (before / form.RETRACTED).is_file() and not (folder / form.RETRACTED).is_file():
                 self.found(place, "refused", "its retraction is undone")
@@ -128,21 +138,6 @@ class BoardReport:
             self._place(place, document)
         except Exception as error:  # noqa: BLE001 - whatever foreign data lead to
             self.found(place, "refused", failure_line(error))
-
-    def _scores(self, place: str, stated: form.Submission, document: Document) -> None:
-        """Find scores and a verdict that the trials do not give."""
-        folder = self.board.folder / place
-        with scored_again(folder, document, strict=False) as (db, made):
-            # Another program, or one with other suites, may say other things of the same scores.
-            same = stated.program == __version__ and document.observations and not made.left_out
-            words = (folder / form.VERDICT).read_bytes() if same and form.VERDICT in stated.seals else None
-            if words is not None and verdict_of_scores(db, stated.observers[0]).encode() != words:
-                self.found(place, "refused", "its verdict is not what the scores give")
-        self.found(place, "refused", *made.different, *made.refused)
-        self.found(place, "person", *made.left_out)
-        self.found(place, "note", *made.notes)
-        if alone := len(document.score_sets) - len(with_trials(document)):
-            self.found(place, "person", f"{counted(alone, 'score set')} without trials would be shown as reported")
 
     def _complete(self, place: str, stated: form.Submission, document: Document) -> None:
         """Find missing trials: of a block, or whole blocks that the suite shows or that others answered."""

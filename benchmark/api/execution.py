@@ -49,9 +49,16 @@ PROGRAM = str(Path(benchmark.__file__).parents[1])
 
 def execute(plan: RunPlan, reporter: Reporter, command: str = "bench run") -> RunReport:
     """Carry out a plan. Raise BenchError if its devices or its cluster are missing."""
-    with _executor(plan, reporter) as executor:
-        if executor is None:
+    if plan.request.executor == "ray":
+        from benchmark.api.ray_cluster import ray_cluster
+
+        entered: AbstractContextManager[Processes | RayCluster] = ray_cluster(plan, reporter)
+    else:
+        devices, policy = devices_and_policy(plan.request)
+        if len(devices) == 1:
             return running.run_here(plan, reporter, command)
+        entered = nullcontext(Processes(devices=devices, policy=policy, reporter=reporter, plan=plan))
+    with entered as executor:
         parts = cut_plan(plan, executor.policy, executor.shards)
         work = []
         for i, part in enumerate(parts):
@@ -80,16 +87,6 @@ def execute(plan: RunPlan, reporter: Reporter, command: str = "bench run") -> Ru
         report = score_shards(plan.tasks, ended, store, command, whole_name(parts[0].part))
     report.failed |= lost
     return report
-
-
-def _executor(plan: RunPlan, reporter: Reporter) -> AbstractContextManager[Processes | RayCluster | None]:
-    if plan.request.executor == "ray":
-        from benchmark.api.ray_cluster import ray_cluster
-
-        return ray_cluster(plan, reporter)
-    devices, policy = devices_and_policy(plan.request)
-    several = len(devices) > 1
-    return nullcontext(Processes(devices=devices, policy=policy, reporter=reporter, plan=plan) if several else None)
 
 
 def _runs(make: Callable[P, RunRequest]) -> Callable[P, RunReport]:
@@ -136,7 +133,12 @@ class Processes:
         """Start all at once; restart a process that was killed."""
         with open_store(self.plan.settings.db):  # created before several processes open it
             pass
-        context = _context(self.devices[0])
+        context: SpawnContext | ForkServerContext = multiprocessing.get_context("spawn")
+        if self.devices[0] == "cpu" and "forkserver" in multiprocessing.get_all_start_methods():
+            context = multiprocessing.get_context("forkserver")  # forks of a process that has imported gestaltbench
+            context.set_forkserver_preload(PRELOADED)
+            with restored("PYTHONSAFEPATH", "1"):  # no imports from the working folder
+                forkserver.ensure_running()
         sys.path.insert(0, PROGRAM)  # new processes get this path: a folder `benchmark` elsewhere must not win
         with ThreadPoolExecutor(self.shards) as pool:
             try:
@@ -187,17 +189,6 @@ class Processes:
     def _tell(self, subject: str, method: str, *numbers: float) -> None:
         with self._lock:
             getattr(self.reporter, method)(subject, *numbers)
-
-
-def _context(device: str) -> SpawnContext | ForkServerContext:
-    """Return how processes start: as forks of one that has imported gestaltbench, or as new ones (on a GPU)."""
-    if device != "cpu" or "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    with restored("PYTHONSAFEPATH", "1"):  # no imports from the working folder
-        forkserver.ensure_running()
-    return context
 
 
 def shard_process(connection: Connection, environ: Mapping[str, str], work: ShardWork) -> None:

@@ -17,7 +17,7 @@ from benchmark import plugins
 from benchmark.api import leaderboards
 from benchmark.api.leaderboards import Filtered, Selection, chosen_names, notes_of, require_observer
 from benchmark.api.options import AmongShown, By, Filters, Names, Option, SuiteName, Unseen, joined
-from benchmark.api.ranking import check_trials, rank, reported
+from benchmark.api.ranking import rank, reported
 from benchmark.contracts import Suite, Trials
 from benchmark.contracts.trials import Columns
 from benchmark.contracts.trials import as_coded as columns_of
@@ -53,8 +53,7 @@ Part = TypeVar("Part", bound="BaseModel")
 
 
 def _named_trials(store: Store, suite: Suite, observer: str) -> Trials | None:
-    require_observer(store, observer)
-    check_trials(store, observer)
+    require_observer(store, observer, trials=True)
     return observer_trials(store, suite, observer)
 
 
@@ -150,8 +149,8 @@ def export(
     whole = {"scores": every_score, "trials": bool(trials_of)}
     said = {"by": by, "unseen-only": unseen_only, "among-shown": among_shown, "columns": columns, "digits": digits}
     named = [f"--{name}" for name, value in {**whole, **said}.items() if value is not None and value is not False]
-    if named and (form in field_formats.FORMS or (any(whole.values()) and len(named) > 1)):
-        named += [form] * (form in field_formats.FORMS)
+    named += [form] * (form in field_formats.FORMS)
+    if len(named) > 1 and (any(whole.values()) or form in field_formats.FORMS):
         raise UsageError(f"{', '.join(named)} cannot be combined: each of them decides what is exported.")
     if trials_of and (leaderboard.filters or form not in ("csv", "parquet")):
         raise UsageError("--trials OBSERVER writes csv or parquet and takes no filters.")

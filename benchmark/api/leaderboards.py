@@ -15,10 +15,9 @@ from benchmark.api.options import KINDS, Filters, Names, Option, joined
 from benchmark.contracts import Suite
 from benchmark.contracts.trials import PEOPLE
 from benchmark.display import counted
-from benchmark.failures import UnknownName, unknown_name
+from benchmark.failures import BenchError, UnknownName, unknown_name
 from benchmark.leaderboard.board import noted
 from benchmark.leaderboard.board_model import Board, Row
-from benchmark.leaderboard.board_tables import OTHERS
 from benchmark.leaderboard.lineage import architecture_line
 from benchmark.plugins import SuiteShelf, scored_suites, select_suites
 from benchmark.settings import Settings
@@ -79,14 +78,18 @@ def suites_not_installed(leaderboard: Selection) -> list[str]:
         return sorted({*store.suites()} - {suite.name for suite in suites_with_scores(store)})
 
 
-def require_observer(store: Store, observer: str) -> None:
-    """Raise UnknownName, with close matches, for an unknown observer; a registered model may not have run yet."""
-    known = {note.name for note in store.observers()}
-    if observer not in known:
+def require_observer(store: Store, *names: str, trials: bool = False) -> None:
+    """Raise UnknownName, with close matches, for an unknown observer; a registered model may not have run yet. With
+    `trials`, raise BenchError for one of which only scores were published."""
+    known = {note.name: note.kind for note in store.observers()}
+    for name in (name for name in names if name not in known):
         cards = stated_cards(read_settings().cards)
-        if observer in cards:
-            raise UnknownName(f"'{observer}' has no scores here yet: `bench run --model {shlex.quote(observer)}`.")
-        raise unknown_name("observer", observer, known | {*cards}, "`bench rank` lists those with scores.")
+        if name in cards:
+            raise UnknownName(f"'{name}' has no scores here yet: `bench run --model {shlex.quote(name)}`.")
+        hint = f"`bench rank` lists those with scores; '{PEOPLE}' are all people as a group."
+        raise unknown_name("observer", name, {*known, *cards}, hint)
+    for name in (name for name in names if trials and known[name] == "reported"):
+        raise BenchError(f"'{name}' has published scores but no trials: `bench show` lists them.")
 
 
 def notes_of(store: Store) -> dict[str, StimuliNote]:
@@ -184,10 +187,10 @@ def shown_rows(store: Store, board: Board, filters: Filters) -> Board | None:
     return noted(replace(board, rows=kept, references=tuple(beside)), note if hidden else "")
 
 
-def families(leaderboard: Selection) -> dict[str, str]:
-    """Return observer -> family, for observers that a board may fold."""
+def observers(leaderboard: Selection) -> list[ObserverRow]:
+    """Return the observers of a leaderboard with their cards."""
     with leaderboard.reading() as store:
-        return {row.name: family(row) for row in store.observers(kinds=OTHERS)}
+        return store.observers()
 
 
 def family(row: ObserverRow) -> str:

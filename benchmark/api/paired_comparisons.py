@@ -1,15 +1,15 @@
 """Compare observers in paired tests, from stored trials."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from itertools import combinations
 from typing import Annotated
 
 from benchmark import plugins
-from benchmark.api.leaderboards import CardStatus, Selection, card_status, chosen_suites, fits, suites_with_scores
+from benchmark.api import leaderboards
+from benchmark.api.leaderboards import CardStatus, Selection, card_status, fits, require_observer, suites_with_scores
 from benchmark.api.options import Option, SuiteName
-from benchmark.api.ranking import check_trials
 from benchmark.contracts import Suite, distrust_flags
 from benchmark.contracts.trials import PEOPLE
 from benchmark.display import counted
@@ -72,9 +72,8 @@ def _remarks(store: Store, now: CardStatus, tests: Iterable[SuiteComparison], *n
 
 
 def compare_each(leaderboard: Selection, a: str, others: str, *, suite: str | None = None) -> ComparedToEach:
-    """Compare one observer with each of several (names or globs with commas) by the suites' headlines.
-
-    All tests are one family. `a` itself and models that boards hide are left out."""
+    """Compare one observer with each of several (names or globs with commas), except models that boards hide, by the
+    suites' headlines. All tests are one family."""
     if a == PEOPLE:
         raise UnknownName("people as a group are compared with one observer: `bench compare NAME people`.")
     with leaderboard.reading() as store:
@@ -160,16 +159,11 @@ def _pair(a: str, b: str) -> tuple[str, str]:
 
 
 def _compared_suites(store: Store, suite: str | None, *names: str) -> list[Suite]:
-    known = {note.name for note in store.observers()} | {PEOPLE}
-    hint = "`bench rank` lists those with scores; people: all people as a group."
-    for name in names:
-        if name not in known:
-            raise unknown_name("observer", name, known, hint)
-    check_trials(store, *names)
+    require_observer(store, *(name for name in names if name != PEOPLE), trials=True)
     answered = {answer.suite for answer in store.observations(observer=names[0])}
     # Imported answers belong to every suite that shows their images.
     scored = None if IMPORTED in answered else answered
-    return chosen_suites(store, suite, plugins.find_suites(suite, scored=scored))
+    return leaderboards.chosen_suites(store, suite, plugins.find_suites(suite, scored=scored))
 
 
 def diff(
@@ -194,25 +188,19 @@ def diff(
     if new == PEOPLE:
         raise BenchError(f"'{PEOPLE}' can only be the base: `bench diff {PEOPLE} NAME`.")
     tests = _in_common(leaderboard, new, base, suite)
-    tests = replace(tests, headlines=(*tests.headlines, *_untested(leaderboard, tests, base, new, suite)))
-    return judged(tests, discordant(leaderboard, new, base, suite=suite), margin)
-
-
-def _untested(
-    leaderboard: Selection, tests: Compared, base: str, new: str, pattern: str | None
-) -> Iterator[SuiteComparison]:
-    """Yield suites that were asked for or of which the base has a headline, but with nothing to compare."""
-    tested = {row.suite for row in tests.headlines}
+    tested, untested = {row.suite for row in tests.headlines}, []
     with leaderboard.reading() as store:
-        suites = suites_with_scores(store, pattern)
+        suites = suites_with_scores(store, suite)
         rows = store.latest_scores(observers=[base, new], conditions=("",))
     values = {(row.observer, row.suite, row.metric) for row in rows if row.value is not None}
-    for suite in suites:
-        headline = suite.name, suite.headline.name
-        base_has, new_has = ((name, *headline) in values for name in (base, new))
-        if suite.name in tested or not (base_has or pattern not in (None, "all")):
-            continue
+    # Suites that were asked for or of which the base has a headline, but with nothing to compare.
+    for each in (each for each in suites if each.name not in tested):
+        head = each.headline
+        base_has, new_has = ((name, each.name, head.name) in values for name in (base, new))
         lacking = [who for who, has in (("the base", base_has), ("the new one", new_has)) if not has]
         reason = f"no such score of {' and '.join(lacking)}" if lacking else "no stimuli in common"
-        nothing = Comparison(metric=suite.headline.name, reason=reason)
-        yield SuiteComparison(suite=suite.name, metric=suite.headline, comparison=nothing)
+        if base_has or suite not in (None, "all"):
+            nothing = Comparison(metric=head.name, reason=reason)
+            untested.append(SuiteComparison(suite=each.name, metric=head, comparison=nothing))
+    tests = replace(tests, headlines=(*tests.headlines, *untested))
+    return judged(tests, discordant(leaderboard, new, base, suite=suite), margin)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from benchmark import plugins
 from benchmark.api import leaderboards
-from benchmark.api.leaderboards import CardStatus, Filtered, Selection, card_status, chosen_rows, current_rows, notes_of
+from benchmark.api.leaderboards import CardStatus, Filtered, card_status, chosen_rows, current_rows, notes_of
 from benchmark.api.options import AmongShown, By, Filters, FlaggedLast, Option, Unseen
 from benchmark.contracts import Suite
 from benchmark.contracts.trials import PEOPLE
-from benchmark.failures import BenchError, UsageError, unknown_name
+from benchmark.failures import UsageError, unknown_name
 from benchmark.leaderboard import Board, board, boards
 from benchmark.leaderboard.board_model import REPORTED
 from benchmark.leaderboard.summary import Summary, reported_boards, reported_summaries, summaries
@@ -34,13 +34,6 @@ def reported(
         sources = {row.name: str(row.card.get("source", "")) for row in store.observers(kinds=(REPORTED,))}
     suites = None if suite in (None, "all") else [name.strip() for name in str(suite).split(",")]
     return reported_boards(rows, sources, suites)
-
-
-def check_trials(store: Store, *names: str) -> None:
-    """Raise BenchError for an observer without trials, of which only scores were published."""
-    for row in store.observers():
-        if row.name in names and row.kind == "reported":
-            raise BenchError(f"'{row.name}' has published scores but no trials: `bench show` lists them.")
 
 
 def rank(
@@ -130,13 +123,6 @@ def measures(leaderboard: Filtered) -> list[CueMeasures]:
     identities = {name: row.identity for name, row in observers.items() if row.kind == "network"}
     noted = [(metric, board.with_twins(table, identities)) for metric, table in tables]
     return measures_of(noted, {name: row.card for name, row in observers.items()}, shown)
-
-
-def parameter_counts(leaderboard: Selection) -> dict[str, int]:
-    """Return network -> its number of parameters."""
-    with leaderboard.reading() as store:
-        counts = {row.name: row.card.get("parameters") for row in store.observers()}
-    return {name: count for name, count in counts.items() if isinstance(count, int)}
 
 
 def correlate(

@@ -18,7 +18,7 @@ from benchmark.leaderboard.board_model import cell_of, title_under
 from benchmark.leaderboard.reference_scores import references_of
 from benchmark.leaderboard.verdict import Known, Measured, Rival, Verdict, interval_test, nearest_names, verdict_of
 from benchmark.stats.comparisons import SuiteComparison, adjusted
-from benchmark.store import ScoreRow, Store
+from benchmark.store import Store
 from benchmark.variables import read_settings
 from registry.cards import builtin_cards, read_cards
 
@@ -78,19 +78,16 @@ def _measured(store: Store, suites: Sequence[Suite], observer: str, status: Card
             row = next((r for r in (*board.rows, *board.references) if r.observer == observer), None)
             if row is not None and (cell := row.cells[board.by]).value is not None:
                 score = cell.source._replace(flags=cell.flags)
-                yield Measured(suite=suite, board=board, score=score, parts=_parts(suite, own, score))
+                parts = [row for row in own if row.set_id == score.set_id and row.condition and row.value is not None]
+                if head.parts:
+                    parts = [row for row in parts if row.condition == head.parts]
+                elif title_under(head.title, "any", {row.condition for row in parts}) != head.title:
+                    parts = []  # a headline that names one of its conditions (a budget) is not made of the others
+                else:
+                    others = (row for row in parts if row.condition not in suite.references)
+                    parts = [row for row in others if row.role == score.role]
+                yield Measured(suite=suite, board=board, score=score, parts=parts)
                 break
-
-
-def _parts(suite: Suite, own: Sequence[ScoreRow], score: ScoreRow) -> list[ScoreRow]:
-    head = suite.headline
-    parts = [row for row in own if row.set_id == score.set_id and row.condition and row.value is not None]
-    if head.parts:
-        return [row for row in parts if row.condition == head.parts]
-    # A headline that names one of its conditions (a budget of attacks) is not made of the others.
-    if title_under(head.title, "any", {row.condition for row in parts}) != head.title:
-        return []
-    return [row for row in parts if row.role == score.role and row.condition not in suite.references]
 
 
 def _rival(store: Store, observer: str, measured: Sequence[Measured], twins: Sequence[str]) -> Rival | None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import click
 
 from benchmark import api
-from benchmark.api.leaderboards import Selection
+from benchmark.api.leaderboards import Selection, family
 from benchmark.api.options import Option, SuiteName
 from benchmark.cli.derive import command
 from benchmark.cli.printing import echo_line, echo_lines, print_tables, table_console
@@ -66,7 +66,8 @@ def print_summary(
     leaderboard: Selection, *, limit: int | None = LIMIT, explain: bool = False, paged: bool = True, **asked: Any
 ) -> int:
     """Print models by suites, one table per label space; return the number of tables. paged: use the pager."""
-    summaries, sizes = api.summary(leaderboard, **asked), api.parameter_counts(leaderboard)
+    summaries, cards = api.summary(leaderboard, **asked), {row.name: row.card for row in api.observers(leaderboard)}
+    sizes = {name: card["parameters"] for name, card in cards.items() if isinstance(card.get("parameters"), int)}
     for at, summary in enumerate(summaries):
         table = summary_table(summary, sizes)
         print_tables([table], limit, apart=at > 0, paged=paged)
@@ -99,7 +100,8 @@ def print_boards(
     if not (near or brief or asked.get("by") or asked.get("unseen_only")):
         boards = [*boards, *api.reported(leaderboard, suite)]
     if limit is not None:
-        families = api.families(leaderboard) if any(r.kind in OTHERS for each in boards for r in each.rows) else {}
+        others = any(row.kind in OTHERS for board in boards for row in board.rows)
+        families = {row.name: family(row) for row in api.observers(leaderboard)} if others else {}
         ranked = any(board.rows for board in boards)
         boards = [collapse_rows(board, families) for board in boards if board.rows or not ranked]
     below: list[str] = []
