@@ -31,10 +31,7 @@ class Need:
     suites: tuple[str, ...]
     entries: tuple[Entry, ...]
 
-    @property
-    def fetchable(self) -> bool:
-        """Whether their terms allow a download."""
-        return is_fetchable(self.entries[0])
+    fetchable: bool  # whether their terms allow a download
 
     def __str__(self) -> str:
         names = [entry.name for entry in self.entries]
@@ -52,8 +49,7 @@ class Need:
 
 def data_needs(prepared: RunPlan) -> list[Need]:
     """Return what the suites wait for, with people's answers if there are none; those that can be fetched first."""
-    wanted: dict[str, tuple[Entry, list[str]]] = {}
-    has_people = False
+    wanted, has_people = dict[str, tuple[Entry, list[str]]](), False
     if is_there(prepared.settings.db):
         with open_store(prepared.settings.db, write=False) as store:
             has_people = bool(store.observers(kinds=("human",)))
@@ -68,11 +64,11 @@ def data_needs(prepared: RunPlan) -> list[Need]:
         for entry in entries:
             suites = wanted.setdefault(entry.name, (entry, []))[1]
             suites += [task.suite.name] * (task.suite.name not in suites)
-    groups: dict[tuple[tuple[str, ...], str, str, bool], list[Entry]] = defaultdict(list)
+    groups = defaultdict[tuple[bool, tuple[str, ...], str, str], list[Entry]](list)
     for entry, suites in wanted.values():
-        groups[tuple(suites), entry.license, entry.kind, is_fetchable(entry)].append(entry)
-    needs = [Need(suites=suites, entries=tuple(entries)) for (suites, *_), entries in groups.items()]
-    return sorted(needs, key=lambda need: not need.fetchable)
+        groups[is_fetchable(entry), tuple(suites), entry.license, entry.kind].append(entry)
+    best_first = sorted(groups.items(), key=lambda group: not group[0][0])
+    return [Need(suites=key[1], entries=tuple(own), fetchable=key[0]) for key, own in best_first]
 
 
 def fetch_needs(needs: Sequence[Need], settings: Settings, report: Report) -> list[str]:

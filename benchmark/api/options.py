@@ -34,9 +34,6 @@ class Option:
         for name, value in {"help": help, "flags": flags, **more}.items():
             object.__setattr__(self, name, value)
 
-    def __repr__(self) -> str:
-        return f"Option({self.help!r})"
-
 
 @dataclass(frozen=True, kw_only=True)
 class VerbParameter:
@@ -66,10 +63,8 @@ def fields(verb: Callable[..., Any]) -> list[VerbParameter]:
         if get_origin(hint) is Unpack or name == "leaderboard":
             parts = get_args(hint)[:1] if name != "leaderboard" else getattr(hint, "__metadata__", ())
             more = {name: hint for part in parts for name, hint in get_type_hints(part, include_extras=True).items()}
-            more |= {"db": Db} if name == "leaderboard" else {}
-            hints |= more
-            kind = Parameter.KEYWORD_ONLY
-            parameters |= {name: Parameter(name, kind, default=None) for name in more}
+            hints |= more | ({"db": Db} if name == "leaderboard" else {})
+    parameters |= {n: Parameter(n, Parameter.KEYWORD_ONLY, default=None) for n in hints if n not in parameters}
     return [
         VerbParameter(
             name=name,

@@ -43,10 +43,8 @@ def ray_cluster(plan: RunPlan, reporter: Reporter) -> Iterator["RayCluster"]:
         places = int(gpus_free / gpus if gpus else cores)  # for tasks at once
         if places < 1:
             wanted = f"{gpus:g} GPUs for a task" if gpus else "a CPU for a task"
-            raise BenchError(
-                f"--executor ray: the cluster does not have {wanted}; {gpus_free:g} GPUs and {cores:g} CPUs are free. "
-                "Wait for other tasks, or ask for less (--gpus-per-task)."
-            )
+            there = f"{gpus_free:g} GPUs and {cores:g} CPUs are free. Wait for other tasks, or ask for less"
+            raise BenchError(f"--executor ray: the cluster does not have {wanted}; {there} (--gpus-per-task).")
         device = "cuda" if gpus else "cpu"
         policy = make_policy(device, request.precision, compile_model=request.compile, seed=request.seed)
         decoders = request.decoders or max(1, int(cores // places))

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from html import escape
 from importlib import import_module
 from types import MappingProxyType
@@ -76,7 +77,7 @@ def reporting(
             return {"text/plain": line, "text/html": f'<progress value="{bar.share:.3f}"></progress> {escape(line)}'}
 
         # One output that changes: rich's own bars need ipywidgets in a notebook.
-        bar = Heartbeat(lambda line: shown.update(drawn(line), raw=True), {}, every=1.0)
+        bar = Heartbeat(note=lambda line: shown.update(drawn(line), raw=True), every=1.0)
         shown = import_module("IPython.display").display(drawn(""), raw=True, display_id=True)
         try:
             yield bar
@@ -89,7 +90,7 @@ def reporting(
         finally:
             bars.progress.stop()
     else:
-        yield Heartbeat(lambda line: echo_line(line, err=True), planned) if log else Silent()
+        yield Heartbeat(note=lambda line: echo_line(line, err=True), left=dict(planned)) if log else Silent()
 
 
 @contextmanager
@@ -97,9 +98,8 @@ def fetching() -> Iterator[DownloadReport]:
     """Yield the reporter of downloads: a bar in a terminal, lines elsewhere."""
     console = safe_console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=20), DownloadColumn())
-    progress = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
-    progress.disable = not console.is_terminal
-    with progress:
+    hidden = not console.is_terminal
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=hidden) as progress:
         yield DownloadReport(progress)
 
 
@@ -164,39 +164,34 @@ class Bars:
         self.progress.console.print(text, highlight=False, markup=False)
 
 
+@dataclass(kw_only=True)
 class Heartbeat:
-    """A reporter for logs and pipes: a line a minute if something has moved.
+    """A reporter for logs and pipes: a line a minute if something has moved."""
 
-    planned: observer -> forward passes of the whole plan, because observers are loaded in groups."""
+    note: Callable[[str], None]
+    left: dict[str, float] = field(default_factory=dict)  # observer -> passes of the plan: they are loaded in groups
+    clock: Callable[[], float] = time.monotonic
+    every: float = 60.0  # s
 
-    def __init__(
-        self,
-        say: Callable[[str], None],
-        planned: Mapping[str, float],
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        every: float = 60.0,
-    ) -> None:
-        self._say, self._clock, self._every = say, clock, every
-        self._left = dict(planned)
+    def __post_init__(self) -> None:
         self._done = self._done_before = 0.0
         self._stored = 0
-        self._start = self._begun = self._last = clock()
+        self._start = self._begun = self._last = self.clock()
 
     @property
     def share(self) -> float:
         """The share of the work that is done."""
-        return self._done / ((self._done + sum(self._left.values())) or 1)
+        return self._done / ((self._done + sum(self.left.values())) or 1)
 
     def tuning(self, observer: str) -> None:
         """Print a line at once: tuning takes seconds."""
-        self._say(f"tuning {observer}: measuring batch sizes (remembered for the next run)")
+        self.note(f"tuning {observer}: measuring batch sizes (remembered for the next run)")
 
     def expect(self, observer: str, trials: int, passes: float) -> None:  # noqa: ARG002 - the protocol's
         """Replace the planned work by what is owed. Time left is estimated from the first observer on."""
         if not self._done:
-            self._begun = self._clock()
-        self._left[observer] = passes
+            self._begun = self.clock()
+        self.left[observer] = passes
 
     def advance(self, observer: str, trials: int) -> None:  # noqa: ARG002 - the protocol's
         """Count the trials that are stored."""
@@ -204,21 +199,17 @@ class Heartbeat:
 
     def work(self, observer: str, passes: float) -> None:
         """Count the work, and print a line when it is time."""
-        self._left[observer] = max(0.0, self._left.get(observer, 0.0) - passes)
+        self.left[observer] = max(0.0, self.left.get(observer, 0.0) - passes)
         self._done += passes
-        now = self._clock()
-        if now - self._last < self._every:
+        now = self.clock()
+        if now - self._last < self.every:
             return
-        left = sum(self._left.values())
+        left = sum(self.left.values())
         rate = (self._done - self._done_before) / (now - self._last)
         done = f"after {duration(now - self._start)}: {self.share:.0%} of the work, {self._stored} trials stored"
-        self._say(f"{done}, {rate:.3g} passes/s, about {duration(left * (now - self._begun) / self._done)} left")
+        self.note(f"{done}, {rate:.3g} passes/s, about {duration(left * (now - self._begun) / self._done)} left")
         self._last, self._done_before = now, self._done
 
     def done(self, observer: str) -> None:
         """Count the observer's work as done."""
-        self._left[observer] = 0.0
-
-    def note(self, text: str) -> None:
-        """Print a line."""
-        self._say(text)
+        self.left[observer] = 0.0

@@ -86,10 +86,9 @@ def show(
     behind = api.provenance(leaderboard, observer, suite, metric, condition)
     if as_json:
         echo_data(json.dumps([provenance_record(number) for number in behind], indent=1))
-        return
-    for at, number in enumerate(behind):
-        echo_line("\n".join([*([""] if at else []), *provenance_text(number)]))
-    if not behind:
+    elif behind:
+        echo_line("\n\n".join("\n".join(provenance_text(number)) for number in behind))
+    else:
         hint = f"`bench show {shlex.quote(observer)}` lists all."
         echo_line(f"'{observer}' has no headline score yet: {hint}", err=True)
 

@@ -15,7 +15,7 @@ from benchmark.engine import costs
 def beats(planned):
     """A heartbeat, its clock (seconds that the test sets) and its lines."""
     clock, lines = SimpleNamespace(now=1000.0), []
-    return Heartbeat(lines.append, planned, clock=lambda: clock.now), clock, lines
+    return Heartbeat(note=lines.append, left=planned, clock=lambda: clock.now), clock, lines
 
 
 def test_a_line_comes_when_a_minute_has_passed():
