@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from benchmark.contracts import Coded, Suite, Trials
-from benchmark.contracts.trials import Columns, as_coded, stacked
+from benchmark.contracts.trials import Columns, as_coded, stacked_tables
 from benchmark.stimuli.published_sources import PUBLISHED_SPACE, known_source
 from benchmark.store import IMPORTED, IMPORTED_KINDS, ObserverRow, ScoreSet, Store, StoredObservation
 from registry.files import digest_data
@@ -101,7 +101,7 @@ class ImportedAnswers:
             same = Coded(np.array([role]), np.zeros(len(trials), dtype=np.uint8))
             parts.append({**as_coded(trials.columns), "role": same})
         # Words are sorted so that counts and random draws do not depend on whose trials were read first.
-        joined = stacked(parts).held.items()
+        joined = stacked_tables(parts).held.items()
         columns = {name: column.in_order() if isinstance(column, Coded) else column for name, column in joined}
         return Trials(columns=Columns(columns), training=training)
 

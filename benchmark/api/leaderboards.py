@@ -64,18 +64,18 @@ def chosen_suites(store: Store, pattern: str | None, shelf: SuiteShelf) -> list[
     """Return suites by name; without one (or "all"), the plain suites and every variant with scores."""
     if pattern and pattern != "all":
         return select_suites(pattern, shelf)
-    return scored_suites(store.suites(), shelf)
+    return scored_suites(store.suite_names(), shelf)
 
 
 def suites_with_scores(store: Store, pattern: str | None = None) -> list[Suite]:
     """Return suites by name; without one (or "all"), those with scores, including variants."""
-    return chosen_suites(store, pattern, plugins.find_suites(pattern, scored=store.suites()))
+    return chosen_suites(store, pattern, plugins.find_suites(pattern, scored=store.suite_names()))
 
 
 def suites_not_installed(leaderboard: Selection) -> list[str]:
     """Return suites that have scores in the leaderboard but are not installed."""
     with leaderboard.reading() as store:
-        return sorted({*store.suites()} - {suite.name for suite in suites_with_scores(store)})
+        return sorted({*store.suite_names()} - {suite.name for suite in suites_with_scores(store)})
 
 
 def require_observer(store: Store, *names: str, trials: bool = False) -> None:

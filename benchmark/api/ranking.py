@@ -54,7 +54,7 @@ def rank(
     if among_shown and not filters:
         raise UsageError("--among-shown needs a filter: choose rows with -m, --hide, --kind, ...")
     with leaderboard.reading() as store:
-        scored = store.suites() if by is None else None  # --by may name any suite
+        scored = store.suite_names() if by is None else None  # --by may name any suite
         shelf = plugins.find_suites(suite, scored=scored)
         if by is not None and suite in (None, by) and by.partition(":")[0] in shelf.suites:
             suite, by = by, None

@@ -41,7 +41,7 @@ def provenance(
     hint = f"`bench show {shlex.quote(observer)}` lists its scores."
     with leaderboard.reading() as store:
         require_observer(store, observer)
-        scored = store.suites()
+        scored = store.suite_names()
         suites = {known.name: known for known in scored_suites(scored, plugins.find_suites(scored=scored))}
         titles = {(name, each.name): each.title for name, known in suites.items() for each in known.metrics}
         rows = store.latest_scores(observers=[observer])

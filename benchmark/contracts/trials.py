@@ -92,7 +92,7 @@ def as_coded(columns: Mapping[str, Array]) -> Mapping[str, Column]:
     return columns.held if isinstance(columns, Columns) else columns
 
 
-def stacked(parts: Sequence[Mapping[str, Column]]) -> Columns:
+def stacked_tables(parts: Sequence[Mapping[str, Column]]) -> Columns:
     """Concatenate tables, columns in order of first mention. One that a part lacks is filled with "" (text) or NaN
     (numbers and flags, which become numbers). Raises ValueError if kinds or shapes differ between parts."""
     names = dict.fromkeys(name for part in parts for name in part)

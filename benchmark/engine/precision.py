@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from benchmark.contracts import Trials
-from benchmark.contracts.trials import stacked
+from benchmark.contracts.trials import stacked_tables
 from benchmark.engine.devices import full_precision
 from benchmark.engine.inference import InferenceLoop, Job
 from benchmark.engine.reporters import Silent
@@ -40,13 +40,13 @@ def precision_remark(store: Store, loop: InferenceLoop, jobs: Sequence[Job], pre
     pairs = list[tuple[Mapping[str, Any], Mapping[str, Any]]]()  # columns of the stored trials, and in float32
     for job in some:
         answers = sorted((answer for answer in again if answer.key == job.key), key=attrgetter("index"))
-        columns, trials = stacked([answer.columns for answer in answers]), store.trials((job.key,))
+        columns, trials = stacked_tables([answer.columns for answer in answers]), store.trials((job.key,))
         shown = np.concatenate([chunk_index(job.block.stimuli, answer.index) for answer in answers])
         place = {job.block.stimuli.ids[i]: row for row, i in enumerate(shown.tolist())}
         trials = trials.where(np.isin(trials["stimulus"], [*place]))
         rows = [place[name] for name in trials["stimulus"].tolist()]
         pairs.append((trials.columns, {**trials.columns, **{name: values[rows] for name, values in columns.items()}}))
-    ours, exact = (Trials(columns=stacked(side)) for side in zip(*pairs, strict=True))
+    ours, exact = (Trials(columns=stacked_tables(side)) for side in zip(*pairs, strict=True))
     agreeing = np.asarray(ours["response"] == exact["response"], dtype=bool) if "response" in ours.columns else None
     same = "" if agreeing is None else f", {100 * agreeing.mean():.2f} % of decisions agree"
     # A shard of a run may have no trials of a headline.

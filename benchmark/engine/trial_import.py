@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmark.contracts import CHUNK, Array, Observer, Score, Stimuli
-from benchmark.contracts.trials import stacked
+from benchmark.contracts.trials import stacked_tables
 from benchmark.failures import unknown_name
 from benchmark.observer_trials import left_out
 from benchmark.stimuli.image_names import stimulus_id
@@ -163,7 +163,7 @@ def _described(observer: ObserverName) -> dict[str, object]:
 def joined_files(files: Sequence[TrialFile]) -> TrialFile:
     """Join several files into one, with the first answer to each image. One image under eight degradations is eight
     stimuli: "c05/n02134084_5274.png"."""
-    joined = stacked([file.columns for file in files])
+    joined = stacked_tables([file.columns for file in files])
     pairs = list(zip(joined["condition"].tolist(), joined["stimulus"].tolist(), strict=True))
     first = dict[tuple[str, str], int]()
     for i, pair in enumerate(pairs):

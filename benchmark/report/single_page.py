@@ -20,10 +20,8 @@ def one_page(folder: Path, paths: Sequence[str]) -> str:
     keys = {path: "page-" + re.sub(r"[^a-z0-9-]", "-", path.removesuffix(".html")) for path in paths}
     first, texts = paths[0], {path: (folder / path).read_text(encoding="utf-8") for path in paths}
     bodies = {path: found[1] for path, text in texts.items() if (found := _MAIN.search(text))}
-    sections = [
-        f'<section class="page" id="{keys[path]}">{_ATTRIBUTE.sub(partial(_inside, folder, path, keys), body)}</section>'
-        for path, body in bodies.items()
-    ]
+    inside = {path: _ATTRIBUTE.sub(partial(_inside, folder, path, keys), body) for path, body in bodies.items()}
+    sections = [f'<section class="page" id="{keys[path]}">{body}</section>' for path, body in inside.items()]
     before, after = texts[first].split(bodies[first])
     style, script = ((folder / name).read_text(encoding="utf-8") for name in ("site.css", "site.js"))
     before = before.replace('<link rel="stylesheet" href="site.css">', f"<style>{style}</style>")

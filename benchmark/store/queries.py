@@ -16,7 +16,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from benchmark.contracts import CHUNK, Array, Coded, Score, Trials
-from benchmark.contracts.trials import Column, Columns, as_coded, coded, narrowed, stacked
+from benchmark.contracts.trials import Column, Columns, as_coded, coded, narrowed, stacked_tables
 from benchmark.failures import StoreError
 from benchmark.store import schema
 from benchmark.store.codec import decode, decode_codes
@@ -285,7 +285,7 @@ def _digest_of_scores(rows: Iterable[tuple[Any, ...]], known: DigestTexts) -> st
     return seal_of("".join(texts))
 
 
-def suites(connection: sa.Connection) -> list[str]:
+def suite_names(connection: sa.Connection) -> list[str]:
     """Return the names of the suites that have scores."""
     return sorted(name for (name,) in fetched(connection, sa.select(_SETS.suite).distinct()))
 
@@ -566,7 +566,7 @@ def answers(connection: sa.Connection, key: str, index: Array) -> Columns:
     for row in fetched_of(connection, query, _CHUNKS.position, (index // CHUNK).tolist()):
         own = index[(index >= row.start) & (index < row.start + row.n)] - row.start
         parts.append({name: values[own] for name, values in Columns(chunk_columns(row)).items()})
-    return stacked(parts)
+    return stacked_tables(parts)
 
 
 def _labelled(observation: Any, chunks: Sequence[Any], shown: Mapping[str, Coded]) -> Table:
@@ -595,6 +595,6 @@ def _labelled(observation: Any, chunks: Sequence[Any], shown: Mapping[str, Coded
 
 def _union(parts: Sequence[Table]) -> Columns:
     try:
-        return stacked(parts)
+        return stacked_tables(parts)
     except ValueError as error:
         raise StoreError(str(error)) from error

@@ -69,7 +69,7 @@ class Store:
     answers = _reading(queries.answers)
     complete = _reading(queries.complete)
     incomplete = _reading(queries.incomplete)
-    suites = _reading(queries.suites)
+    suite_names = _reading(queries.suite_names)
     score_sets = _reading(queries.score_sets, once=True)
     latest_scores = _reading(queries.latest_scores, once=True)
     _observer_rows = _reading(queries.observers, once=True)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Block, OtherNetwork, Stimuli, Suite, Trials
-from benchmark.contracts.trials import stacked
+from benchmark.contracts.trials import stacked_tables
 from benchmark.stimuli.image_names import GEIRHOS16 as CATEGORIES
 from registry.files import digest_data
 
@@ -149,4 +149,4 @@ def toy_trials(suite: Suite, shelf: ToyShelf, parts: int = 1) -> Trials:
         shown = {"role": np.full(n, block.role), "condition": np.full(n, block.condition)}
         shown |= {"stimulus": np.asarray(block.stimuli.ids), **block.stimuli.labels}
         tables.append(shown | {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]})
-    return Trials(columns=stacked(tables), missing=plan.missing)
+    return Trials(columns=stacked_tables(tables), missing=plan.missing)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from benchmark import stats
 from benchmark.contracts import Block, Trials
-from benchmark.contracts.trials import stacked
+from benchmark.contracts.trials import stacked_tables
 from benchmark.engine.device_choice import Tuning
 from benchmark.engine.devices import TunedModel, feed
 from benchmark.engine.model_view import NetworkView
@@ -196,7 +196,7 @@ def _library() -> Numbers:
     space = label_space("imagenet1k")
     logits = torch.from_numpy(np.random.default_rng(2).normal(0, 3, (4, 1000)))
     found = {name: told(decide(logits, one)) for name, one in space.groupings.items()}
-    table = stacked([{"a": np.arange(3), "b": np.array(["x", "y", "z"])}, {"a": np.arange(2)}])
+    table = stacked_tables([{"a": np.arange(3), "b": np.array(["x", "y", "z"])}, {"a": np.arange(2)}])
     return found | {name: told(values) for name, values in table.items()}
 
 

@@ -3,16 +3,16 @@
 import numpy as np
 
 from benchmark.contracts import Trials
-from benchmark.contracts.trials import Columns, coded, stacked
+from benchmark.contracts.trials import Columns, coded, stacked_tables
 
 
 def test_columns_of_vectors_and_of_nobody():
     vectors = {"stimulus": np.array(["a", "b"]), "p": np.arange(6.0).reshape(2, 3)}
-    made = stacked([{"stimulus": np.array(["c"])}, vectors])
+    made = stacked_tables([{"stimulus": np.array(["c"])}, vectors])
     assert made["p"].shape == (3, 3) and np.isnan(made["p"][0]).all()
     assert made["p"][1:].tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert stacked([]) == {}
-    assert stacked([{}, {"x": np.array([True])}])["x"].tolist() == [True]
+    assert stacked_tables([]) == {}
+    assert stacked_tables([{}, {"x": np.array([True])}])["x"].tolist() == [True]
 
 
 def test_trials_as_codes_are_the_same_trials():
