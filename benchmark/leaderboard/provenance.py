@@ -42,26 +42,17 @@ class _Request(BaseModel):
     compile: bool
 
 
-def rerun_command(
-    score: ScoreRow,
-    observer: ObserverRow,
-    own: Sequence[Facts],
-    others: Sequence[Facts],
-    commands: Mapping[int, str],
-    scored: str,
-    builtin: bool,
-) -> tuple[Facts, str, list[str]]:
-    """Return how to reproduce a score: the fields of a run's request, its command, and what to do first. `own` and
-    `others` are the observations behind it, of its observer and of others. commands: of runs, by number; scored: the
-    run that computed or imported the score. Raises StoreError if the leaderboard asks for what no run records."""
-    first = own[0] if own else {"details": {}, "runs": ()}
-    typed = [commands[number] for number in first["runs"]]
+def rerun_command(score: ScoreRow, observer: ObserverRow, facts: Facts, builtin: bool) -> tuple[Facts, str, list[str]]:
+    """Return how to reproduce a score: the fields of a run's request, its command, and what to do first. Raises
+    StoreError if the leaderboard asks for what no run records."""
+    own, others = _by_owner(observer, facts)
+    first, runs = own[0] if own else {"details": {}, "runs": ()}, facts["runs"]
     imported = [observation for observation in others if "policy" not in observation["details"]]
-    brought = dict.fromkeys(commands[number] for observation in imported for number in observation["runs"])
+    brought = dict.fromkeys(runs[number]["command"] for observation in imported for number in observation["runs"])
     rests_on = [f"bring in trials that it rests on, as it was done: {command}" for command in brought]
     if not first["details"].get("policy"):
-        bring = [f"bring its trials in, as it was done: {command}" for command in typed]
-        given = [] if own or others else [f"bring the score in, as it was done: {scored}"]
+        bring = [f"bring its trials in, as it was done: {runs[number]['command']}" for number in first["runs"]]
+        given = [f"bring the score in, as it was done: {runs[facts['run']]['command']}"] * (not own and not others)
         return {}, "", [*bring, *given, *(() if own else rests_on)]
     if observer.card.get("source") == "memory":
         return {}, "", ["it was evaluated in memory and no card loads it: gb.evaluate(net, save=True) makes one"]
@@ -76,6 +67,12 @@ def rerun_command(
             words += ["--batch-size" if name == "batch" else f"--{name}", str(value)]
     model = [] if builtin or not observer.card else [_registration(observer)]
     return arguments, shlex.join([*words, *(["--compile"] * request.compile)]), [*model, *rests_on]
+
+
+def _by_owner(observer: ObserverRow, facts: Facts) -> tuple[list[Facts], list[Facts]]:
+    """Return the observations of the observer, and those of others."""
+    own = [behind for behind in facts["observations"] if behind["identity"] == observer.identity]
+    return own, [behind for behind in facts["observations"] if behind["identity"] != observer.identity]
 
 
 def _checked_request(models: Sequence[str], suite: str, details: Facts) -> _Request:
@@ -139,14 +136,12 @@ def provenance_of(
     score: ScoreRow, title: str, observer: ObserverRow, facts: Facts, notes: Mapping[str, StimuliNote], *, builtin: bool
 ) -> Provenance:
     """Return the provenance of a score. facts: `Store.provenance`; builtin: whether the card is the package's."""
-    own = [behind for behind in facts["observations"] if behind["identity"] == observer.identity]
-    others = [behind for behind in facts["observations"] if behind["identity"] != observer.identity]
+    own, others = _by_owner(observer, facts)
     runs = {
         at: {**run, "command": redacted(run["command"]), "ended": run["ended"] or "", "status": run["status"] or ""}
         for at, run in facts["runs"].items()
     }
-    commands, scored = {at: run["command"] for at, run in runs.items()}, runs[facts["run"]]
-    arguments, command, first = rerun_command(score, observer, own, others, commands, scored["command"], builtin)
+    arguments, command, first = rerun_command(score, observer, {**facts, "runs": runs}, builtin)
     return Provenance(
         score=score,
         title=title,
@@ -154,7 +149,7 @@ def provenance_of(
         stimuli={role: notes[digest] for role, digest in facts["stimuli"].items() if digest in notes},
         policy=next((behind["details"]["policy"] for behind in own if "policy" in behind["details"]), {}),
         runs=[runs[at] for at in sorted({at for behind in own for at in behind["runs"]})],
-        scored=scored,
+        scored=runs[facts["run"]],
         code=facts["code"],
         observations=[behind["key"] for behind in own],
         peers=list(dict.fromkeys(behind["observer"] for behind in others)),
