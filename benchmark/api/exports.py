@@ -170,7 +170,7 @@ def export(
         if columns:
             tables = _of_columns([*tables], [name.strip() for name in joined(columns).split(",")])
         if digits is not None:
-            tables = (table.rounded(digits) for table in tables)
+            tables = (replace(table, digits=digits) for table in tables)
     if form == "parquet" or trials_of:
         return _framed(_trials_of(leaderboard, trials_of, suite) if trials_of else tables, form, output)
     if every_score and form == "json":

@@ -84,7 +84,7 @@ def table_document(table: Table) -> dict[str, Any]:
     rows = []
     for row in table.rows:
         cells = {column.key: row[at] for at, column in measured}
-        scores = {key: cell_record(cell, table.origin) for key, cell in cells.items() if isinstance(cell, Cell)}
+        scores = {key: cell_record(cell, table) for key, cell in cells.items() if isinstance(cell, Cell)}
         rows.append({**row_facts(table, row), **({"scores": scores} if measured else {})})
     return {
         "title": table.title,

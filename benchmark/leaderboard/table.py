@@ -54,7 +54,7 @@ class Table:
     facts: Mapping[str, Any] = field(default_factory=dict)  # of the whole table, for data
     measure: str = "metric"  # name of a number's field in data
     origin: tuple[str, ...] = ()  # further attributes of cells and their sources in data
-    digits: int | None = None  # decimals of all numbers and their intervals; None: four and three
+    digits: int | None = None  # decimals of all numbers and their intervals, in data, too; None: four and three
 
     @property
     def heading(self) -> str:
@@ -108,18 +108,6 @@ class Table:
             return tuple(n if at in counted else row[at] for at in order)
 
         return replace(self, fields=tuple(self.fields[at] for at in order), rows=tuple(map(values, self.rows)))
-
-    def rounded(self, digits: int) -> Table:
-        """Return the table with so many decimals, in data, too."""
-
-        def short(value: Value) -> Value:
-            if not isinstance(value, Cell):
-                return value
-            number, low, high = (None if end is None else round(end, digits) for end in value[:3])
-            return value._replace(value=number, low=low, high=high)
-
-        rows = tuple(tuple(map(short, row)) for row in self.rows)
-        return replace(self, rows=rows, digits=digits)
 
     def shared(self, at: int) -> list[str]:
         """Remarks that every measured number of a column has; they appear once, below."""
@@ -251,7 +239,7 @@ def records(table: Table) -> Iterator[dict[str, Any]]:
             yield plain
         for column, cell in measured:
             named = {table.measure: column.key} if column.key else {}
-            yield {**plain, **named, **blank, **column.facts, **cell_record(cell, table.origin)}
+            yield {**plain, **named, **blank, **column.facts, **cell_record(cell, table)}
 
 
 def wide_records(table: Table) -> Iterator[dict[str, Any]]:
@@ -279,11 +267,13 @@ def row_facts(table: Table, row: Sequence[Value]) -> dict[str, Any]:
     return plain
 
 
-def cell_record(cell: Cell, origin: Sequence[str]) -> dict[str, Any]:
-    """Return the numbers of a cell and, from its source, how and when they were made."""
-    plain: dict[str, Any] = {name: getattr(cell, name) for name in ("value", "low", "high", "n")}
-    plain |= {"flags": list(cell.flags), "reason": cell.reason}
-    for name in origin:
+def cell_record(cell: Cell, table: Table) -> dict[str, Any]:
+    """Return the numbers of a table's cell and, from its source, how and when they were made."""
+    ends = {"value": cell.value, "low": cell.low, "high": cell.high}
+    if table.digits is not None:
+        ends = {name: None if end is None else round(end, table.digits) for name, end in ends.items()}
+    plain: dict[str, Any] = {**ends, "n": cell.n, "flags": list(cell.flags), "reason": cell.reason}
+    for name in table.origin:
         if name == "rank":
             plain |= dict(zip(("rank", "rank_low", "rank_high"), cell.rank, strict=True))
         else:

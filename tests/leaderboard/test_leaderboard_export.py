@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 
@@ -34,7 +35,7 @@ def export_scores(rows, form, sets):
 
 
 def test_columns_are_chosen_by_key_or_title_in_order_and_rounded(board):
-    table = board_table(board[0]).of_columns(["rank", "edges", "N"]).rounded(2)
+    table = replace(board_table(board[0]).of_columns(["rank", "edges", "N"]), digits=2)
     text = "".join(rendered([table], "markdown"))
     assert "| observer | rank | edges | n |" in text and "| net\\_a\\|b | 2 | 0.50 \\[0.42, 0.58\\] | 160 |" in text
     (line,) = [
