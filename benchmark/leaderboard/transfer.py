@@ -3,7 +3,7 @@ degradations (columns), from pools of comparable observers. No pool mixes genera
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import groupby
@@ -82,9 +82,20 @@ def pools(store: Store, suites: Sequence[Suite], judge: Suite | None) -> list[Tr
     conditions a recipe trains on."""
     shown = [suite for suite in suites if _shows_experiments(suite)]
     collected = [_published(store, shown, judge)] if shown else []
-    for suite in suites:
-        if suite.seen is not None and suite not in shown:
-            collected += _of_suite(store, suite)
+    notes = {note.digest: note for note in store.stimuli_names()}
+    for suite in (suite for suite in suites if suite.seen is not None and suite not in shown):
+        groups: dict[Shown, dict[str, ObserverTrials]] = defaultdict(dict)
+        for scored in scored_trials(store, suite):
+            row = scored.observer
+            if scored.observations and row.kind not in ASIDE and len(trials := scored.read(store)):
+                columns = {name: trials[name] for name in ("condition", "role")}
+                groups[scored.shown][row.name] = _member(row, trials, columns, suite)
+        for (space, sets), members in sorted(groups.items(), key=lambda group: -len(group[1])):
+            used = sorted({f"{notes[digest].name} ({digest[:8]})" for _, digest in sets})
+            on = ", ".join(used) if len(used) <= 3 else f"{len(used)} stimulus sets"
+            title, n = f"{suite.name} (version {suite.version}), {space}: {on}", 1000 if space == "imagenet1k" else 16
+            pool = TrialPool(title=title, space=space, categories=n, members=tuple(members.values()))
+            collected.append(pool)
     return [pool for pool in collected if pool.members]
 
 
@@ -119,21 +130,6 @@ def _published(store: Store, suites: Sequence[Suite], judge: Suite | None) -> Tr
             columns = {"condition": condition, "role": np.full(len(graded), "")}
             members.append(_member(row, graded, columns, judge))
     return TrialPool(title="published experiments", space=PUBLISHED_SPACE, categories=16, members=tuple(members))
-
-
-def _of_suite(store: Store, suite: Suite) -> Iterator[TrialPool]:
-    notes = {note.digest: note for note in store.stimuli_names()}
-    groups: dict[Shown, dict[str, ObserverTrials]] = defaultdict(dict)
-    for scored in scored_trials(store, suite):
-        row = scored.observer
-        if scored.observations and row.kind not in ASIDE and len(trials := scored.read(store)):
-            columns = {name: trials[name] for name in ("condition", "role")}
-            groups[scored.shown][row.name] = _member(row, trials, columns, suite)
-    for (space, sets), members in sorted(groups.items(), key=lambda group: -len(group[1])):
-        used = sorted({f"{notes[digest].name} ({digest[:8]})" for _, digest in sets})
-        on = ", ".join(used) if len(used) <= 3 else f"{len(used)} stimulus sets"
-        title, n = f"{suite.name} (version {suite.version}), {space}: {on}", 1000 if space == "imagenet1k" else 16
-        yield TrialPool(title=title, space=space, categories=n, members=tuple(members.values()))
 
 
 def _member(row: ObserverRow, trials: Trials, named: Mapping[str, Array], judge: Suite | None) -> ObserverTrials:
