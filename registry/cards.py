@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from pydantic.functional_serializers import model_serializer
 from pydantic.functional_validators import field_validator, model_validator
 from pydantic_core.core_schema import SerializerFunctionWrapHandler
 
 from registry.card_files import NAME, named_cards
-from registry.documents import field_problems, own_table, read_document
+from registry.documents import own_table, read_document, validated
 from registry.files import file_name, is_url, parts_in, public, write_whole
 from registry.user_errors import CardError, shown, unknown_name, unprintable
 
@@ -272,12 +272,8 @@ def _shapes(value: Any) -> bool:
 
 
 def card_of(fields: Mapping[str, Any], origin: str = "") -> ModelCard:
-    """Return the card of these fields. origin: begins the message. Raises CardError for those that do not fit."""
-    try:
-        return ModelCard.model_validate(fields)
-    except ValidationError as error:
-        problems = field_problems(error, ModelCard.model_fields)[:10]
-        raise CardError(f"{origin}{'; '.join(problems)}.") from error
+    """Return the card of these fields. origin: begins the message. Raises CardError for the first that does not fit."""
+    return validated(ModelCard, fields, lambda problem: CardError(f"{origin}{problem}."))
 
 
 class CardShelf(dict[str, ModelCard]):

@@ -22,6 +22,7 @@ from typing import Any
 from zipfile import ZipFile, is_zipfile
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from registry import convert
@@ -78,15 +79,6 @@ def _refuse_other_formats(path: Path, held: Mapping[str, int]) -> None:
         raise refusal(path, f"an archive of numpy (.npz) with {len(held)} arrays", partial(convert.npz_content, path))
 
 
-def refuse_onnx(path: Path) -> None:
-    """Raise WeightsError, with the way in, for an ONNX file if the weights of an architecture are asked for."""
-    if path.suffix == ".onnx":
-        raise WeightsError(
-            f"{shown(path)} is an ONNX file: --arch onnx answers with it. For the suites that need gradients, save the "
-            "network with torch.export.save (--arch export), or its state dict with torch.save."
-        )
-
-
 def _unpickled(path: Path, held: Mapping[str, int]) -> Any:
     size, unpacked = path.stat().st_size, sum(held.values())
     if unpacked > 2 * size + 2**20:  # torch stores tensors as they are, so only a bomb does
@@ -116,23 +108,23 @@ def _unpickled(path: Path, held: Mapping[str, int]) -> Any:
 
 def read_content(path: Path) -> Any:
     """Read a checkpoint on the CPU as tensors, containers, plain values and inert objects. Raises WeightsError."""
-    refuse_onnx(path)
+    if path.suffix == ".onnx":
+        raise WeightsError(
+            f"{shown(path)} is an ONNX file: --arch onnx answers with it. For the suites that need gradients, save the "
+            "network with torch.export.save (--arch export), or its state dict with torch.save."
+        )
     if not is_file(path):
         raise WeightsError(f"checkpoint {shown(path)} {absence(path)}. Check the path, or register the model again.")
-    with foreign("checkpoint", path, WeightsError):
+    expected = "Truncated, or no PyTorch checkpoint: expected .safetensors, or .pt/.pth holding a state dict."
+    if path.suffix == ".safetensors":
+        expected = "It is no intact safetensors file: fetch or save it again."
+    with foreign("checkpoint", path, WeightsError, expected):
         held = dict[str, int]()  # names in a zip archive, and the bytes that each unpacks to
         if is_zipfile(path):
             with ZipFile(path) as archive:
                 held = {member.filename: member.file_size for member in archive.infolist()}
         _refuse_other_formats(path, held)
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        with foreign("checkpoint", path, WeightsError, "It is no intact safetensors file: fetch or save it again."):
-            return dict(load_file(path))
-    expected = "Truncated, or no PyTorch checkpoint: expected .safetensors, or .pt/.pth holding a state dict."
-    with foreign("checkpoint", path, WeightsError, expected):
-        content = _unpickled(path, held)
+        content = load_file(path) if path.suffix == ".safetensors" else _unpickled(path, held)
     # Weights are plain arrays; sparse, quantised or empty-shelled tensors cannot be copied into a network.
     for tensor in parts_in(content, Tensor):
         if tensor.device.type != "cpu" or tensor.is_complex() or tensor.layout != torch.strided or tensor.is_quantized:
@@ -363,7 +355,7 @@ def read_weights(
         held = f"weights under {_listed(places)}" if places else held
         under = f" under the key '{key}'" if key else f" by name, directly or under {', '.join(WRAPPERS)}"
         raise WeightsError(f"checkpoint {path} holds no weights{under}; found {held}.")
-    stated = stated_in(choice.statistics, str(path))
+    stated = stated_in(choice.statistics, str(path)) if choice.statistics else StatedInput()
     return replace(choice, normalisation=stated, settings=_settings_in(content, str(path)), content=content)
 
 

@@ -301,10 +301,10 @@ def decide(logits: Tensor, grouping: Grouping) -> Tensor:
     top = torch.cat(tops, dim=1).amax(dim=1, keepdim=True).detach()
     top = top.clamp(min=torch.finfo(wide.dtype).min)
     share = (top - wide.logsumexp(dim=1, keepdim=True)).exp().clamp(min=LEAST)
-    if len(parts) < len(grouping.indices):  # every category has one output: nothing is averaged
-        return ((parts[0] - top).exp() * share).float()
-    columns = [(part - top).exp().mean(dim=1) for part in parts]
-    return (torch.stack(columns, dim=1) * share).float()
+    weights = [(part - top).exp() for part in parts]
+    if len(parts) == len(grouping.indices):  # otherwise every category has one output: nothing is averaged
+        weights = [part.mean(dim=1, keepdim=True) for part in weights]
+    return (torch.cat(weights, dim=1) * share).float()
 
 
 # Lists of classes in output order: of a file, of folders, stated inside a checkpoint or beside it; and the label space

@@ -12,7 +12,6 @@ from typing import Any, Unpack, cast
 from registry import cards, preprocessing
 from registry.architectures import random_seed, split_arch, whole_arch
 from registry.cards import ModelCard, Preprocess, Source
-from registry.checkpoints import refuse_onnx
 from registry.convert import refuse_folder
 from registry.determinism_checks import Check, check_network, takes_only_its_size
 from registry.download import fetch_weights, first_use
@@ -100,9 +99,7 @@ def checked(
 
 def _located(draft: Draft, place: WeightSources) -> Draft:
     arch, weights, labels = draft.arch, draft.weights, draft.labels or "imagenet1k"
-    for path in (weights, arch):
-        refuse_onnx(Path(path or ""))
-    options = {name: draft.options.get(name) for name in ("key", "ignore", "output")}
+    options = {name: value for name, value in draft.options.items() if name != "threshold"}
     kwargs, known = draft.options.get("kwargs") or {}, dict[str, Any]()
     if is_detector(arch):
         if not draft.bare:
