@@ -7,7 +7,7 @@ from math import inf, log
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Score, Trials
-from benchmark.contracts.declarations import package_data
+from benchmark.contracts.declarations import filled, package_data
 from benchmark.contracts.trials import alike
 from benchmark.stats.confidence import FEWEST, Estimate, calibration_error, pooled_estimate, selective_accuracy
 from benchmark.stats.intervals import wilson
@@ -40,14 +40,9 @@ def calibration_metrics(role: str, where: str = "mean over corrupted cells") -> 
             name=prefix + name,
             role=on,
             shown=False,
-            **{
-                "direction": "lower",
-                **own,
-                "title": prefix.replace("_", " ") + own["title"],
-                "definition": f"{own['definition']}; {shown}",
-            },
+            **{"direction": "lower", **filled(own, prefix=prefix.replace("_", " "), where=where)},
         )
-        for prefix, shown, on in (("", where, role), ("clean_", "images as they are", ROLE))
+        for prefix, where, on in (("", where, role), ("clean_", "images as they are", ROLE))
         for name, own in package_data("suites.corruption", "calibration").items()
     )
 

@@ -169,7 +169,7 @@ def _regimes(experiments: Shown, parts: Sequence[tuple[ExperimentAnswers, Experi
 def _against_people(pairs: Mapping[str, Floats], crowd: Crowd) -> dict[str, Floats | None]:
     """Return the observer with each person, and people with one another."""
     values: dict[str, Floats | None] = {m: mean_of_people(draws[:, 0, 1:], crowd) for m, draws in pairs.items()}
-    several = crowd.effects.shape[1] > 1
+    several = crowd[0].shape[1] > 1
     return {**values, CEILING: pairs_among(pairs["error_consistency"][:, 1:, 1:], crowd) if several else None}
 
 

@@ -102,12 +102,9 @@ RESAMPLES = 1000
 FEW_IMAGES = 5
 
 
-@dataclass(frozen=True)
-class Crowd:
-    """Resampled people of one experiment."""
-
-    effects: Floats  # [1 + B, k], standard normal, 0 in the sample
-    inverse: Floats  # [1 + B], k - 1 over a chi squared of k - 1 degrees of freedom, 1 in the sample
+#: Resampled people: standard normal effects [1 + B, k], 0 in the sample; and k - 1 over a chi squared of k - 1 degrees
+#: of freedom [1 + B], 1 in the sample.
+Crowd = tuple[Floats, Floats]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +153,7 @@ def draw_people(role: str, count: int, resamples: int = RESAMPLES) -> Crowd:
     effects[0] = 0
     if count > 1:
         inverse[1:] = (count - 1) / rng.chisquare(count - 1, resamples)
-    return Crowd(effects, inverse)
+    return effects, inverse
 
 
 def mean_of_people(values: Floats, people: Crowd) -> Floats:
@@ -166,10 +163,11 @@ def mean_of_people(values: Floats, people: Crowd) -> Floats:
     spread, noise = float((apart[0] ** 2).sum()), float(apart[1:].var(axis=0).sum())
     if k < 2 or spread == 0:
         return np.asarray(centre)
-    drawn = (people.effects @ apart[0]) * np.sqrt(people.inverse)
+    effects, inverse = people
+    drawn = (effects @ apart[0]) * np.sqrt(inverse)
     # Student's t in the drawn order: the tails of a few people are too long for the ends of a thousand draws.
     drawn[1:][np.argsort(drawn[1:])] = _student(k - 1, len(drawn) - 1)
-    real = np.sqrt(np.maximum(0.0, 1 - noise / (spread * people.inverse)))
+    real = np.sqrt(np.maximum(0.0, 1 - noise / (spread * inverse)))
     return np.asarray(centre + drawn * real * np.sqrt(spread / (k * (k - 1))))
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from math import comb
 from typing import TYPE_CHECKING
 
@@ -70,13 +69,6 @@ READINGS: Mapping[str, Callable[[Tensor], Tensor]] = {
 
 def flags(config: AdversarialConfig, trials: Trials) -> tuple[str, ...]:
     """Return the flags of one observer, each beginning with `DISTRUST` or `CONFIRMED`; none if nothing was attacked."""
-    # Trials stored by earlier versions lack columns: nothing was asked, nothing failed.
-    n = len(trials)
-    blank: dict[str, Array] = {name: np.zeros(n, dtype=bool) for name in ("not_finite", "probed", "bounded", "tied")}
-    blank |= {f"gradient_{name}": np.full(n, np.nan) for name in ("error", "spread", "company", "rise", "scale")}
-    blank |= {f"{name}_difference": np.full(n, np.nan) for name in ("company", "alone")}
-    blank["second_opinion"] = np.zeros((n, 0), dtype=np.int64)
-    trials = replace(trials, columns={**blank, **trials.columns})
     c = trials.where(trials["clean_correct"].astype(bool))
     wrong = list(preprocessing(trials))
     if not len(c):
@@ -84,7 +76,14 @@ def flags(config: AdversarialConfig, trials: Trials) -> tuple[str, ...]:
     untrue, odd = oddities(config, c)
     if failed := int(c["not_finite"].sum()):
         wrong.append(f"NaN or infinite under attack: {failed} of {len(c)} images, counted as broken")
-    wrong += [*untrue, *second_opinions(config, c)]
+    wrong += untrue
+    # Second attacks that broke more than chance allows if few images could still be broken.
+    for recipe, opinion in zip(config.opinion, c["second_opinion"].T, strict=False):
+        broken, tried = int((opinion == 1).sum()), int((opinion >= 0).sum())
+        missed = MISSED if recipe.sees_gradients else BLIND_WINS
+        fewer = (comb(tried, k) * missed**k * (1 - missed) ** (tried - k) for k in range(broken))
+        if broken > 1 and 1 - sum(fewer) < CHANCE:
+            wrong.append(f"number wrong: {recipe.name} breaks {broken} of {tried} images where they stood")
     for threat in config.threats:
         wrong += failures(config, c, threat)
     linf = config.threat("linf")
@@ -185,16 +184,6 @@ def company(c: Trials) -> tuple[list[str], list[str]]:
     if moved > 0:
         wrong.append(f"random: two passes of one image differ ({moved:.0%} of images)")
     return wrong, []
-
-
-def second_opinions(config: AdversarialConfig, c: Trials) -> Iterator[str]:
-    """Yield second attacks that broke more than chance allows if few images could still be broken."""
-    for recipe, opinion in zip(config.opinion, c["second_opinion"].T, strict=False):
-        broken, asked = int((opinion == 1).sum()), int((opinion >= 0).sum())
-        missed = MISSED if recipe.sees_gradients else BLIND_WINS
-        fewer = (comb(asked, k) * missed**k * (1 - missed) ** (asked - k) for k in range(broken))
-        if broken > 1 and 1 - sum(fewer) < CHANCE:
-            yield f"number wrong: {recipe.name} breaks {broken} of {asked} images where they stood"
 
 
 def failures(config: AdversarialConfig, c: Trials, threat: Threat) -> Iterator[str]:

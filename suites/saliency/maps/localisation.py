@@ -42,8 +42,9 @@ def pixel_ranks(maps: Array, valid: Flags | None = None) -> Floats:
 def auc_of_ranks(ranks: Floats, masks: Floats, valid: Flags | None = None) -> Floats:
     """Return [n, k] area under the ROC curve of each map against each mask (Mann & Whitney 1947): the chance that an
     object pixel gets more than a ground pixel, ties counting half. ranks: [n, p] from `pixel_ranks`; masks: [k, p]."""
-    counts = _pixels(ranks, valid)
-    return _area(ranks @ masks.T, counts @ masks.T, counts.sum(axis=1)[:, None])  # sums of halves: exact in any order
+    counts, sizes = _pixels(ranks, valid), masks.sum(axis=1)[None]
+    sizes = sizes if valid is None else counts @ masks.T
+    return _area(ranks @ masks.T, sizes, counts.sum(axis=1)[:, None])  # sums of halves: exact in any order
 
 
 def auc_of_own(ranks: Floats, masks: Flags, valid: Flags | None = None) -> Floats:

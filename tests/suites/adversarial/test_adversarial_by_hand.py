@@ -6,6 +6,7 @@ import pytest
 from benchmark.contracts import DISTRUST, Trials
 from benchmark.stimuli.roles import HELD_OUT
 from suites.adversarial import SUITE
+from suites.adversarial.attack_images import PROBED, TRUTHS
 from suites.adversarial.config import AdversarialConfig, Stage, Threat
 from suites.adversarial.metrics import LISTED, area, metrics_of
 
@@ -15,7 +16,8 @@ def trials(epsilons, sizes=None, right=None, fgsm=None):
     n, levels = len(epsilons), np.asarray(epsilons, dtype=float)
     right = np.ones(n, dtype=bool) if right is None else np.array(right, bool)
     columns = {name: np.ones(n) for name in ("gradient_norm", "loss", "margin")}
-    columns |= {name: np.zeros(n, dtype=bool) for name in ("asked", "probabilities")}
+    columns |= {name: np.zeros(n, dtype=bool) for name in ("asked", "probabilities", *TRUTHS, "probed")}
+    columns |= {name: np.full(n, np.nan) for name in PROBED} | {"second_opinion": np.zeros((n, 0), dtype=int)}
     columns |= {"clean_correct": right, "exact_correct": right, "otherwise": np.zeros((n, 6), dtype=bool)}
     columns |= {"role": np.full(n, "natural"), "condition": np.full(n, ""), "passes": np.arange(n)}
     columns |= {"stimulus": np.array([f"image{i}" for i in range(n)]), "repeat_difference": np.zeros(n)}
