@@ -19,10 +19,7 @@ def normal_quantile(level: float) -> float:
 
 
 def wilson(successes: int, n: int, level: float = 0.95) -> Ends:
-    """Return the score interval of a proportion within [0, 1], without continuity correction (Wilson 1927, JASA
-    22:209). Raises ValueError unless 0 <= successes <= n and n >= 1."""
-    if n < 1 or not 0 <= successes <= n:
-        raise ValueError(f"needs 0 <= successes <= n and n >= 1, got {successes} of {n}")
+    """Return the score interval of 0 <= successes <= n >= 1, without continuity correction (Wilson 1927, JASA 22)."""
     z2 = normal_quantile(level) ** 2
     p = successes / n
     centre = (successes + z2 / 2) / (n + z2)

@@ -35,12 +35,7 @@ class _Pairs:
     factors: tuple[Array, ...]  # one at least, label arrays [pairs]: pairs that share a label are not independent
     only_a: int
     only_b: int
-
-    def at(self, keep: Array) -> "_Pairs":
-        """Return the pairs at which `keep` is true."""
-        stimulus = self.stimulus[keep]
-        factors = tuple(stimulus if labels is self.stimulus else labels[keep] for labels in self.factors)
-        return replace(self, sums=self.sums[keep], keys=self.keys[keep], stimulus=stimulus, factors=factors)
+    common: int  # trials of both, whether they count or not
 
 
 def compare_ratio(metric: Metric, a: Trials, b: Trials, *, condition: str = "", level: float = 0.95) -> Comparison:
@@ -52,8 +47,8 @@ def compare_ratio(metric: Metric, a: Trials, b: Trials, *, condition: str = "", 
     if metric.ratio is None:
         return undecided(start, "the metric has no value per trial")
     pairs = _paired(metric, a, b)
-    start = replace(start, n=len(pairs.sums), only_a=pairs.only_a, only_b=pairs.only_b)
-    if not len(pairs.sums):
+    start = replace(start, n=pairs.common, only_a=pairs.only_a, only_b=pairs.only_b)
+    if not pairs.common:
         return undecided(start, "no trial in common")
     num_a, den_a, num_b, den_b = pairs.sums.sum(axis=0).tolist()
     value_a, value_b = (num / den if den else None for num, den in ((num_a, den_a), (num_b, den_b)))
@@ -62,8 +57,6 @@ def compare_ratio(metric: Metric, a: Trials, b: Trials, *, condition: str = "", 
     if value_a is None or value_b is None:
         who = " and ".join(name for name, value in (("a", value_a), ("b", value_b)) if value is None)
         return undecided(start, f"no common trial counts for {who}")
-    # What counts for at least one of the two, in the numerator (of a ratio of two conditions) or below it.
-    pairs = pairs.at((pairs.sums != 0).any(axis=1))
     n, discordant = len(pairs.sums), _discordant(pairs)
     start = replace(start, difference=value_a - value_b, n=n, discordant=discordant)
     independent = len(np.unique(pairs.factors[0])) == n
@@ -84,14 +77,18 @@ def differing(metric: Metric, a: Trials, b: Trials) -> list[tuple[int, int, str]
 
 
 def _paired(metric: Metric, a: Trials, b: Trials) -> _Pairs:
-    """Return the sums of both observers on the trials that both have, sorted by key."""
+    """Return the sums of both observers on the trials that both have and that count for one, sorted by key."""
     own_a, own_b = metric.own(a), metric.own(b)
     keys_a, keys_b = trial_keys(own_a), trial_keys(own_b)
     common = np.intersect1d(keys_a, keys_b)
     sums = np.concatenate([sums_at(metric, own, common) for own in (own_a, own_b)], axis=1)
-    factors, stimulus = image_factors(metric, own_a, common)
-    only_a, only_b = len(keys_a) - len(common), len(keys_b) - len(common)
-    return _Pairs(sums=sums, keys=common, stimulus=stimulus, factors=factors, only_a=only_a, only_b=only_b)
+    every, stimulus = image_factors(metric, own_a, common)
+    counts = (sums != 0).any(axis=1)  # in the numerator (of a ratio of two conditions) or below it
+    stimulus, factors = stimulus[counts], tuple(labels[counts] for labels in every if labels is not stimulus)
+    return _Pairs(
+        sums=sums[counts], keys=common[counts], stimulus=stimulus, factors=factors or (stimulus,), common=len(common),
+        only_a=len(keys_a) - len(common), only_b=len(keys_b) - len(common),
+    )  # fmt: skip
 
 
 def trial_keys(trials: Trials) -> Array:

@@ -87,14 +87,13 @@ def _scores(prefix: str, columns: Sequence[Array], places: Sequence[Array], flag
         return replace(blank, low=low, high=high, method="t, over images")
 
     for name, losses, most in (("nll", nats, inf), ("brier", brier, 2.0)):
-        there = [~np.isnan(part) for part in losses]
-        if not all(part.any() for part in there):
+        pairs = zip(everything, losses, strict=True)
+        known = [(image[~np.isnan(loss)], loss[~np.isnan(loss)]) for image, loss in pairs]
+        if not all(len(image) for image, _ in known):
             yield Score(metric=prefix + name, value=None, reason=NOT_KEPT)
             continue
-        images = [image[part] for image, part in zip(everything, there, strict=True)]
-        known = (loss[part] for loss, part in zip(losses, there, strict=True))
-        means = [Estimate(value=float(x.mean()), influence=(x - x.mean()) / len(x)) for x in known]
-        row = score(name, means, images, most)
+        means = [Estimate(value=float(x.mean()), influence=(x - x.mean()) / len(x)) for _, x in known]
+        row = score(name, means, [image for image, _ in known], most)
         floor = sum(int((part >= MOST_NATS * (1 - 1e-6)).sum()) for part in losses) if name == "nll" else 0
         note = (f"{floor} probabilities of 0 count as {MOST_NATS:.0f} nats",) if floor else ()
         yield replace(row, flags=(*row.flags, *note))
@@ -102,8 +101,7 @@ def _scores(prefix: str, columns: Sequence[Array], places: Sequence[Array], flag
     if any(np.isnan(part).any() for part in confidence):
         yield from (Score(metric=prefix + name, value=None, reason=NOT_KEPT) for name in ("ece", selective))
         return
-    pairs = list(zip(confidence, right, strict=True))
-    errors = [calibration_error(*pair) for pair in pairs]
+    errors = [calibration_error(*pair) for pair in zip(confidence, right, strict=True)]
     row = score("ece", errors, everything, 1.0)
     chance = float(np.mean([part.calibrated for part in errors]))
     row = replace(row, flags=(*row.flags, f"of a calibrated network it would be {chance:.3f}"))
@@ -113,7 +111,7 @@ def _scores(prefix: str, columns: Sequence[Array], places: Sequence[Array], flag
     if min(map(len, everything)) < FEWEST:
         yield Score(metric=prefix + selective, value=None, reason=f"needs {FEWEST} images under each condition")
         return
-    curves = [selective_accuracy(*pair, COVERAGES) for pair in pairs]
+    curves = [selective_accuracy(*pair, COVERAGES) for pair in zip(confidence, right, strict=True)]
     parts = (zip(*((point.value, point.influence) for point in curve), strict=True) for curve in curves)
     means = [Estimate(value=float(np.mean(v)), influence=np.mean(influence, axis=0)) for v, influence in parts]
     yield exact_share(score(selective, means, everything, 1.0), whole // 2)

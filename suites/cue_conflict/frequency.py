@@ -1,7 +1,7 @@
 """Frequency cue conflict: low frequencies of one image, high ones of another (docs/suites/frequencies.md)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePath
 
 import numpy as np
@@ -14,7 +14,7 @@ from benchmark.stats import ratio_score
 from benchmark.stats.ratios import shape_or_texture
 from benchmark.stimuli.image_files import stimuli_of, text_digest
 from benchmark.stimuli.roles import natural_images, stand_in_flags
-from suites.cue_conflict.shape_bias import follows_shape, follows_texture, fraction
+from suites.cue_conflict.shape_bias import fraction
 
 ROLE = "frequency-conflict"
 #: Cycles per image at which one image gives way to the other; in the built-in world, of 64 px, an octave lower.
@@ -22,23 +22,15 @@ CUTS = (4, 8, 16, 32)
 VERSION = 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class Hybrids:
-    """decode(i): an image with another's high frequencies; HWC uint8, 224 px unless both are squares of one size."""
+def decode_hybrid(index: int, *, source: Stimuli, other: Sequence[int], cycles: float) -> NDArray[np.uint8]:
+    """Return an image with another's high frequencies: HWC uint8, 224 px unless both are squares of one size."""
+    from benchmark.stimuli.regenerate import cropped
+    from benchmark.transforms.frequencies import hybrid
 
-    source: Stimuli
-    other: tuple[int, ...]
-    cycles: float
-
-    def __call__(self, index: int) -> NDArray[np.uint8]:
-        """Return the image."""
-        from benchmark.stimuli.regenerate import cropped
-        from benchmark.transforms.frequencies import hybrid
-
-        low, high = (self.source.decode(i) for i in (index, self.other[index]))
-        if low.shape != high.shape or low.shape[0] != low.shape[1]:
-            low, high = cropped(low), cropped(high)
-        return hybrid(low, high, self.cycles)
+    low, high = (source.decode(i) for i in (index, other[index]))
+    if low.shape != high.shape or low.shape[0] != low.shape[1]:
+        low, high = cropped(low), cropped(high)
+    return hybrid(low, high, cycles)
 
 
 def hybrids(source: Stimuli, cycles: float) -> Stimuli:
@@ -59,8 +51,8 @@ def hybrids(source: Stimuli, cycles: float) -> Stimuli:
     labels = {"category": low, "shape": low, "texture": high}
     return stimuli_of(
         name=f"{source.name} hybrids", space=source.space, ids=ids, items=items, labels=labels,
-        decode=Hybrids(source=source, other=tuple(other), cycles=cycles), whole=source.whole, origin="generated",
-        sampled=source.sampled,
+        decode=partial(decode_hybrid, source=source, other=tuple(other), cycles=cycles), whole=source.whole,
+        origin="generated", sampled=source.sampled,
     )  # fmt: skip
 
 
@@ -95,7 +87,7 @@ def score(_config: None, trials: Trials) -> Sequence[Score]:
     ]
 
 
-_FRACTIONS = {"low_fraction": fraction(follows_shape), "high_fraction": fraction(follows_texture)}
+_FRACTIONS = {"low_fraction": fraction("shape"), "high_fraction": fraction("texture")}
 FREQUENCY = declared_suite(
     "suites.cue_conflict", "frequency", {"low_frequency_bias": shape_or_texture, **_FRACTIONS},
     plan=plan, observe=observe, score=score,

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from benchmark.contracts import Array, Block, Plan, Ratio, Score, Shelf, Stimuli, Trials, View
+from benchmark.contracts import Array, Block, Plan, Ratio, Score, Shelf, Trials, View
 from benchmark.contracts.declarations import declared_suite, package_data
 from benchmark.failures import MissingStimuli, StimuliError
 from benchmark.stats import ratio_score
@@ -33,22 +33,18 @@ def plan(_config: None, shelf: Shelf) -> Plan:
     sets, missing = sets_of(shelf, FOLDERS)
     if not sets:
         raise MissingStimuli(next(iter(missing.values())))
-    blocks = (
-        Block(stimuli=_in_imagenet(own, FOLDERS[role]), presentation="crop224", role=role) for role, own in sets.items()
-    )
+    blocks = []
+    for role, own in sets.items():
+        # A folder's images get their first ImageNet class as category, and their own in `named`.
+        known, names = refined_classes()[FOLDERS[role]], own.labels["category"].tolist()
+        if strange := sorted(set(names) - known.keys()):
+            expected = f"Expected folders called {', '.join(known)}."
+            raise StimuliError(f"'{own.name}' has the class '{strange[0]}'. {expected}")
+        labels = {"category": np.array([known[name][0] for name in names]), "named": np.array(names)}
+        digest = set_digest(own.ids, own.items, labels)
+        stimuli = replace(own, space="imagenet1k", labels=labels, digest=digest)
+        blocks.append(Block(stimuli=stimuli, presentation="crop224", role=role))
     return Plan(tuple(blocks), missing)
-
-
-def _in_imagenet(stimuli: Stimuli, cue: str) -> Stimuli:
-    """Return a folder's images with their first ImageNet class as category, and their own in `named`."""
-    known, names = refined_classes()[cue], stimuli.labels["category"].tolist()
-    if strange := sorted(set(names) - known.keys()):
-        raise StimuliError(
-            f"'{stimuli.name}' has the class '{strange[0]}'. Expected folders called {', '.join(known)}."
-        )
-    labels = {"category": np.array([known[name][0] for name in names]), "named": np.array(names)}
-    digest = set_digest(stimuli.ids, stimuli.items, labels)
-    return replace(stimuli, space="imagenet1k", labels=labels, digest=digest)
 
 
 def observe(_config: None, view: View) -> Mapping[str, Array]:

@@ -1,7 +1,7 @@
 """What the suite shows, and its scores. In a *conflict* trial shape and texture are of different categories. "na" (no
 answer) follows neither cue and counts in every denominator except the shape bias's."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -37,16 +37,6 @@ def conflict(trials: Trials) -> Array:
     return np.asarray(trials["shape"] != trials["texture"], dtype=bool)
 
 
-def follows_shape(trials: Trials) -> Array:
-    """Return [n] bool: conflict trials answered with the shape category."""
-    return shape_or_texture(trials)[0]
-
-
-def follows_texture(trials: Trials) -> Array:
-    """Return [n] bool: conflict trials answered with the texture category."""
-    return np.asarray(conflict(trials) & (trials["response"] == trials["texture"]), dtype=bool)
-
-
 def _graded(trials: Trials, categories: Sequence[str] = GEIRHOS16) -> tuple[Array, Array]:
     """Return the shape's part of the probability of the two cues on each conflict trial that gives them any."""
     if "probability" not in trials.columns:
@@ -59,17 +49,17 @@ def _graded(trials: Trials, categories: Sequence[str] = GEIRHOS16) -> tuple[Arra
     return np.divide(shape, shape + texture, out=np.zeros(len(trials)), where=counts), counts
 
 
-def fraction(follows: Callable[[Trials], Array]) -> Ratio:
+def fraction(cue: str) -> Ratio:
     """Return the share of answers that follow a cue, over all conflict trials."""
-    return lambda trials: (follows(trials), conflict(trials))
+    return lambda trials: (conflict(trials) & (trials["response"] == trials[cue]), conflict(trials))
 
 
 ROLE, GRADED = "cue-conflict", "graded_shape_bias"
 RATIOS: Mapping[str, Ratio] = {
     "shape_bias": shape_or_texture,
     GRADED: _graded,
-    "shape_fraction": fraction(follows_shape),
-    "texture_fraction": fraction(follows_texture),
+    "shape_fraction": fraction("shape"),
+    "texture_fraction": fraction("texture"),
     "neither_fraction": lambda trials: (conflict(trials) & ~shape_or_texture(trials)[1], conflict(trials)),
     "agree_accuracy": lambda trials: (~conflict(trials) & correct(trials), ~conflict(trials)),
     **dict.fromkeys(("natural_accuracy", "edges_accuracy", "silhouettes_accuracy"), share(correct)),

@@ -54,11 +54,6 @@ def reliance(trials: Trials) -> Array:
     return _share(of_object, of_place)
 
 
-def ranked_reliance(trials: Trials) -> Array:
-    """Return [n] the same of ranks; 0 where neither moves the rank."""
-    return _share(*(stored(trials, name) for name in RANKED))
-
-
 def split(trials: Trials) -> Array:
     """Return [n] (O - G) / (|O| + |G|): G the background's contribution. It ignores position."""
     of_object, of_ground, _ = (stored(trials, name) for name in EVIDENCE)
@@ -111,7 +106,7 @@ HEADLINE = "object_reliance"
 EXCHANGED = (HEADLINE, "ranked_reliance", "object_share")  # numbers that hang on the picture that lent its ground, too
 RATIOS: Mapping[str, Ratio] = {
     HEADLINE: mean(reliance),
-    "ranked_reliance": mean(ranked_reliance),
+    "ranked_reliance": mean(lambda trials: _share(*(stored(trials, name) for name in RANKED))),  # 0: no rank moves
     "object_accuracy": mean(names_object),
     "object_share": mean(split),
     "object_auc_excess": mean_excess("grad"),

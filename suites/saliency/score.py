@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 
-from benchmark.contracts import Array, Metric, Score, Trials
+from benchmark.contracts import Metric, Score, Trials
 from benchmark.stats import ratio_score
 from suites.saliency.config import CLICKED, CONFLICT, MASKED, REFERENCES, SaliencyConfig
 from suites.saliency.map_plugins import ADDED, BROKEN, added_metrics
@@ -44,7 +45,13 @@ def score(_config: SaliencyConfig, trials: Trials) -> Sequence[Score]:
             scores.append(Score(metric=metric.name, value=None, reason=reason, role=metric.role))
     conflict = trials.of(CONFLICT) if len(trials) else trials
     if len(conflict):
-        scores += _answered(conflict)
+        # Where the gradient is if the answer was the shape, the texture or another category.
+        shape, texture, response = conflict["shape"], conflict["texture"], conflict["response"]
+        answers = {"shape": response == shape, "texture": response == texture}
+        answers["other"] = ~(answers["shape"] | answers["texture"])
+        for name, (answer, given) in product((*_HELD, "target_contrast"), answers.items()):
+            part = conflict.where(np.asarray((shape != texture) & given, dtype=bool))
+            scores.append(_measured(_BY_NAME[name], part, CONFLICT, f"answered {answer}"))
     if len(conflict) and CONFLICT not in boards:
         for name in _HELD:
             scores.append(_measured(_BY_NAME[name], conflict, CONFLICT, "conflict images"))
@@ -58,21 +65,6 @@ def _beside(trials: Trials, role: str, where: str) -> Iterator[Score]:
         yield Score(metric=HEADLINE, value=None, reason=NO_ANSWER, condition=condition, role=role)
         for metric, ratio in zip(_HELD[1:], (mean_excess(name), mean_of(f"{name}_auc")), strict=True):
             yield _measured(replace(_BY_NAME[metric], ratio=ratio), trials, role, condition)
-
-
-def _answered(trials: Trials) -> Iterator[Score]:
-    """Yield the position of the gradient if the answer was the shape, the texture or another category."""
-    shape, texture, response = trials["shape"], trials["texture"], trials["response"]
-    conflict = shape != texture
-    answers: dict[str, Array] = {
-        "shape": conflict & (response == shape),
-        "texture": conflict & (response == texture),
-        "other": conflict & (response != shape) & (response != texture),
-    }
-    for name in (*_HELD, "target_contrast"):
-        for answer, keep in answers.items():
-            part = trials.where(np.asarray(keep, dtype=bool))
-            yield _measured(_BY_NAME[name], part, CONFLICT, f"answered {answer}")
 
 
 def _measured(metric: Metric, trials: Trials, role: str, condition: str = "") -> Score:

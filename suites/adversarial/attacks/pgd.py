@@ -64,7 +64,16 @@ class Ascent(Verdicts):
         self._place(np.flatnonzero(self.standing))
         while self.standing.any():
             rows, only_judge = self._next()
-            (self._finish if only_judge else self._step)(rows)
+            if not only_judge:
+                self._step(rows)
+                continue
+            point = taken(self.point, rows)
+            with torch.no_grad():
+                z = problem.forward(point)
+            self.forwards[rows] += 1
+            self._judge(rows, point, z)
+            self.standing[rows] &= self.at[rows] < len(steps)
+            self._place(rows[self.standing[rows]])
 
     def _next(self) -> tuple[Rows, bool]:
         alive, batch = np.flatnonzero(self.standing), self.problem.batch
@@ -125,15 +134,6 @@ class Ascent(Verdicts):
         steps = self.steps[self.at[rows]]
         epsilon, size = (torch.tensor(steps[name]).to(self.point) for name in ("epsilon", "size"))
         return epsilon, size
-
-    def _finish(self, rows: Rows) -> None:
-        point = taken(self.point, rows)
-        with torch.no_grad():
-            z = self.problem.forward(point)
-        self.forwards[rows] += 1
-        self._judge(rows, point, z)
-        self.standing[rows] &= self.at[rows] < len(self.steps)
-        self._place(rows[self.standing[rows]])
 
     def _place(self, rows: Rows) -> None:
         problem, starts = self.problem, self.steps["start"][self.at[rows]]

@@ -68,7 +68,14 @@ def slopes(problem: Problem, plain: Forward, rows: Rows) -> NDArray[np.float64]:
         images = problem.images[some]
         _note(problem, followed, some, (images + SHIFT * torch.stack(shifts).to(images)).clamp(0.0, 1.0))
     for some in _batches(problem, [row for row in rows.tolist() if row in followed.point]):
-        _note(problem, edge, some, _boundary(problem, some))
+        # The last correctly answered point of each image along the signs of the gradients that were followed.
+        images, signs = problem.images[some], torch.stack([followed.direction[row] for row in some]).sign()
+        low, step = torch.zeros(len(some)).to(images), EDGE / 2
+        for _ in range(HALVINGS):
+            with torch.no_grad():
+                z = problem.forward((images + wide(low + step) * signs).clamp(0.0, 1.0))
+            low, step = torch.where(wrong(z, problem.labels[some]), low, low + step), step / 2
+        _note(problem, edge, some, (images + wide(low) * signs).clamp(0.0, 1.0))
     checks = np.full((2, 5, len(rows)), np.nan)
     for check, gradients in zip(checks, (followed, edge), strict=True):
         for place, row in enumerate(rows.tolist()):
@@ -76,18 +83,6 @@ def slopes(problem: Problem, plain: Forward, rows: Rows) -> NDArray[np.float64]:
                 check[:, place] = _slope(problem, plain, row, gradients, checks[0, -1, place])
     off = (~(checks[:, 0] <= NO_SLOPE)).sum(axis=1)
     return np.stack([*checks[int(off[1] > off[0]), :2], *checks[0, 2:]])
-
-
-def _boundary(problem: Problem, rows: list[int]) -> Tensor:
-    """Return the last correctly answered point of each image along the signs of the gradients that were followed."""
-    images, labels = problem.images[rows], problem.labels[rows]
-    signs = torch.stack([problem.followed.direction[row] for row in rows]).sign()
-    low, step = torch.zeros(len(rows)).to(images), EDGE / 2
-    for _ in range(HALVINGS):
-        with torch.no_grad():
-            z = problem.forward((images + wide(low + step) * signs).clamp(0.0, 1.0))
-        low, step = torch.where(wrong(z, labels), low, low + step), step / 2
-    return (images + wide(low) * signs).clamp(0.0, 1.0)
 
 
 def _note(problem: Problem, gradients: GradientTrace, rows: list[int], point: Tensor) -> None:
