@@ -326,8 +326,8 @@ def add_experiment(file: Path, settings: Settings, report: Report) -> Entry:
     spaces = [label_space(name) for name in LABEL_SPACES] if any(own.categories.values()) else ()
     known = {*hypernyms(), *(name for space in spaces for name in (*space.classes, *space.words))}
     if odd := [name for classes in own.categories.values() for name in classes if name not in known]:
-        where = "no built-in label space has such a class, and WordNet 3.0 no such id"
-        report(f"{own.where('categories')}: {some_of(odd, 5)}: {where}; networks need classes of these names")
+        what = "no class of a built-in label space and no id of WordNet 3.0: only networks with such classes answer so"
+        report(f"{own.where('categories')}: {some_of(odd, 5)}: {what}")
     return entry
 
 

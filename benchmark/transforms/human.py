@@ -234,10 +234,6 @@ def _plain(condition: str) -> float | str:
     return condition.lower()
 
 
-def _pure(function: Callable[[torch.Tensor, Any], torch.Tensor]) -> Degrade:
-    return lambda images, level, _draws: function(images, level)
-
-
 def _eidolon(images: torch.Tensor, reach: float, draws: Streams, *, coherence: float) -> torch.Tensor:
     return disarray((images * 255).round(), reach, coherence, GRAIN, draws) / 255
 
@@ -245,27 +241,27 @@ def _eidolon(images: torch.Tensor, reach: float, draws: Streams, *, coherence: f
 # A power law replaces the monitor curve that the authors measured.
 GEIRHOS: Mapping[str, Degradation] = {
     "colour": Degradation(
-        degrade=_pure(lambda x, level: x if level == "colour" else luminance(x)), words={"cr": "colour", "bw": "grey"}
+        degrade=lambda x, level, _: x if level == "colour" else luminance(x), words={"cr": "colour", "bw": "grey"}
     ),
-    "contrast": Degradation(degrade=_pure(lower_contrast)),
+    "contrast": Degradation(degrade=lambda x, share, _: lower_contrast(x, share)),
     "uniform-noise": Degradation(degrade=grey_noise),
     "salt-and-pepper": Degradation(degrade=grey_salt_and_pepper),
-    "low-pass": Degradation(degrade=_pure(grey_blur)),
-    "high-pass": Degradation(degrade=_pure(fine_detail)),
+    "low-pass": Degradation(degrade=lambda x, sigma, _: grey_blur(x, sigma)),
+    "high-pass": Degradation(degrade=lambda x, sigma, _: fine_detail(x, sigma)),
     "phase-scrambling": Degradation(degrade=lambda x, width, draws: scramble(luminance(x), width, draws), square=True),
     "power-equalisation": Degradation(
-        degrade=_pure(lambda x, level: luminance(x) if level == "original" else basics.equalise(luminance(x))),
+        degrade=lambda x, level, _: luminance(x) if level == "original" else basics.equalise(luminance(x)),
         words={"0": "original", "pow": "equalised"},
         square=True,
         formula="spectrum",
     ),
     # counter-clockwise, pixel for pixel
     "rotation": Degradation(
-        degrade=_pure(lambda x, degrees: torch.rot90(luminance(x), int(degrees) // 90, dims=(-2, -1))), square=True
+        degrade=lambda x, degrees, _: torch.rot90(luminance(x), int(degrees) // 90, dims=(-2, -1)), square=True
     ),
     "false-colour": Degradation(
         # A power law replaces the monitor curve that the authors measured.
-        degrade=_pure(lambda x, level: x if level == "true" else false_colour(x, POWER_LAW)),
+        degrade=lambda x, level, _: x if level == "true" else false_colour(x, POWER_LAW),
         words={"true": "true", "false": "opponent"},
         formula="curve",
     ),

@@ -136,7 +136,7 @@ def test_class_names_that_match_nothing_are_said(tmp_path, settings):
     names = {"apple": ["n07742313", "aple"], "mug": "coffee mug", "spoon": "spoonn"}
     file, said = write(tmp_path, categories=names), list[str]()
     add_experiment(file, settings, said.append)
-    assert re.search(r"line \d+ \(`categories:`\): aple, spoonn: no built-in label space", said[-1])
+    assert re.search(r"line \d+ \(`categories:`\): aple, spoonn: no class of a built-in", said[-1])
 
 
 @pytest.mark.parametrize(
