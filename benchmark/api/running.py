@@ -18,7 +18,7 @@ from benchmark.engine.tasks import Task
 from benchmark.failures import BenchError
 from benchmark.plugins import SuiteShelf, requested_suites
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import Entry, find_entry, folder_of, missing_set
+from benchmark.stimuli.catalogue import Entry, find_entry, missing_set, stimuli_folder
 from benchmark.store import Store, open_store, require_usable
 from benchmark.store.versions import is_there
 from benchmark.variables import set_default
@@ -65,7 +65,7 @@ def wanted_sets(names: str, settings: Settings) -> list[Entry]:
     """Return the sets of a comma list. Raise UnknownName with close matches, MissingStimuli for a set not on disk."""
     entries = [find_entry(part.strip(), settings) for part in names.split(",") if part.strip()]
     for entry in entries:
-        if folder_of(entry, settings) is None:
+        if stimuli_folder(entry, settings) is None:
             raise missing_set(entry)
     return entries
 

@@ -154,13 +154,9 @@ def _added_rows(settings: Settings) -> dict[str, Any]:
 # Where a set is installed, and how to get one that is not.
 
 
-def stimuli_folder(name: str, settings: Settings) -> Path | None:
-    """Find the folder of an installed set, or None. Raises UnknownName if the catalogue lacks the name."""
-    return folder_of(find_entry(name, settings), settings)
-
-
-def folder_of(entry: Entry, settings: Settings) -> Path | None:
-    """Find the folder of an entry, as `stimuli_folder` does."""
+def stimuli_folder(entry: Entry | str, settings: Settings) -> Path | None:
+    """Find the folder of an installed set, or None. Raises UnknownName if the catalogue lacks its name."""
+    entry = find_entry(entry, settings) if isinstance(entry, str) else entry
     places = [root / entry.name for root in (settings.data, settings.stimuli) if root]
     places += [Path(entry.folder)] if entry.folder else []
     folder = next((place for place in places if place.is_dir()), None)
@@ -170,7 +166,7 @@ def folder_of(entry: Entry, settings: Settings) -> Path | None:
 def entry_and_folder(name: str, settings: Settings) -> tuple[Entry, Path]:
     """Find an entry and its folder. Raises UnknownName, or MissingStimuli with the command that gets the set."""
     entry = find_entry(name, settings)
-    folder = folder_of(entry, settings)
+    folder = stimuli_folder(entry, settings)
     if folder is None:
         raise missing_set(entry)
     return entry, folder

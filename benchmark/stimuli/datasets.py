@@ -19,7 +19,7 @@ from benchmark.contracts import Stimuli
 from benchmark.failures import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli import image_files, items
-from benchmark.stimuli.catalogue import Entry, entry_and_folder, find_built_in, folder_of, read_catalogue, remedy
+from benchmark.stimuli.catalogue import Entry, entry_and_folder, find_built_in, read_catalogue, remedy, stimuli_folder
 from benchmark.stimuli.image_files import FileImages, file_digests, text_digest
 from benchmark.stimuli.image_names import cues_of
 from benchmark.stimuli.items import Annotation, Item, LeftOut, Listing, images_below, list_classes, sample_order
@@ -125,7 +125,7 @@ def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, nam
 def _masks(entry: Entry, images: FileImages, settings: Settings) -> Callable[[int], NDArray[np.bool_]] | None:
     """Build masks from the entry's set of silhouettes, if it is installed and matches every image."""
     source = read_catalogue(settings).get(entry.mask) if entry.mask else None
-    folder = folder_of(source, settings) if source else None
+    folder = stimuli_folder(source, settings) if source else None
     if folder is None:
         return None
     silhouettes, fitting = {(path.parent.name, path.stem): path for path in images_below(folder)}, []

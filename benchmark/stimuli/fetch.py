@@ -217,7 +217,7 @@ def fetch_set(name: str, settings: Settings, report: Report, only: Collection[st
     parts = {archive.partition(".")[0]: (archive, url) for archive, url in entry.archives.items()}
     if unknown := [part for part in only if part not in parts]:
         raise unknown_name(f"part of '{entry.name}'", unknown[0], parts)
-    here, target = catalogue.folder_of(entry, settings), settings.stimuli / entry.name
+    here, target = catalogue.stimuli_folder(entry, settings), settings.stimuli / entry.name
     if here is not None and (here != target or not parts):
         report(f"{entry.name}: already at {here}")
         return here

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmark.contracts import OtherNetwork, Stimuli
 from benchmark.failures import CardError, LabelError, MissingStimuli, StimuliError, WeightsError
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import Entry, folder_of, is_fetchable, missing_set, read_catalogue, remedy
+from benchmark.stimuli.catalogue import Entry, is_fetchable, missing_set, read_catalogue, remedy, stimuli_folder
 from benchmark.stimuli.datasets import open_cells, open_folder, sample
 from benchmark.stimuli.image_files import decoded_rgb, read_plain, whole_image
 from benchmark.stimuli.items import images_below
@@ -122,7 +122,7 @@ class Resolver:
         entries = [entry for entry in read_catalogue(self._settings).values() if entry.role == role and fits(entry)]
         entries.sort(key=lambda entry: entry.name not in self._wanted)
         for entry in entries:
-            folder = folder_of(entry, self._settings)
+            folder = stimuli_folder(entry, self._settings)
             if folder is not None:
                 return entry, folder
         if entries:

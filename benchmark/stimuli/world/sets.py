@@ -1,8 +1,8 @@
 """The world's stimulus sets: which stimuli each one holds, and how to draw one of them. Everything about stimulus
 `index` follows from the set's condition, seed and that index, so stimuli can be drawn in any order."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
@@ -103,47 +103,6 @@ LUMA = (0.299, 0.587, 0.114)
 _GEOMETRY, _TEXTURE, _COLOUR = 0, 1, 2
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scene:
-    """What to draw: a shape class, a texture family, the ground's texture contrast."""
-
-    key: tuple[int, int]
-    shape: str
-    family: str
-    spill: float  # contrast of the texture on the ground, as a share of the figure's
-
-
-def raster(scene: Scene) -> NDArray[np.bool_]:
-    """Return the scene's object as a (256, 256) boolean raster."""
-    return silhouette(scene.shape, Stream(*scene.key, _GEOMETRY))
-
-
-def painting(scene: Scene) -> Image:
-    """Return the textured figure on its ground."""
-    cover = coverage(raster(scene))
-    field = texture(scene.family, Stream(*scene.key, _TEXTURE))
-    figure, ground = _surfaces(field, scene.spill, Stream(*scene.key, _COLOUR))
-    blend = cover[..., None]
-    return _bytes(ground * (1 - blend) + figure * blend)
-
-
-def swatch(scene: Scene) -> Image:
-    """Return the figure's texture over the whole frame."""
-    field = texture(scene.family, Stream(*scene.key, _TEXTURE))
-    figure, _ = _surfaces(field, 0.0, Stream(*scene.key, _COLOUR))
-    return _bytes(figure)
-
-
-def solid(scene: Scene) -> Image:
-    """Return the object filled with black on white."""
-    return _bytes(np.repeat((1 - coverage(raster(scene)))[..., None], 3, axis=2))
-
-
-def drawn(scene: Scene) -> Image:
-    """Return the object's outlines and inner lines, black on white."""
-    return _bytes(np.repeat((1 - coverage(outline(raster(scene))))[..., None], 3, axis=2))
-
-
 def _bytes(image: Field) -> Image:
     return np.asarray(np.clip(np.floor(image * 255.0 + 0.5), 0, 255).astype(np.uint8))
 
@@ -224,7 +183,6 @@ _TRAINING_SEED = 1_000_000  # training seeds start here, evaluation seeds stay b
 CONDITIONS: Mapping[str, Mapping[str, Any]] = package_table("world/sets.yaml")
 #: Names of the sets, each a condition after the prefix.
 WORLD_SETS: tuple[str, ...] = tuple(PREFIX + condition for condition in CONDITIONS)
-_DRAW: Mapping[str, Callable[[Scene], Image]] = {f.__name__: f for f in (painting, swatch, solid, drawn)}
 
 
 def is_generated(name: str) -> bool:
@@ -276,20 +234,33 @@ def _pair(texture: str, seed: int, index: int) -> tuple[int, int]:
 
 
 def _image(condition: str, seed: int, index: int) -> Image:
-    """Return the image of one stimulus, (64, 64, 3) uint8."""
-    return _DRAW[CONDITIONS[condition]["draw"]](_scene(condition, seed, index))
+    """Return the image of one stimulus, (64, 64, 3) uint8: the textured object on its ground ("painting"), its texture
+    over the whole frame ("swatch"), or black on white the object ("solid") or its outlines and inner lines ("drawn").
+    """
+    how = CONDITIONS[condition]
+    if how["draw"] in ("solid", "drawn"):
+        cells = _object(condition, seed, index)
+        ink = coverage(outline(cells) if how["draw"] == "drawn" else cells)
+        return _bytes(np.repeat((1 - ink)[..., None], 3, axis=2))
+    # Ground texture contrast as a share of the figure's: uniform, a third of them full.
+    spill = how["spill"] if "spill" in how else min(1.0, 1.5 * Stream(seed, index, _LABELS).unit())
+    family = TEXTURES[_pair(how["texture"], seed, index)[1]]
+    field = texture(family, Stream(seed, index, _TEXTURE))
+    figure, ground = _surfaces(field, spill, Stream(seed, index, _COLOUR))
+    if how["draw"] == "swatch":
+        return _bytes(figure)
+    blend = coverage(_object(condition, seed, index))[..., None]
+    return _bytes(ground * (1 - blend) + figure * blend)
+
+
+def _object(condition: str, seed: int, index: int) -> NDArray[np.bool_]:
+    """Return the object of one stimulus as a (256, 256) boolean raster."""
+    shape, _ = _pair(CONDITIONS[condition]["texture"], seed, index)
+    return silhouette(CATEGORIES[shape], Stream(seed, index, _GEOMETRY))
 
 
 def _mask(condition: str, seed: int, index: int) -> NDArray[np.bool_]:
     """Return the mask of its object, (64, 64) bool: empty if none is shown."""
     if not CONDITIONS[condition]["shown"][0]:
         return np.zeros((SIZE, SIZE), np.bool_)
-    return np.asarray(coverage(raster(_scene(condition, seed, index))) >= 0.5)
-
-
-def _scene(condition: str, seed: int, index: int) -> Scene:
-    how, key = CONDITIONS[condition], (seed, index)
-    shape, texture = _pair(how["texture"], *key)
-    # Ground texture contrast as a share of the figure's: uniform, a third of them full.
-    spill = min(1.0, 1.5 * Stream(*key, _LABELS).unit()) if "spill" not in how else how["spill"]
-    return Scene(key=key, shape=CATEGORIES[shape], family=TEXTURES[texture], spill=spill)
+    return np.asarray(coverage(_object(condition, seed, index)) >= 0.5)
