@@ -323,7 +323,7 @@ def write_card(card: ModelCard, folder: Path, *, replace: bool = False) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{card.name}.yaml"
     if path.exists() and not replace:
-        raise CardError(f"{path} is already there. Choose another name or remove that card first.")
+        raise CardError(f"{path} exists already. Choose another name or remove that card first.")
     data = card.model_dump(mode="json", exclude_defaults=True)
     if card.address is not None:
         data["weights"] = card.address  # the card file is the one place of a login

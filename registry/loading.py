@@ -122,7 +122,7 @@ def _network(card: ModelCard, place: WeightSources, labels: LabelSpace, *, bare:
         if stated.fields and how is not None and not preprocessing.agrees(stated.fields, dict(how)):
             own, ours = preprocessing.as_text(stated.fields), preprocessing.as_text(dict(how))
             raise WeightsError(
-                f"checkpoint {origin} holds a normalisation ({stated.where}): {own}. The card of '{card.name}' says "
+                f"checkpoint {origin} holds a normalisation ({stated.where}): {own}. The card of '{card.name}' states "
                 f"{ours}. Leave out --mean, --std and --scale to take the checkpoint's."
             )
         checkpoints.fit_state(module, choice.state, str(origin), partial(advice, card, module, choice, origin))

@@ -201,7 +201,7 @@ def _in_field_format(leaderboard: Selection, suite: str | None, form: str, outpu
         every = _current_scores(store, suite, leaderboard.filters)
         parts = [part for rows in every for part in _suite_scores(store, rows)]
         if not parts:
-            raise BenchError("no network has scores of its trials here: `bench rank` lists who has.")
+            raise BenchError("no network has scores of its trials in this leaderboard: see `bench rank`.")
         if form == "eval-results" and len(names := {part.observer.name for part in parts}) > 1:
             raise UsageError(f"{form} is for one network's repository: choose one of {len(names)} with --model.")
         if form != SEVERAL:

@@ -99,8 +99,7 @@ def power(
     detect: Annotated[float, Option("Find a difference of this size.", above=0, most=2)] = 0.02,
     power: Annotated[float, Option("Find it with this probability.", above=0.05, most=1)] = 0.8,
     discordant: Annotated[
-        float | None,
-        Option("Suppose that one alone is right on this share of images.", above=0, most=1, without=("db",)),
+        float | None, Option("Assume that only one is right on this share of images.", above=0, most=1, without=("db",))
     ] = None,
 ) -> list[PowerRow]:
     """Estimate the images and people a comparison needs.

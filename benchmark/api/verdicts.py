@@ -26,7 +26,7 @@ WAITING = "waiting for data"
 
 
 def verdict(leaderboard: Selection, observer: Annotated[str, Option("A network.", metavar="NAME")]) -> Verdict:
-    """Say in a dozen lines what is known about a network.
+    """Summarise a network in a dozen lines.
 
     Is it fed right? For each suite: value, interval, place among neighbours and people, what it resembles, and where it
     is weakest. Against its nearest neighbour: better, worse, or no difference seen. What is not measured, and the

@@ -82,18 +82,16 @@ def ask(
     ] = 1,
     durations: Annotated[
         str,
-        Option(
-            "Show every image for each of these times in ms (else as the experiment says, or 200).", metavar="MS,..."
-        ),
+        Option("Show every image for each of these times in ms (default: the experiment's, or 200).", metavar="MS,..."),
     ] = "",
     answer_time: Annotated[str, Option("Wait this time for an answer, or without limit.", metavar="TIME")] = "1.5s",
     mask: Annotated[
         Literal["noise", "none"] | None,
-        Option("Show this mask for 200 ms after the image (else as the experiment says, or noise)."),
+        Option("Show this mask for 200 ms after the image (default: the experiment's, or noise)."),
     ] = None,
     degrees: Annotated[
         float | None,
-        Option("Set the visual angle of an image's side (else as the experiment says, or 3).", above=0, most=60),
+        Option("Set the visual angle of an image's side (default: the experiment's, or 3).", above=0, most=60),
     ] = None,
     criterion: Annotated[
         int, Option("Admit people with this many of 8 right in practice, at the second try at most.", least=0, most=8)

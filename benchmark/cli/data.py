@@ -106,7 +106,7 @@ def add(
     settings = read_settings()
     if folder is None and name.endswith((".yaml", ".yml", ".tar.gz")):
         if role or space or layout or columns:
-            raise UsageError(f"{name}: what an experiment's images show is in its YAML: leave out the options.")
+            raise UsageError(f"{name}: an experiment's YAML describes its images: leave out the options.")
         file = expanded(name)
         if file.name.endswith(".tar.gz"):
             folder = settings.home / "experiments" / file.name.removesuffix(".tar.gz")

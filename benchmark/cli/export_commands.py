@@ -64,7 +64,7 @@ def import_trials(report: ImportReport) -> int:
     for experiment, observers in report.observers.items():
         echo_line(f"{experiment}: {counted(len(observers), 'observer')}")
     echo_lines(report.notes)
-    echo_line(f"{counted(report.trials, 'trial')} imported, {counted(report.known, 'observation')} were already there")
+    echo_line(f"{counted(report.trials, 'trial')} imported, {counted(report.known, 'observation')} were already stored")
     echo_lines(report.unfit, "left out: ", err=True)
     return 3 if report.unfit else 0
 
@@ -74,7 +74,7 @@ def _say_scores(report: ScoresReport) -> None:
     changed = f", {report.changed} have another value now" if report.changed else ""
     echo_line(
         f"{counted(report.scores, 'score')} of {counted(len(report.observers), 'observer')} imported "
-        f"from {', '.join(report.sources)}, {report.known} were already there{changed}"
+        f"from {', '.join(report.sources)}, {report.known} were already stored{changed}"
     )
 
 
@@ -104,7 +104,7 @@ def import_group() -> None:
 def merge(report: MergeReport) -> int:
     for merged in report.merged:
         new = f"{merged.observations} new observations with {merged.trials} new trials"
-        echo_line(f"{merged.place}: {new}, {merged.known} trials were here")
+        echo_line(f"{merged.place}: {new}, {merged.known} trials were already stored")
     echo_lines(report.conflicts, "conflict: ", err=True)
     echo_lines((f"{name}: {why}" for name, why in report.waiting.items()), "not scored: ", err=True)
     unfinished = "is unfinished in this leaderboard: run it, then merge again"

@@ -75,7 +75,7 @@ def ask(
         server = open_server(host, port, handler)
         home = f"http://{host}:{server.server_address[1]}/"
         echo_data(f"{home}{token and f'?token={token}'} (Ctrl-C ends it); then:")
-        echo_data(f"{home}people?token={kept.watch} shows you, and nobody else, how far everybody is")
+        echo_data(f"{home}people?token={kept.watch} shows only you how far each person is")
         echo_line(f"bench import trials {kept.folder} --source NAME")
         try:
             server.serve_forever()

@@ -102,7 +102,7 @@ def discordant_tables(trials: Sequence[DiscordantTrial], a: str, b: str) -> Iter
     for (suite, metric), group in groupby(trials, key=lambda row: (row.suite, row.metric)):
         rows = list(group)
         first = sum(row.winner == "a" for row in rows)
-        won = f"{counted(first, 'image')} that A alone gets right, {len(rows) - first} that B does"
+        won = f"{counted(first, 'image')} that only A answers correctly, {len(rows) - first} that only B does"
         shown = (
             (row.winner.upper(), row.condition, row.stimulus, row.category, row.answer_a, row.answer_b)
             for row in rows[:MANY]

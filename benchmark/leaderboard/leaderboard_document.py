@@ -233,7 +233,7 @@ def _faults(document: Document) -> Iterator[str]:
         ("a chunk", {(chunk.observation, chunk.index) for chunk in document.chunks}, document.chunks),
     ):
         if len(unique) < len(every):
-            yield f"{noun} stands twice in it"
+            yield f"{noun} occurs twice in it"
     for name in observers:
         if not name.strip() or len(name) > LONGEST_NAME:
             yield f"an observer's name is empty or longer than {LONGEST_NAME}: '{name[:40]}'"
@@ -267,5 +267,5 @@ def _score_faults(
         elif owners.setdefault(score.score_set, score.observer) != score.observer:
             yield f"score set {score.score_set} has several observers"
         elif what in seen:
-            yield f"{called} stands twice in score set {score.score_set}"
+            yield f"{called} occurs twice in score set {score.score_set}"
         seen.add(what)

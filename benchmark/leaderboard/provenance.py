@@ -49,10 +49,10 @@ def rerun_command(score: ScoreRow, observer: ObserverRow, facts: Facts, builtin:
     first, runs = own[0] if own else {"details": {}, "runs": ()}, facts["runs"]
     imported = [observation for observation in others if "policy" not in observation["details"]]
     brought = dict.fromkeys(runs[number]["command"] for observation in imported for number in observation["runs"])
-    rests_on = [f"bring in trials that it rests on, as it was done: {command}" for command in brought]
+    rests_on = [f"import trials that it depends on, as it was done: {command}" for command in brought]
     if not first["details"].get("policy"):
-        bring = [f"bring its trials in, as it was done: {runs[number]['command']}" for number in first["runs"]]
-        given = [f"bring the score in, as it was done: {runs[facts['run']]['command']}"] * (not own and not others)
+        bring = [f"import its trials, as it was done: {runs[number]['command']}" for number in first["runs"]]
+        given = [f"import the score, as it was done: {runs[facts['run']]['command']}"] * (not own and not others)
         return {}, "", [*bring, *given, *(() if own else rests_on)]
     if observer.card.get("source") == "memory":
         return {}, "", ["it was evaluated in memory and no card loads it: gb.evaluate(net, save=True) makes one"]
@@ -97,7 +97,7 @@ def _registration(observer: ObserverRow) -> str:
         theirs = (card.get("exported") or {}).get("card") or {}
         known = {name: value for name, value in theirs.items() if name in ModelCard.model_fields}
         card = ModelCard.model_validate(known).model_dump(mode="json")
-    first, options = "the model, where it is not registered: ", card.get("options") or {}
+    first, options = "the model, if it is not registered: ", card.get("options") or {}
     how, tags = card.get("preprocess") or {}, [str(tag) for tag in card.get("training") or () if tag != "untrained"]
     telling = str(card.get("arch")).partition(":")[0] in _TELLING or how.get("resize_mode") == "own"
     if telling or options.keys() - {"key", "output"}:

@@ -260,7 +260,7 @@ def recipe_comparison_table(rows: Sequence[RecipeDifference]) -> Table:
         names = dict.fromkeys(name for one in rows for name in getattr(one, side))
         notes.append(f"{side.upper()}: {counted(len(names), 'network')}, {_listed(names)}.")
     if fixed := [one.row.title for one in rows if one.sample.answers.images is network_samples.fixed_images]:
-        notes.append(f"Over networks alone, on these images: {', '.join(fixed)}.")
+        notes.append(f"Only over networks, on these images: {', '.join(fixed)}.")
     a, b = rows[0].sides
     return declared_table("recipes", map(values, rows), notes, a=a, b=b)
 

@@ -195,7 +195,7 @@ def _plain_column(column: Any, name: str) -> Array:
 def read_submission(folder: Path) -> Submission:
     """Return what a submission states. Raises ScoresError for a broken seal, a link, another file, or too much."""
     if not (folder / RUN).is_file():
-        raise ScoresError(f"{folder} is no submission: it has no {RUN}.")
+        raise ScoresError(f"{folder} is not a submission: it has no {RUN}.")
     sizes: dict[str, int] = {}
     linked = any(place.is_symlink() for place in (folder, *folder.parents[:2]))
     for path in sorted(folder.rglob("*")):
@@ -226,7 +226,7 @@ def read_attestations(folder: Path, stated: Submission) -> list[Attestation]:
             continue  # of an earlier state: it says nothing of this one
         fits = each.n == total and (each.low, each.high) == wilson(each.agreeing, total)
         if not fits or file.stem != each.by or each.by.lower() == stated.owner.lower():
-            said = f"expected the numbers of a sample of {total} trials, by somebody else than the owner"
+            said = f"expected the numbers of a sample of {total} trials, by a person other than the owner"
             raise ScoresError(f"{file.name}: {said}, under their name.")
         if (bundle := file.with_name(file.name + SIGNED)).exists():
             # whose signature it is, `sigstore verify` says

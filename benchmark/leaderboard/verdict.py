@@ -343,7 +343,7 @@ def input_sentence(known: Known) -> Sentence:
         text = "As its card states, which comes with the package."
     else:
         line = f"bench register {shlex.quote(known.observer)} ... --replace --check FOLDER"
-        text = f"Unchecked: no photographs of its classes were here. `{line}` tries it."
+        text = f"Unchecked: no photographs of its classes were installed. `{line}` tries it."
     if (verified := known.card.get("verified")) and not known.wrong:
         text = f"Fed as {verified['script']} feeds it: the same decisions on {verified['n']} photographs."
     if chance and not known.wrong:

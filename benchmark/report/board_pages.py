@@ -231,7 +231,7 @@ def suite_pages(site: Site, contents: Contents, figures: Mapping[str, Sequence[P
         columns = [column for board in contents.reported for column in board.columns]
         site.page(
             "reported.html", "suite.html", title="Reported scores",
-            summary="What publishers report without trials: ordered, not ranked, and in no paired test.",
+            summary="Publishers report these scores without trials: ordered, not ranked, and in no paired test.",
             tables=_board_tables(site, contents, contents.reported),
             figures=[one for part in figures.values() for one in part if one.figure.name.startswith("reported-")],
             terms=list(dict.fromkeys((column.title, column.definition) for column in columns)),

@@ -79,7 +79,7 @@ class Figure:
 def on_paper(text: str, form: str, column: str = "double") -> bytes:
     """Return an SVG at the width of a column of a paper, in another form. A PNG has and records `DPI` dots per inch."""
     if form not in FORMATS:
-        raise unknown_name("figure format", form, FORMATS, "The ending of --out says which.")
+        raise unknown_name("figure format", form, FORMATS, "The ending of --out decides.")
     root = ElementTree.fromstring(text)  # noqa: S314 - drawn here
     width, height = (float(root.get(side, "1")) for side in ("width", "height"))
     size = {"width": COLUMNS[column], "height": COLUMNS[column] * height / width}

@@ -294,7 +294,7 @@ def _labelled(path: Path, rows: "DataFrame", added: Experiment) -> "DataFrame":
         image, known = index.get(f"{condition}/{image}") or index.get(image) or (image, {})
         if index and not known:
             where = f"state how tables name images: {added.where('trials.names')}"
-            raise TrialsError(f"{path}, row {i}: '{image}' is none of the experiment's images; {where}.")
+            raise TrialsError(f"{path}, row {i}: '{image}' is not an image of the experiment; {where}.")
         if condition not in added.levels and not added.unlisted and "condition" not in known:
             raise TrialsError(f"{path}, row {i}: {added.where('conditions')} lacks '{condition}'.")
         condition = condition if condition in added.levels else known.get("condition", condition)

@@ -122,7 +122,7 @@ def rules(connection: sa.Connection) -> Iterator[str]:
         keys = list(table.primary_key.columns)
         query = sa.select(*keys).group_by(*keys).having(sa.func.count() > 1)
         for row in connection.execute(query).all():
-            yield f"{table.name}: the key {', '.join(map(str, row))} stands more than once"
+            yield f"{table.name}: the key {', '.join(map(str, row))} occurs more than once"
         for key in sorted(table.foreign_keys, key=lambda key: key.parent.name):
             target, child = key.column.table.alias("target"), key.parent
             owner = target.c[key.column.name]

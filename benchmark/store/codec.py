@@ -71,7 +71,7 @@ def decode_codes(payload: bytes, n: int, what: str) -> dict[str, Column]:
     except (zlib.error, struct.error, *NOT_WRITTEN) as error:
         raise damaged(what, str(error) or type(error).__name__) from error
     if lengths := {len(values) for values in columns.values()} - {n}:
-        raise damaged(what, f"it says {n} values and holds {', '.join(map(str, sorted(lengths)))}")
+        raise damaged(what, f"it states {n} values and holds {', '.join(map(str, sorted(lengths)))}")
     return columns
 
 

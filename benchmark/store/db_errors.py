@@ -72,7 +72,7 @@ def as_store_errors(location: Location, *, reading: bool = False) -> Iterator[No
     except sa.exc.DBAPIError as error:
         raise _explained(location, error.orig or error, broken=error.connection_invalidated) from error
     except UnicodeDecodeError as error:  # SQLite quotes what it cannot read
-        raise damaged(location.shown, "text that is not text") from error
+        raise damaged(location.shown, "text in no known encoding") from error
     except sa.exc.TimeoutError as error:
         raise StoreError(f"the leaderboard {location.shown} has no free connection: {error}") from error
     except (sa.exc.InvalidRequestError, *NOT_WRITTEN) as error:

@@ -105,7 +105,7 @@ def revision(connection: sa.Connection, location: Location) -> str | None:
     known = _KNOWN if number == schema.HEAD else {"table": tables, "index": found["index"]}
     for kind in sorted(found):
         if strange := sorted(found[kind] - known.get(kind, set())):
-            raise damaged(location.shown, f"the {kind} '{printable(strange[0])}' is none of a leaderboard's")
+            raise damaged(location.shown, f"the {kind} '{printable(strange[0])}' does not belong to a leaderboard")
     if number == schema.HEAD and (lost := sorted(schema.METADATA.tables.keys() - tables)):
         raise damaged(location.shown, f"the table '{lost[0]}' is not there")
     return number

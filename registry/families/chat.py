@@ -90,7 +90,7 @@ def describe(draft: Draft, _folder: Path, _place: WeightSources) -> Draft:
     """Return the draft of an endpoint: the card contains its whole file."""
     named = draft.arch.removeprefix(PREFIX)
     if draft.weights is not None or not named:
-        raise CardError("--arch api:FILE.yaml: the file is all that there is to say of an endpoint, without --weights.")
+        raise CardError("--arch api:FILE.yaml describes the endpoint: leave out --weights.")
     said, labels = read_document(expanded(named), "endpoint", CardError), draft.labels or "geirhos16"
     arch = PREFIX + _endpoint(said, f"endpoint {shown(named)}").model
     how = {"size": 224, "resize": 256, "mean": (0.0,) * 3, "std": (1.0,) * 3, "fixed_size": False}

@@ -109,7 +109,7 @@ def _in_folder(named: str, place: WeightSources, tag: dict[str, Any]) -> _Origin
         folder = repository_folder(named, place, (CONFIG,), (*_WEIGHTS, *TOKENIZER))
     file = next((folder / name for name in _WEIGHTS if is_file(folder / name)), None)
     if file is None or not is_file(folder / CONFIG):
-        raise WeightsError(f"{shown(folder)} is no model of open_clip: expected {CONFIG} and {' or '.join(_WEIGHTS)}.")
+        raise WeightsError(f"{shown(folder)} is not open_clip's model: expected {CONFIG} and {' or '.join(_WEIGHTS)}.")
     return _Origin(name=f"local-dir:{folder}", file=file, tag=tag)
 
 

@@ -54,7 +54,7 @@ def templates_of(choice: str) -> tuple[str, ...]:
         lines = tuple(line.strip() for line in text.splitlines() if line.strip())
         odd = next((line for line in lines if line.count("{}") != 1 or unprintable(line)), None)
         if not lines or odd is not None:
-            raise ValueError(f"{shown(odd or 'nothing')[:100]!r} is no template")
+            raise ValueError(f"{shown(odd or 'nothing')[:100]!r} is not a template")
     return lines
 
 

@@ -124,9 +124,9 @@ def test_what_was_imported_says_how_it_came(bench, beside_people, tmp_path):
     scores = f"bench import scores {tmp_path / 'scores.csv'} --source 'a paper'"
     net = "net (a paper, reported)"
     for words, said in (
-        (("subject-01 (lab)", "human-comparison"), f"bring its trials in, as it was done: {trials}"),
-        (("ideal-guesser", "human-comparison", "error_consistency", "kept"), f"rests on, as it was done: {trials}"),
-        ((net, "reported", "recall"), f"bring the score in, as it was done: {scores}"),
+        (("subject-01 (lab)", "human-comparison"), f"import its trials, as it was done: {trials}"),
+        (("ideal-guesser", "human-comparison", "error_consistency", "kept"), f"depends on, as it was done: {trials}"),
+        ((net, "reported", "recall"), f"import the score, as it was done: {scores}"),
     ):
         ended = bench("show", "--provenance", *words, "--db", beside_people)
         assert ended.code == 0 and f"{said}\n" in ended.out, ended

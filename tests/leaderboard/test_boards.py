@@ -504,7 +504,7 @@ def test_each_step_of_the_workflows_runs_in_a_repository(begun, tmp_path, monkey
     whole = file.read_bytes()
     for change, wanted in (
         (lambda a: a.update(agreeing=a["agreeing"] - 1), "the numbers of a sample"),
-        (lambda a: a.update(by="anna"), "somebody else"),
+        (lambda a: a.update(by="anna"), "person other than the owner"),
         (lambda a: a.update(n=3), "the numbers of a sample"),
     ):
         plain = json.loads(whole)

@@ -156,7 +156,7 @@ HOSTILE = {
     "inflates to more": bomb,
     "or has too many trials": lambda plain: plain["chunks"][0].update(n=200),
     "is of no observation": lambda plain: plain["chunks"][0].update(index=3),
-    "a chunk stands twice": lambda plain: plain["chunks"].append(plain["chunks"][0]),
+    "a chunk occurs twice": lambda plain: plain["chunks"].append(plain["chunks"][0]),
     "has no trials": lambda plain: plain["chunks"].pop(),
     "no stimulus set with names": lambda plain: plain["stimuli"][0].update(ids=[], labels={}),
     "not one name and one label": lambda plain: plain["stimuli"][0]["ids"].pop(),

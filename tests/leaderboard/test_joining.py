@@ -128,7 +128,7 @@ def test_a_newer_suite_an_unknown_one_and_reference_maps_are_left_out(lab, bench
 HOSTILE = {
     "not of this form": lambda plain: plain.update(form="x"),
     "should be 1 or 2": lambda plain: plain.update(version=3),
-    "stands twice": lambda plain: plain["observers"].append(plain["observers"][0]),
+    "occurs twice": lambda plain: plain["observers"].append(plain["observers"][0]),
     "another suite": lambda plain: plain["scores"][0].update(version=99),
     "no observer": lambda plain: plain["scores"][0].update(observer="nobody"),
     "less than or equal": lambda plain: plain["scores"][0].update(n=10**40),

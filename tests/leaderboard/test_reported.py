@@ -91,7 +91,7 @@ def test_a_paired_test_is_one_clear_error(table):
 @pytest.mark.slow
 def test_filters_exports_and_the_command(table, bench):
     ended = bench("import", "scores", table, "--db", "a.db")
-    assert ended.code == 0 and "3 scores of 2 observers imported from lab, 0 were already there" in ended.out
+    assert ended.code == 0 and "3 scores of 2 observers imported from lab, 0 were already stored" in ended.out
     boards = api.reported(api.Selection("a.db").where(kind="reported", source="lab", family="vit"))
     assert {row.observer for board in boards for row in board.rows} == {"vit (lab, reported)"}
     assert not api.reported(api.Selection("a.db").where(kind="published"))

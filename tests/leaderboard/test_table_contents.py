@@ -158,9 +158,9 @@ def test_everything_behind_a_number_is_listed(behind):
         "  machine    Linux, x86, no GPU, 2 threads",
         "  code       abc with changes",
         "  components answers 1, cue 2",
-        "  first      the model, where it is not registered: bench register net --arch tiny --weights w.pt "
+        "  first      the model, if it is not registered: bench register net --arch tiny --weights w.pt "
         "--labels world16",
-        "  first      bring in trials that it rests on, as it was done: bench run -m net",
+        "  first      import trials that it depends on, as it was done: bench run -m net",
         "  again      bench run -m net,ideal -s cue-conflict --limit 8 --device cpu --precision fp32 --seed 0 "
         "--batch-size 4",
     ]
@@ -173,7 +173,7 @@ def test_everything_behind_a_number_is_listed(behind):
 
 
 def test_what_no_run_makes_is_brought_in_as_it_was_done(behind):
-    assert behind(policy={}).first == ["bring its trials in, as it was done: bench run -m net"]
+    assert behind(policy={}).first == ["import its trials, as it was done: bench run -m net"]
     with pytest.raises(StoreError, match="asks for 'device' 'cpu; rm'"):
         behind(policy={**POLICY, "device": "cpu; rm"})
 

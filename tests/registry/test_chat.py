@@ -216,7 +216,7 @@ def test_registering_asks_four_pictures_and_caps_are_not_of_the_identity(asking,
         {"labels": "world16", "cards_folder": tmp_path / "cards"},
     )
     for arch, more, says in (
-        ("api:", {}, "the file is all"), (f"api:{tmp_path}/gone.yml", {}, "gone.yml is not there"),
+        ("api:", {}, "describes the endpoint"), (f"api:{tmp_path}/gone.yml", {}, "gone.yml is not there"),
         (f"api:{tmp_path}/endpoint.yml", {"scale": 255.0}, "sent images as they are"),
     ):  # fmt: skip
         with pytest.raises(CardError, match=says):

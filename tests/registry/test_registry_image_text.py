@@ -101,9 +101,9 @@ def test_templates_of_ones_own(folder, folders, tmp_path):
     assert card.options["templates"] == "a drawing of a {}.\nthe {} itself"
     for text, told in (("a photo", "a photo"), ("{} and {}", "and"), ("", "nothing")):
         file.write_text(text)
-        with pytest.raises(CardError, match=rf"{told}.* is no template.*Expected single, 7, 80"):
+        with pytest.raises(CardError, match=rf"{told}.* is not a template.*Expected single, 7, 80"):
             register("other", place, labels="geirhos16", options=options, **folders)
-    with pytest.raises(CardError, match="'9' is no template"):
+    with pytest.raises(CardError, match="'9' is not a template"):
         register("other", place, labels="geirhos16", options={"templates": "9"}, **folders)
 
 

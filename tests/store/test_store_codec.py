@@ -77,7 +77,7 @@ def framed(header, arrays=b""):
     (framed(b'[{"name":"a","dtype":"|u1","shape":[1],"words":["x"]}]', b"\x01"), "vocabulary"),
     (framed(b'[{"name":"a","dtype":"|O","shape":[1]}]', 8 * b"\0"), "type object"),
     (framed(b'[{"name":"a","dtype":"<f8","shape":[-1]}]', 8 * b"\0"), "shape"),
-    (framed(b'[{"name":"a","dtype":"<f8","shape":[2]}]', 16 * b"\0"), "it says 1 values and holds 2"),
+    (framed(b'[{"name":"a","dtype":"<f8","shape":[2]}]', 16 * b"\0"), "it states 1 values and holds 2"),
     (framed(b"[]", bytes(2**26)), "inflates to more than"),
     (framed(b'[{"name":"a","dtype":"|u1","shape":[0],"words":["%s"%s]}]' % (b"x" * 2**14, 2**15 * b',"y"')),
      "long words"),

@@ -64,5 +64,5 @@ def test_what_no_leaderboard_has_is_refused_whenever_one_is_opened(url, tmp_path
         connection.exec_driver_sql(statement.format(when=WHEN[url.startswith("sqlite")]))
     ours = str(tmp_path / "ours.db")
     for act in (api.check_db, api.db_status, gb.rank, api.rescore, open_store, lambda url: api.merge([url], ours)):
-        with pytest.raises(StoreError, match=f"is damaged: ({said}) is none of a leaderboard's"):
+        with pytest.raises(StoreError, match=f"is damaged: ({said}) does not belong to a leaderboard"):
             act(db=url) if act.__module__.startswith("benchmark.api") else act(url)
