@@ -80,9 +80,8 @@ def hold(
     digests = [digest_state(each.state_dict()) for each in dict.fromkeys((own.module, whole))]
     name = draft.name or f"{called}-{(own.code if isinstance(own.module, Function) else digests[0]):.6}"
     draft = replace(draft, name=name, arch=own.arch, stated=stated if stated.fields else own.stated)
-    draft = _labelled(labels, own.names, draft, shelf.cards)
+    draft = _labelled(labels, own, tokenizer, draft, shelf.cards)
     if tokenizer is not None:
-        draft = _asked(own, tokenizer, draft, shelf.cards)
         digests = [digest_state(own.module.state_dict())]
     twin, draft = _known(own.module, digests, draft, shelf)
     how, lines = preprocessing.settled_input(draft.arch, {}, draft.stated)
@@ -241,9 +240,10 @@ def _without_wrappers(module: nn.Module, size: int) -> nn.Module:
     return module
 
 
-def _labelled(asked: Any, names: Sequence[str], draft: Draft, folder: Path) -> Draft:
-    """Return the draft with the label space of its outputs, if anything states it."""
-    space, text = None, ""
+def _labelled(asked: Any, own: _Object, tokenize: Any, draft: Draft, folder: Path) -> Draft:
+    """Return the draft with the label space of its outputs, if anything states it. With a tokenizer, open_clip's model
+    becomes its image tower with the vectors of classes that its text tower makes."""
+    space, text, names = None, "", own.names
     if isinstance(asked, str | Path):
         space, text = given_labels(str(asked), draft.name, folder)
     elif asked is not None:
@@ -253,19 +253,17 @@ def _labelled(asked: Any, names: Sequence[str], draft: Draft, folder: Path) -> D
                 raise ValueError("there are no names")
     if names:
         space, text, _ = labels_of_names(names, space, draft.name, folder)
-    return replace(draft, labels=space, rows=(Check(name="labels", ok=True, detail=text),) if text else ())
-
-
-def _asked(own: _Object, tokenize: Any, draft: Draft, folder: Path) -> Draft:
-    """Turn open_clip's model into its image tower with the vectors of classes that its text tower makes."""
+    rows = (Check(name="labels", ok=True, detail=text),) if text else ()
+    if tokenize is None:
+        return replace(draft, labels=space, rows=rows)
     towers, place = cast(Any, own.module), next(own.module.parameters(), torch.empty(0)).device
     if not hasattr(towers, "encode_text"):
         raise CardError(f"'{draft.name}': expected (model, preprocess, tokenizer) as open_clip creates them.")
-    named = replace(draft, arch="open_clip:memory", labels=draft.labels or "imagenet1k")
+    named = replace(draft, arch="open_clip:memory", labels=space or "imagenet1k")
     named = with_text_head(named, None, towers, lambda texts: towers.encode_text(tokenize(texts).to(place)), folder)
     own.module = zero_shot(towers.visual, named).to(place)
     own.code = _code(own.module)
-    return replace(named, rows=(*draft.rows, *named.rows))
+    return replace(named, rows=(*rows, *named.rows))
 
 
 def _code(module: nn.Module) -> str:

@@ -104,8 +104,8 @@ class TinyDetector(nn.Module):
 def boxes_of(sides: Tensor) -> Tensor:
     """Map sides [..., 4, h, w] in grid cells -> boxes [..., 4, h, w] in pixels (left, top, right, bottom)."""
     height, width = sides.shape[-2:]
-    rows = (torch.arange(height, device=sides.device) + 0.5)[:, None].expand(height, width)
-    columns = (torch.arange(width, device=sides.device) + 0.5).expand(height, width)
+    centres = (torch.arange(length, device=sides.device) + 0.5 for length in (height, width))
+    rows, columns = torch.meshgrid(*centres, indexing="ij")
     left, top, right, bottom = sides.unbind(-3)
     corners = (columns - left, rows - top, columns + right, rows + bottom)
     return torch.stack(corners, dim=-3) * STRIDE

@@ -5,6 +5,7 @@ import json
 import os
 import re
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -32,7 +33,7 @@ from registry.families.predict import chosen_alone
 from registry.files import WeightSources, digest_data, expanded, locked
 from registry.labels import label_space
 from registry.preprocessing import StatedInput
-from registry.user_errors import AnswerError, CardError, reason, shown
+from registry.user_errors import AnswerError, CardError, foreign, shown
 
 PREFIX = "api:"
 QUESTION = "Which one of these does the image show: {options}? Answer with that word alone."
@@ -151,14 +152,6 @@ class Chat(nn.Module):
         answers = [places.get(self._kept[digest].answer, -1) for digest in digests]
         return chosen_alone(answers, len(self.words)).to(x.device)
 
-    @property
-    def remark(self) -> str:
-        """Return a summary of the endpoint's answers so far."""
-        kinds = [reply.kind for reply in self._kept.values()]
-        refused, other = kinds.count("refusal"), kinds.count("other")
-        silent = f"{refused + other:,} of them no answer ({refused:,} refused, {other:,} none of the options)"
-        return f"{len(kinds):,} replies kept, {silent}"
-
     def read_file(self) -> None:
         """Read the lines that this or another process has added. A truncated or invalid line is ignored."""
         with suppress(FileNotFoundError), self.file.open("rb") as file:
@@ -182,8 +175,10 @@ class Chat(nn.Module):
             stop.set()
             pool.shutdown(cancel_futures=True)
         if not all(within):
-            cap = f"{self.endpoint.most_requests:,} requests"
-            raise AnswerError(f"'{self.name}' has reached its cap, {cap}: {self.remark}. Nothing is asked twice.")
+            kinds = Counter(reply.kind for reply in self._kept.values())
+            cap = f"its cap, {self.endpoint.most_requests:,} requests: {kinds.total():,} replies kept"
+            silent = f"{kinds['refusal']:,} refused, {kinds['other']:,} none of the options"
+            raise AnswerError(f"'{self.name}' has reached {cap} ({silent}). Nothing is asked twice.")
 
     def _write(self, reply: Reply) -> None:
         with self._lock:
@@ -257,13 +252,11 @@ class Chat(nn.Module):
             key = f". The key is read from {self.endpoint.variable} ({'' if self._key else 'not '}set)"
             said = shown(str(said))[:300] + (key if status in (401, 403) else "")
             raise AnswerError(f"'{self.name}': no answer from {self._url} (status {status or 'none'}): {said}.")
-        try:
+        with foreign(f"'{self.name}':", "a reply", AnswerError, failed="is not a chat completion"):
             choice, served = plain["choices"][0], str(plain.get("model") or "")
             content = choice["message"].get("content") or ""
             text = content if isinstance(content, str) else "".join(part.get("text") or "" for part in content)
             refused = bool(choice["message"].get("refusal")) or choice.get("finish_reason") == "content_filter"
-        except (KeyError, IndexError, TypeError, AttributeError) as error:
-            raise AnswerError(f"'{self.name}': a reply is not a chat completion ({reason(error)}).") from error
         before = next((reply.served for reply in self._kept.values() if reply.served), served)
         if served not in ("", before):
             names = f"'{shown(served)[:80]}' now and was by '{shown(before)[:80]}' before"
