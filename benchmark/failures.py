@@ -1,8 +1,5 @@
 """Errors of the benchmark. Their root is `registry.user_errors.BenchError`; each class says what it is for."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from registry.user_errors import BenchError, CardError, LabelError, UnknownName, WeightsError, unknown_name
 
 __all__ = ["BenchError", "CardError", "LabelError", "UnknownName", "WeightsError", "unknown_name"]
@@ -50,14 +47,3 @@ class UsageError(BenchError):
 
 class PluginError(BenchError):
     """A suite that does not load or does not keep its contract."""
-
-
-@contextmanager
-def foreign_code(what: str) -> Iterator[None]:
-    """Turn errors of foreign code into a PluginError that begins with `what`; the engine handles those of memory."""
-    try:
-        yield
-    except Exception as error:
-        if "out of memory" in str(error).lower():
-            raise
-        raise PluginError(f"{what} failed: {type(error).__name__}: {error}") from error

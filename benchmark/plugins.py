@@ -1,6 +1,6 @@
 """Find suites, built-in and third-party ones alike, through the entry-point group `bench.suites`."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -107,19 +107,14 @@ def requested_suites(pattern: str, target: float | None, shelf: SuiteShelf) -> l
     return [suite.stopping.within(target) if suite.stopping.within else suite for suite in suites]
 
 
-def scored_suites(names: Sequence[str], shelf: SuiteShelf) -> list[Suite]:
-    """Return every plain suite, then the variants among the names of a leaderboard's suites that are known here."""
-    variants = []
-    for name in names:
-        if ":" in name and name not in shelf.suites:
-            with suppress(UnknownName, PluginError):
-                variants.append(named_suite(name, shelf))
-    return [*shelf.suites.values(), *variants]
-
-
-def known_suites(names: Iterable[str]) -> dict[str, Suite]:
-    """Return every plain suite, and the variants among these names, by name."""
-    return {suite.name: suite for suite in scored_suites(sorted(set(names)), find_suites())}
+def known_suites(names: Iterable[str], shelf: SuiteShelf | None = None) -> dict[str, Suite]:
+    """Return every plain suite, and the variants among these names (of a leaderboard's suites), by name."""
+    shelf = shelf or find_suites()
+    known = dict(shelf.suites)
+    for name in sorted(set(names) - known.keys()):
+        with suppress(UnknownName, PluginError):
+            known |= {name: named_suite(name, shelf)} if ":" in name else {}
+    return known
 
 
 def _load(entry: EntryPoint) -> Suite:

@@ -123,13 +123,14 @@ def foreign(
     what: str, path: object, error: type[BenchError], expected: str = "", failed: str = "cannot be read"
 ) -> Iterator[None]:
     """Guard what comes from elsewhere, a file or code: any failure in it becomes an `error` with its name, what failed,
-    the reason, the expected form or the next step. Errors for a person pass as they are, and so does a full disk."""
+    the reason, the expected form or the next step. Errors for a person, a full disk and a full GPU pass."""
     try:
         yield
     except BenchError:
         raise
     except (Exception, SystemExit) as problem:
-        if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
+        is_full = isinstance(problem, OSError) and problem.errno == errno.ENOSPC
+        if is_full or (isinstance(problem, RuntimeError) and "out of memory" in str(problem).lower()):
             raise
         place = f"{what} {shown(path)}".strip()
         raise error(f"{place} {failed} ({reason(problem)}). {expected}".rstrip()) from problem

@@ -20,7 +20,7 @@ from benchmark.engine.trial_import import ImportReport, ScoresReport, put_report
 from benchmark.engine.trial_import import store_trials as read_in
 from benchmark.failures import BenchError, PluginError, unknown_name
 from benchmark.identity import Codes, environment_record
-from benchmark.plugins import scored_suites
+from benchmark.plugins import known_suites
 from benchmark.stimuli.catalogue import find_entry, group_members, stimuli_folder
 from benchmark.stimuli.experiments import added_experiments, name_experiment, published_experiments
 from benchmark.stimuli.fetch import fetch_set
@@ -53,7 +53,7 @@ def score_again(store: Store, run: str, suite: str | None = None) -> Completed:
     suites = {chosen.name: chosen for chosen in chosen_suites(store, suite, shelf)}
     if not suite or suite == "all":
         partial = {outcome.suite for outcome in store.outcomes() if outcome.status == "partial"}
-        suites |= {chosen.name: chosen for chosen in scored_suites(sorted(partial), shelf)}
+        suites |= known_suites(partial, shelf)
     for chosen in suites.values():
         hint = f"A metric is at fault (`bench suites check {chosen.name}`), or the trials are damaged."
         with foreign("stored trials under", chosen.name, PluginError, hint):

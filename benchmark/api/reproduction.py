@@ -21,7 +21,6 @@ from benchmark.engine.reporters import Reporter, Silent
 from benchmark.failures import BenchError, UnknownName, unknown_name
 from benchmark.leaderboard.board_model import title_under
 from benchmark.leaderboard.provenance import Provenance, provenance_of
-from benchmark.plugins import scored_suites
 from benchmark.store import IMPORTED, ScoreRow, open_store
 from benchmark.variables import read_settings
 from registry.cards import builtin_cards
@@ -42,7 +41,7 @@ def provenance(
     with leaderboard.reading() as store:
         require_observer(store, observer)
         scored = store.suite_names()
-        suites = {known.name: known for known in scored_suites(scored, plugins.find_suites(scored=scored))}
+        suites = plugins.known_suites(scored, plugins.find_suites(scored=scored))
         titles = {(name, each.name): each.title for name, known in suites.items() for each in known.metrics}
         rows = store.latest_scores(observers=[observer])
         under: dict[tuple[str, str], set[str]] = defaultdict(set)

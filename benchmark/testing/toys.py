@@ -122,17 +122,12 @@ class ToyView:
         pixels = torch.from_numpy(self.block.stimuli.decode(position))
         return pixels.permute(2, 0, 1).float() / 255
 
-    def mask(self, position: int) -> NDArray[np.bool_]:
-        """Return the toy mask of a position."""
-        return _toy_mask(position)
+    mask = staticmethod(_toy_mask)
+    importance = staticmethod(_toy_importance)
 
     def ignored(self, position: int) -> NDArray[np.bool_]:  # noqa: ARG002 - the contract's signature
         """Return no pixel: every pixel of a toy counts."""
         return np.zeros((TOY_SIDE, TOY_SIDE), dtype=bool)
-
-    def importance(self, position: int) -> NDArray[np.float32]:
-        """Return the toy map of a position."""
-        return _toy_importance(position)
 
     def plain(self, images: torch.Tensor) -> torch.Tensor:
         """Return the same readout: the toy has one precision."""

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.contracts import Array, View
-from benchmark.failures import foreign_code
+from benchmark.failures import PluginError
 from registry.architectures import build_untrained
 from registry.model import LoadedModel
+from registry.user_errors import foreign
 from suites.saliency.config import BOARDS, CLICKED, CONFLICT, SaliencyConfig, added_column, columns_of, has_board
 from suites.saliency.map_plugins import ADDED, Measure
 from suites.saliency.maps import gradients
@@ -84,7 +85,7 @@ def _columns(config: SaliencyConfig, view: View, whole: MaskContext, table: Tens
         columns |= context.areas(gradients.saliency(_array(smooth)), "smooth")
     for name, _ in config.added:
         own, column, measured = ADDED[name], added_column(name), maps.shape[:1]
-        with foreign_code(f"the saliency map or measure '{name}'"):
+        with foreign("the saliency map or measure", f"'{name}'", PluginError, failed="failed"):
             if isinstance(own, Measure):
                 values: Any = own.measure(maps, context.masks)
             else:

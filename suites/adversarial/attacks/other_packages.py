@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.contracts import OtherNetwork
-from benchmark.failures import BenchError, PluginError, foreign_code
+from benchmark.failures import BenchError, PluginError
+from registry.user_errors import foreign
 from suites.adversarial.attack_plugins import ATTACKS, Attack
 from suites.adversarial.attacks.balls import BALLS, wide
 from suites.adversarial.attacks.losses import cross_entropy, gradient_of
@@ -77,7 +78,7 @@ def plugged_points(attack: Attack, network: AttackedNetwork, epsilon: float) -> 
     """Return the images as an added attack perturbs them, one device batch at a time."""
     parts, problem, images = [], network.problem, network.problem.images.contiguous()
     for rows in device_batches(problem):
-        with foreign_code(f"the attack '{attack.title}'"), own_randomness(images.device):
+        with foreign("the attack", f"'{attack.title}'", PluginError, failed="failed"), own_randomness(images.device):
             reached = attack.points(network, images[rows].clone(), problem.labels[rows], epsilon, problem.seeds[rows])
         part, measure = images[rows], BALLS[attack.norm].size
         fits = isinstance(reached, Tensor) and reached.shape == part.shape and reached.is_floating_point()
