@@ -286,9 +286,8 @@ def flagged_last(board: Board) -> Board:
     how = board.columns[0].direction
     first, last = with_ranks(trusted, board.by, how), with_ranks(flagged, board.by, how, len(trusted))
     rows = (*first, *last, *(row for row in board.rows if row.cells[board.by].value is None))
-    return noted(
-        replace(board, rows=rows), f"{len(flagged)} of {len(valued)} rows rank last for a flag '{DISTRUST}...'"
-    )
+    note = f"{len(flagged)} of {len(valued)} rows rank last for a flag '{DISTRUST}...'"
+    return noted(replace(board, rows=rows), note)
 
 
 def with_twins(board: Board, identities: Mapping[str, str]) -> Board:

@@ -5,7 +5,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from math import fsum, inf
+from math import inf
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -168,9 +169,7 @@ def _sides(networks: Sequence[Observed], x: Column, y: Column, parts: Parts) -> 
     without = ", ".join(sorted(shared))
     sides = []
     for roles in dict.fromkeys(max(order, key=key) for key in keys if order):
-        values = {
-            n: fsum(part[role] for role in roles) / len(roles) for n, part in rest.items() if roles <= part.keys()
-        }
+        values = {n: fmean(part[role] for role in roles) for n, part in rest.items() if roles <= part.keys()}
         of = f"{len(roles)} of {len(variable.experiments)} experiments, without {without}"
         title = f"{variable.title.partition(' (')[0]} ({of})"
         sides.append(Side(replace(variable, suite=f"{variable.suite}, {len(roles)}", title=title), values))

@@ -118,9 +118,7 @@ def _trials_file(document: Document, rows: Mapping[str, ExportedObservation], id
         if row := rows.get(chunk.observation):
             start, columns = chunk.index * CHUNK, decode(b64decode(chunk.payload), chunk.n)
             named: dict[str, Any] = {_OBSERVATION: [row.key] * chunk.n, _IMAGE: ids[start : start + chunk.n]}
-            named |= {
-                f"{row.suite}: {name}": [*values] if values.ndim > 1 else values for name, values in columns.items()
-            }
+            named |= {f"{row.suite}: {name}": [*own] if own.ndim > 1 else own for name, own in columns.items()}
             tables.append(pa.table(named))
     table = pa.concat_tables(tables, promote_options="default")
     # The same bytes for the same trials and version of pyarrow.

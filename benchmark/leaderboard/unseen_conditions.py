@@ -21,9 +21,7 @@ def unseen_boards(
     """Return the boards of `rows`, each without the conditions that one of its observers was trained on (its notes list
     them) and without scores against references. Raises BenchError if the suite has no `seen`."""
     if suite.seen is None:
-        raise BenchError(
-            f"suite '{suite.name}' does not state which conditions a recipe trains on, as --unseen-only requires."
-        )
+        raise BenchError(f"--unseen-only: suite '{suite.name}' does not state which conditions a recipe trains on.")
     first = {row.set_id: row for row in reversed(rows)}
     whole = {row.set_id: row.stimuli for row in rows if not row.role}
     groups: dict[Shown, list[tuple[ScoredTrials, Trials]]] = defaultdict(list)
