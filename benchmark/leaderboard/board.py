@@ -102,8 +102,23 @@ class _Scores:
         """Return the table of some observers. digest: the stimuli of the first metric, which ranks."""
         suite, head, first = self.suite, metrics[0], self.observers[members[0]]
         digests = {**self.digests(metrics, members), head.role: digest}
-        rows = _marked([self._row(name, metrics, digests) for name in members], head.name)
-        rows = in_order(rows, head.name, head.direction)
+        rows = []
+        for name in members:
+            cells = {}
+            for metric in metrics:
+                by_digest = self.by_metric.get(metric.name, {})
+                if score := by_digest.get(digests[metric.role], {}).get(name):
+                    cells[metric.name] = cell_of(score)
+                elif elsewhere := [digest for digest, scores in by_digest.items() if digest and name in scores]:
+                    reason = f"measured on another set: {set_in_words(min(elsewhere), self.sets)}"
+                    cells[metric.name] = Cell(reason=reason)
+                else:
+                    stated = by_digest.get("", {}).get(name)
+                    cells[metric.name] = Cell(reason=(stated and stated.reason) or "not measured", source=stated)
+            known = self.observers[name]
+            note = NOTES.get(known.kind, "")
+            rows.append(Row(observer=name, kind=known.kind, training=tuple(known.training), cells=cells, note=note))
+        rows = in_order(_marked(rows, head.name), head.name, head.direction)
         aside = [row for row in rows if _is_reference(row)]
         ranked = [row for row in rows if not _is_reference(row)]
         silent = [m for m in metrics[1:] if all(row.cells[m.name].value is None for row in rows)]
@@ -138,22 +153,6 @@ class _Scores:
         if any(column.chance is not None for column in columns):
             chances = {column.metric: Cell(column.chance) for column in columns}
             yield Row(observer="chance", kind="chance", cells=chances)
-
-    def _row(self, name: str, metrics: Sequence[Metric], digests: Mapping[str, str]) -> Row:
-        cells = {}
-        for metric in metrics:
-            by_digest = self.by_metric.get(metric.name, {})
-            if score := by_digest.get(digests[metric.role], {}).get(name):
-                cells[metric.name] = cell_of(score)
-            elif elsewhere := [digest for digest, scores in by_digest.items() if digest and name in scores]:
-                reason = f"measured on another set: {set_in_words(min(elsewhere), self.sets)}"
-                cells[metric.name] = Cell(reason=reason)
-            else:
-                stated = by_digest.get("", {}).get(name)
-                cells[metric.name] = Cell(reason=(stated and stated.reason) or "not measured", source=stated)
-        known = self.observers[name]
-        note = NOTES.get(known.kind, "")
-        return Row(observer=name, kind=known.kind, training=tuple(known.training), cells=cells, note=note)
 
     def _column(self, metric: Metric, rows: Sequence[Row]) -> Column:
         """Return the metric's column. Its title gives the number of experiments in an average."""

@@ -161,33 +161,32 @@ def observer_tables(
     for row in rows:
         parts[row.suite, -row.version, row.space].append(row)
     known = {suite.name: suite for suite in suites}
-    return [_suite_table(part, sets, known.get(key[0])) for key, part in sorted(parts.items())]
-
-
-def _suite_table(rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote], suite: Suite | None) -> Table:
-    metrics = {metric.name: metric for metric in (suite.metrics if suite else ())}
-    places = {name: at for at, name in enumerate(metrics)}
-    # A score of one experiment is the same in every collection of sets that holds it: once is enough.
-    once = {(r.metric, r.role, r.condition, r.stimuli, r.value, r.reason): r for r in rows}.values()
-    ordered = sorted(once, key=lambda r: (places.get(r.metric, len(metrics)), r.metric, r.stimuli, r.condition))
-    used = [digest for digest in dict.fromkeys(row.stimuli for row in ordered) if digest]
-    conditions: dict[str, set[str]] = defaultdict(set)
-    for row in ordered:
-        conditions[row.metric].add(row.condition)
-    letters = {digest: chr(ord("a") + at % 26) * (1 + at // 26) for at, digest in enumerate(used) if len(used) > 1}
-
-    def values(row: ScoreRow) -> tuple[Value, ...]:
-        metric = metrics.get(row.metric)
-        # The experiment comes before the condition if the metric does not say which that is.
-        own = metric is None or row.role == metric.role
-        condition = row.condition if own else f"{row.role} {row.condition}".strip()
-        n = None if row.kind == REPORTED and not row.n else row.n
-        title = title_under(metric.title, row.condition, conditions[row.metric]) if metric else row.metric
-        return (title, condition, cell_of(row), n, row.excluded or None, letters.get(row.stimuli, ""), row.method)
-
-    described = [f"{letters.get(d, '')}: {set_in_words(d, sets)}".removeprefix(": ") for d in used]
-    shown = "; ".join(described) or "no stimuli"
-    return declared_table("scores", map(values, ordered), sets=shown, **rows[0]._asdict())
+    tables = []
+    for (name, _, _), part in sorted(parts.items()):
+        metrics = {metric.name: metric for metric in (known[name].metrics if name in known else ())}
+        places = {metric: at for at, metric in enumerate(metrics)}
+        # A score of one experiment is the same in every collection of sets that holds it: once is enough.
+        once = {(r.metric, r.role, r.condition, r.stimuli, r.value, r.reason): r for r in part}.values()
+        ordered = sorted(once, key=lambda r: (places.get(r.metric, len(metrics)), r.metric, r.stimuli, r.condition))
+        used = [digest for digest in dict.fromkeys(row.stimuli for row in ordered) if digest]
+        conditions: dict[str, set[str]] = defaultdict(set)
+        for row in ordered:
+            conditions[row.metric].add(row.condition)
+        letters = {digest: chr(ord("a") + at % 26) * (1 + at // 26) for at, digest in enumerate(used) if len(used) > 1}
+        values: list[tuple[Value, ...]] = []
+        for row in ordered:
+            metric = metrics.get(row.metric)
+            # The experiment comes before the condition if the metric does not say which that is.
+            own = metric is None or row.role == metric.role
+            condition = row.condition if own else f"{row.role} {row.condition}".strip()
+            n = None if row.kind == REPORTED and not row.n else row.n
+            title = title_under(metric.title, row.condition, conditions[row.metric]) if metric else row.metric
+            numbers = (cell_of(row), n, row.excluded or None)
+            values.append((title, condition, *numbers, letters.get(row.stimuli, ""), row.method))
+        described = [f"{letters.get(d, '')}: {set_in_words(d, sets)}".removeprefix(": ") for d in used]
+        shown = "; ".join(described) or "no stimuli"
+        tables.append(declared_table("scores", values, sets=shown, **part[0]._asdict()))
+    return tables
 
 
 def headline_table(rows: Sequence[ScoreRow], suites: Sequence[Suite]) -> Table:
