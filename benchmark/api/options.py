@@ -41,7 +41,6 @@ class VerbParameter:
 
     name: str
     hint: Any  # its type without `Annotated`
-    type: Any  # also without `None`
     default: Any
     option: Option
     positional: bool
@@ -50,6 +49,14 @@ class VerbParameter:
     def flags(self) -> tuple[str, ...]:
         """Return its flags on a command line, unless it is an argument."""
         return self.option.flags or (f"--{self.name.replace('_', '-')}",)
+
+    @property
+    def type(self) -> Any:
+        """Return the type that a text of the command line becomes: without `None`, `Path` for `str | Path`."""
+        if get_origin(self.hint) not in (Union, UnionType):
+            return self.hint
+        kinds = [kind for kind in get_args(self.hint) if kind is not type(None)]
+        return Names if Sequence[str] in kinds else kinds[-1]
 
 
 def fields(verb: Callable[..., Any]) -> list[VerbParameter]:
@@ -65,30 +72,13 @@ def fields(verb: Callable[..., Any]) -> list[VerbParameter]:
             more = {name: hint for part in parts for name, hint in get_type_hints(part, include_extras=True).items()}
             hints |= more | ({"db": Db} if name == "leaderboard" else {})
     parameters |= {n: Parameter(n, Parameter.KEYWORD_ONLY, default=None) for n in hints if n not in parameters}
-    return [
-        VerbParameter(
-            name=name,
-            hint=get_args(hints[name])[0],
-            type=_plain(hints[name]),
-            default=parameter.default,
-            option=option,
-            positional=positional,
-        )
-        for name, parameter in parameters.items()
-        for option in getattr(hints.get(name), "__metadata__", ())
-        if isinstance(option, Option)
-        for positional in [parameter.kind is Parameter.POSITIONAL_OR_KEYWORD]
-    ]
-
-
-def _plain(hint: Any) -> Any:
-    """Return the type that a text of the command line becomes: without `None`, `Path` for `str | Path`."""
-    if get_origin(hint) is Annotated:
-        hint = get_args(hint)[0]
-    if get_origin(hint) not in (Union, UnionType):
-        return hint
-    kinds = [kind for kind in get_args(hint) if kind is not type(None)]
-    return Names if Sequence[str] in kinds else kinds[-1]
+    found = []
+    for name, parameter in parameters.items():
+        hint, positional = hints.get(name), parameter.kind is Parameter.POSITIONAL_OR_KEYWORD
+        for option in (each for each in getattr(hint, "__metadata__", ()) if isinstance(each, Option)):
+            kind, default = get_args(hint)[0], parameter.default
+            found.append(VerbParameter(name=name, hint=kind, default=default, option=option, positional=positional))
+    return found
 
 
 def explained(verb: Callable[..., Any]) -> str:

@@ -192,7 +192,7 @@ def verified(model: LoadedModel, script: str, folder: Path | None, settings: Set
         expected = _answers(theirs, answer)
     found = _answers(ours, model.answer)[:, :classes]
     gaps = (found - expected).abs().amax(1)
-    scale = float(expected.abs().max().clamp(min=1e-6))
+    scale, logits, n = float(expected.abs().max().clamp(min=1e-6)), float(gaps.max()), len(images)
     wrong = int(((found.argmax(1) != expected.argmax(1)) & (gaps > TOLERANCE * scale)).sum())
     pixels, described = _pixel_gap(ours, theirs)
     if wrong:
@@ -201,19 +201,11 @@ def verified(model: LoadedModel, script: str, folder: Path | None, settings: Set
             apart = distance(_answers(theirs, model.answer)[:, :classes], expected)
             part = f"Network: on the script's preprocessed images the logits differ by {apart:.2g} of the largest."
             part = "Both networks agree on the script's preprocessed images." if apart <= TOLERANCE else part
-        raise WeightsError(
-            f"model '{model.card.name}' was not registered: {wrong} of {len(images)} decisions on photographs of "
-            f"{stimuli.name} are not those of {script} (logits differ by up to {float(gaps.max()):.3g}). "
-            f"{f'Pixels: {described}. ' * (pixels > _EQUAL)}{part}"
-        )
-    certificate = Certificate(
-        script=Path(script).name,
-        code=code_digest(module),
-        photographs=stimuli.name,
-        n=len(images),
-        logits=float(gaps.max()),
-        pixels=pixels if np.isfinite(pixels) else None,
-    )
+        what = f"{wrong} of {n} decisions on photographs of {stimuli.name} are not those of {script}"
+        why = f"(logits differ by up to {logits:.3g}). {f'Pixels: {described}. ' * (pixels > _EQUAL)}{part}"
+        raise WeightsError(f"model '{model.card.name}' was not registered: {what} {why}")
+    name, code, gap = Path(script).name, code_digest(module), pixels if np.isfinite(pixels) else None
+    certificate = Certificate(script=name, code=code, photographs=stimuli.name, n=n, logits=logits, pixels=gap)
     close = distance(found, expected) <= TOLERANCE
     mark, record = "" if close else "look", {"verified": certificate}
     return Check(name="verified", ok=True, detail=str(certificate), mark=mark, record=record)

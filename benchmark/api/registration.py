@@ -72,8 +72,7 @@ def load_model(name: str, *, device: str = "cpu") -> LoadedModel | IdealObserver
     from registry.loading import load_observer
 
     settings = read_settings()
-    card = one_card(name, settings)
-    return load_observer(card, settings.place, device=choose_device(device))
+    return load_observer(one_card(name, settings), settings.place, device=choose_device(device))
 
 
 def register(
@@ -261,13 +260,8 @@ def _head(card: ModelCard, stimuli: Stimuli, kind: Kind, device: str, settings: 
     model = load_network(card, settings.place, device=choose_device(device), bare=True)
     categories, targets = np.unique(stimuli.labels["category"], return_inverse=True)
     fitted = fit(kind, _features(model, stimuli, settings), torch.from_numpy(targets), len(categories))
-    head = Head(
-        weight=fitted.weight,
-        bias=fitted.bias,
-        classes=tuple(categories.tolist()),
-        trained_on=stimuli.digest,
-        backbone=model.digest,
-    )
+    weight, bias, names = fitted.weight, fitted.bias, tuple(categories.tolist())
+    head = Head(weight=weight, bias=bias, classes=names, trained_on=stimuli.digest, backbone=model.digest)
     held = "none: every class has fewer than five images"
     if fitted.held:
         low, high = wilson(fitted.right, fitted.held)

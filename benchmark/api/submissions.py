@@ -216,16 +216,11 @@ def attest(path: Path, by: str | None) -> form.Attestation:
             rows = [(own[key], wanted.pop(key)) for key in own if key in origin.observations and key in wanted]
             work.append((prepare(request, replace(settings, db=db)), rows))
         same = _answered(work, db)
-    low, high = wilson(sum(same), len(same))
+    (low, high), n = wilson(sum(same), len(same)), len(same)
+    when, (devices, _) = datetime.now(UTC).isoformat(timespec="seconds"), devices_and_policy(RunRequest())
+    facts = environment_record(devices[0], 1)
     found = form.Attestation(
-        submission=digest,
-        by=by,
-        when=datetime.now(UTC).isoformat(timespec="seconds"),
-        environment=environment_record(devices_and_policy(RunRequest())[0][0], 1),
-        n=len(same),
-        agreeing=sum(same),
-        low=low,
-        high=high,
+        submission=digest, by=by, when=when, environment=facts, n=n, agreeing=sum(same), low=low, high=high
     )
     target = path / form.ATTESTATIONS / f"{by}.json"
     write_whole(target, form.plain_json(found.model_dump(mode="json")))

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -137,8 +138,8 @@ def _carry_out(prepared: api.RunPlan, near: Collection[str] | None, *, quiet: bo
         if len(steps) > 1:
             echo_line(f"suite {at} of {len(steps)}: {step.only[0]}", err=True)
         # A cluster reports its own progress.
-        planned_passes = step.passes("card.name") if step.request.executor == "local" else {}
-        with reporting(quiet=quiet, planned=planned_passes) as reporter:
+        passes = step.passes("card.name") if step.request.executor == "local" else {}
+        with reporting(quiet=quiet, planned=passes) as reporter:
             report.join(api.execute(step, reporter, as_typed()))
         if len(steps) > 1 and not quiet:
             print_boards(api.Selection(db), step.only[0], brief=True, near=near)
@@ -199,24 +200,18 @@ def _say_skipped(skipped: Mapping[str, str], how: str = "not applicable", *, err
 
 
 @command(api.sweep)
-def sweep(*, follow: bool, poll: float, db: str | None, yes: Yes = False, quiet: Quiet = False, **asked: Any) -> int:
-    every = f"; looking every {poll:g} s, Ctrl-C ends it" if follow else ""
-    echo_line(f"writing to {read_settings(db).db}{every}", err=True)
+def sweep(*, yes: Yes = False, quiet: Quiet = False, **asked: Any) -> int:
+    every = f"; looking every {asked['poll']:g} s, Ctrl-C ends it" if asked["follow"] else ""
+    echo_line(f"writing to {read_settings(asked['db']).db}{every}", err=True)
+    leaderboard = api.Selection(asked["db"])
+    asked |= {"command": as_typed(), "agreed": partial(agreed, yes=yes)}
     try:
         with reporting(quiet=quiet) as reporter:
-            done = api.sweep(
-                **asked,
-                follow=follow,
-                poll=poll,
-                db=db,
-                reporter=reporter,
-                say=(lambda line: echo_line(line, err=True)) if quiet else reporter.note,
-                agreed=lambda prepared: agreed(prepared, yes=yes),
-                command=as_typed(),
-            )
+            say = partial(echo_line, err=True) if quiet else reporter.note
+            done = api.sweep(**asked, reporter=reporter, say=say)
     except KeyboardInterrupt:
         with suppress(BenchError):
-            print_curves(api.Selection(db), run_name(asked["folder"], asked["name"]))
+            print_curves(leaderboard, run_name(asked["folder"], asked["name"]))
         raise
     if done is None:
         echo_line("not started.", err=True)
@@ -224,7 +219,7 @@ def sweep(*, follow: bool, poll: float, db: str | None, yes: Yes = False, quiet:
     echo_line(f"{counted(len(done.models), 'checkpoint')} of '{done.run}': {_counts(done.counts)}", err=True)
     echo_lines((f"{name}: {why}" for name, why in done.failed.items()), "failed: ", err=True)
     if done.counts["done"] + done.counts["cached"]:
-        print_curves(api.Selection(db), done.run)
+        print_curves(leaderboard, done.run)
     if done.left_out and (line := corrected(done.remedy)):
         echo_line(f"to use what was left out: {line}", err=True)
     return done.exit_code
@@ -266,7 +261,7 @@ def reproduce(
         raise UsageError("`bench reproduce OBSERVER SUITE`, or --submission FOLDER.")
     asked |= {"observer": observer, "suite": suite}
     with reporting(quiet=quiet) as reporter:
-        again = api.reproduce(**asked, reporter=reporter, agreed=lambda prepared: agreed(prepared, yes=yes))
+        again = api.reproduce(**asked, reporter=reporter, agreed=partial(agreed, yes=yes))
     if again is None:
         echo_line("not started.", err=True)
         return 1
