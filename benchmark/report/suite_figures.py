@@ -116,7 +116,6 @@ Parts = dict[tuple[tuple[str, str], ...], dict[str, list[tuple[dict[str, str], S
 
 def _by_condition(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
     """Yield a figure for each value of the groups that are on no axis, with some networks and the mean of people."""
-    draw = {"curve": _curve, "strip": _strip, "matrix": _matrix}[declared.kind]
     is_curve, is_matrix = declared.kind == "curve", declared.kind == "matrix"
     most = FEW if not is_matrix else PANELS if declared.across else FEW + 1
     pattern, metric = re.compile(declared.conditions), declared.metrics[0]
@@ -146,7 +145,7 @@ def _by_condition(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]
             name="-".join(map(slug, (declared.name, *list(apart.values())[:1], scene.board.space))),
             title=declared.title.format(**apart),
             caption=" ".join(filter(None, (declared.caption, few, *_told(scene, declared, made, rows)))),
-            drawn=partial(draw, scene, declared, made),
+            drawn=partial(_matrix if is_matrix else _lines, scene, declared, made),
             records=records,
             half=is_curve,
         )
@@ -196,36 +195,26 @@ def _order(records: list[dict[str, Any]], declared: SuiteFigure) -> list[Any]:
     return sorted(present, key=lambda name: place.get(name, len(place)))
 
 
-def _curve(scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int) -> Spec:
-    """Return values with intervals against levels: a line for each observer, people as a band."""
-    names = (*made.shown, *([PEOPLE] if made.people else []))
-    across = width - 70 - drawing.legend_room(names, width)
-    height = min(300, int(0.55 * width))
+def _lines(scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int) -> Spec:
+    """Return values against levels with a band for people, or a row for each condition with lines at overall values."""
+    metric, is_curve = declared.metrics[0], declared.kind == "curve"
+    inside = {record["observer"] for record in made.records}
+    names = [name for name in (*made.shown, PEOPLE) if name in inside]
+    across, height = width - (70 if is_curve else 110) - drawing.legend_room(names, width), min(300, int(0.55 * width))
+    people = scene.contents.people(scene.board, metric)
+    values = {row.observer: row.cells[metric].value for row in scene.board.rows if metric in row.cells}
+    values[PEOPLE] = people.cell.value if people else None
+    overall = ((name, values.get(name)) for name in (*made.shown, PEOPLE))
     ends = [end for record in made.records for end in (record["value"], record["low"]) if end is not None]
     hue, form = look("observer", names, width, scene.hues)
     return chart(
-        "curve", records=made.records, width=across, height=height, along=declared.along, order=made.order,
-        x_title=drawing.wrapped(made.titles[0], across), y_title=drawing.wrapped(made.titles[1], height),
-        ends=[min(0, drawing.round_ends([*ends, 1])[0]), 1], colour=hue, shape=form,
-        guides=drawing.guides("y", declared.line[0] if declared.line else None),
-    )  # fmt: skip
-
-
-def _strip(scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int) -> Spec:
-    metric = declared.metrics[0]
-    values = {row.observer: row.cells[metric].value for row in scene.board.rows if metric in row.cells}
-    people = scene.contents.people(scene.board, metric)
-    values[PEOPLE] = people.cell.value if people else None
-    names = [*made.shown, PEOPLE]
-    whole = [{"observer": name, "value": value} for name in names if (value := values.get(name)) is not None]
-    inside = {record["observer"] for record in made.records}
-    drawn = [name for name in names if name in inside]
-    across = width - 110 - drawing.legend_room(drawn, width)
-    hue, form = look("observer", drawn, width, scene.hues)
-    return chart(
-        "strip", records=made.records, width=across, whole=whole, along=declared.along, y_title=made.titles[0],
-        order=made.order if declared.order else "ascending", x_title=drawing.wrapped(made.titles[1], across),
-        guides=drawing.guides("x", declared.line[0] if declared.line else None), colour=hue, shape=form,
+        declared.kind, records=made.records, width=across, height=height, colour=hue, shape=form,
+        along=declared.along, order=made.order if is_curve or declared.order else "ascending",
+        along_title=drawing.wrapped(made.titles[0], across) if is_curve else made.titles[0],
+        value_title=drawing.wrapped(made.titles[1], height if is_curve else across),
+        ends=[min(0, drawing.round_ends([*ends, 1])[0]), 1],
+        whole=[{"observer": name, "value": value} for name, value in overall if value is not None],
+        guides=drawing.guides("y" if is_curve else "x", declared.line[0] if declared.line else None),
     )  # fmt: skip
 
 
