@@ -174,12 +174,8 @@ def presentation_times(text: str) -> tuple[int, ...]:
 
 def milliseconds(option: str, text: str) -> int:
     """Convert a time such as 200ms or 1.5s to milliseconds, from 1 to 60,000. Raises UsageError."""
-    import pandas as pd
-
-    try:
-        value = round(pd.Timedelta(text) / pd.Timedelta("1ms"))
-    except ValueError:
-        value = 0
+    found = re.fullmatch(r"([0-9]{0,5}\.?[0-9]{1,6}) ?(ms|s)", text.strip())
+    value = round(float(found[1]) * (1000 if found[2] == "s" else 1)) if found else 0
     if not 1 <= value <= 60_000:
         raise UsageError(f"{option} '{text}': expected a time like 200ms or 1.5s, up to 60s.")
     return value

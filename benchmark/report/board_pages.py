@@ -178,19 +178,14 @@ def leaderboard_page(site: Site, contents: Contents) -> None:
         # of the first headline in which people have a value, or the first one
         first = next((one.sentence for one in sorted(strips, key=lambda one: not one.people)), NOBODY)
         who = [contents.people_at(summary, i) for i in range(len(summary.headlines) + bool(summary.clean))]
-        doubtful = [
-            line.observer for line in summary.lines if any(distrust_flags(cell.flags) for cell in line.cells.values())
-        ]
-        trust = [
-            counted(len(summary.lines), "network"),
-            about(cell for line in summary.lines for cell in line.cells.values()),
-            *dict.fromkeys(f"{one.called}: {one.how}" for one in who if one),
-            f"flags of distrust: {_some(doubtful)}" if doubtful else "no flag of distrust",
-        ]
+        cells = {line.observer: [*line.cells.values()] for line in summary.lines}
+        doubtful = [name for name, own in cells.items() if any(distrust_flags(cell.flags) for cell in own)]
         shown = page_table(
             table, contents, who, places(summary), tuple(PLAIN), summary=True, key=slug(summary.space),
             title=summary.space, data=data, figure=f"overview-{slug(summary.space)}" if strips else "", strips=strips,
-            headline=first, trust=f"{'; '.join(trust)}.", lines=(RANKED, *summary.notes),
+            headline=first, lines=(RANKED, *summary.notes), networks=counted(len(cells), "network"),
+            spread=about(cell for own in cells.values() for cell in own), doubtful=_some(doubtful),
+            told=dict.fromkeys(f"{one.called}: {one.how}" for one in who if one),
         )  # fmt: skip
         tables.append(shown)
     facts = [row["facts"] for table in tables for row in table["rows"]]

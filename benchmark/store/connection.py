@@ -179,22 +179,17 @@ def _file_number(path: str) -> tuple[int, int] | None:
 
 def _open_file(path: Path | None, *, write: bool) -> sqlite3.Connection:
     """Return a connection to the file (None: to a database in memory). Raises sqlite3.Error if the file is missing."""
-
-    def opened(mode: str) -> sqlite3.Connection:
-        name = "file::memory:" if path is None else f"file:{quote(os.fsencode(path))}?{mode}"
-        # The driver opens no transactions of its own ("BEGIN" does); a pool hands a connection to one thread at a time.
-        return sqlite3.connect(name, uri=True, timeout=LOCK_TIMEOUT, isolation_level=None, check_same_thread=False)
-
-    if write or path is None:
-        return opened("mode=rwc")
-    logged = False
-    with suppress(FileNotFoundError):  # another process that closes the leaderboard takes it away
-        logged = path.with_name(path.name + "-wal").stat().st_size > 0
-    # mode=rw never creates. A reader too opens for writing where it may, so that the side files
-    # of the log are tidied up; where nobody can write, "immutable" needs no side files at all.
-    if logged or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
-        return opened("mode=rw")
-    return opened("immutable=1")
+    name = "file::memory:"
+    if path is not None:
+        logged = False
+        with suppress(FileNotFoundError):  # another process that closes the leaderboard takes it away
+            logged = path.with_name(path.name + "-wal").stat().st_size > 0
+        # mode=rw never creates. A reader too opens for writing where it may, so that the side files
+        # of the log are tidied up; where nobody can write, "immutable" needs no side files at all.
+        free = logged or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+        name = f"file:{quote(os.fsencode(path))}?{'mode=rwc' if write else 'mode=rw' if free else 'immutable=1'}"
+    # The driver opens no transactions of its own ("BEGIN" does); a pool hands a connection to one thread at a time.
+    return sqlite3.connect(name, uri=True, timeout=LOCK_TIMEOUT, isolation_level=None, check_same_thread=False)
 
 
 def _begin(connection: sa.Connection) -> None:
