@@ -1,7 +1,7 @@
 """Pages of tables: the leaderboard, one page for each suite, published scores, links between suites, training runs."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from math import ceil
 from typing import Any
@@ -32,39 +32,16 @@ NOBODY = "No network has a headline yet."
 RANKED = "Rank: the places by mean rank that the suites' rank intervals do not rule out."
 #: Shades of how near to people a number is; observers that a remark names.
 SHADES, NAMED = 5, 4
-WIDTH = 96  # px of a mark's axis, without the room that a dot at its end takes
-EDGE = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Axis:
-    """The axis of a column's marks, from `low` to `high`."""
-
-    low: float
-    high: float
-    chance: float | None = None  # the score of guessing
-    people: Cell | None = None
-
-    def at(self, value: float) -> str:
-        """Return pixels from the left; values outside the axis are drawn at its end."""
-        share = (value - self.low) / (self.high - self.low)
-        return f"{EDGE + WIDTH * min(1.0, max(0.0, share)):.3g}"
-
-    @property
-    def band(self) -> tuple[str, str] | None:
-        """Return both ends of people's interval, a pixel wider on each side."""
-        if self.people is None or self.people.value is None:
-            return None
-        low, high = bounds_of(self.people)
-        return f"{float(self.at(low)) - 1:.3g}", f"{float(self.at(high)) + 1:.3g}"
-
-
-def axis_of(cells: Iterable[Cell], column: Column, people: Cell | None = None) -> Axis:
-    """Return the axis of a column: the metric's bounds, or round numbers around 0 and its values; 1 for shares."""
+def axis_of(cells: Iterable[Cell], column: Column, people: Cell | None = None) -> dict[str, Any]:
+    """Return the axis of a column's marks: the metric's bounds, or round numbers around 0 and its values; 1 for shares.
+    band: both ends of people's interval; chance: the score of guessing."""
     ends = [v for c in (*cells, *([people] if people else [])) for v in (c.value, c.low, c.high) if v is not None]
     most = [1.0] if min(ends, default=0.0) >= 0 and 0.5 < max(ends, default=1.0) <= 1 else []
     low, high = column.bounds or round_ends([0.0, *ends, *most])
-    return Axis(low=low, high=high, chance=column.chance, people=people)
+    band = bounds_of(people) if people and people.value is not None else None
+    return {"low": low, "high": high, "chance": column.chance, "band": band}
 
 
 def bounds_of(cell: Cell) -> tuple[float, float]:
