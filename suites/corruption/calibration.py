@@ -87,24 +87,23 @@ def _scores(prefix: str, columns: Sequence[Array], places: Sequence[Array], flag
         return replace(blank, low=low, high=high, method="t, over images")
 
     for name, losses, most in (("nll", nats, inf), ("brier", brier, 2.0)):
-        pairs = zip(everything, losses, strict=True)
-        known = [(image[~np.isnan(loss)], loss[~np.isnan(loss)]) for image, loss in pairs]
-        if not all(len(image) for image, _ in known):
+        known = [(at[~np.isnan(loss)], loss[~np.isnan(loss)]) for at, loss in zip(everything, losses, strict=True)]
+        if not all(len(images) for images, _ in known):
             yield Score(metric=prefix + name, value=None, reason=NOT_KEPT)
             continue
         means = [Estimate(value=float(x.mean()), influence=(x - x.mean()) / len(x)) for _, x in known]
-        row = score(name, means, [image for image, _ in known], most)
+        row = score(name, means, [images for images, _ in known], most)
         floor = sum(int((part >= MOST_NATS * (1 - 1e-6)).sum()) for part in losses) if name == "nll" else 0
-        note = (f"{floor} probabilities of 0 count as {MOST_NATS:.0f} nats",) if floor else ()
-        yield replace(row, flags=(*row.flags, *note))
+        note = f"{floor} probabilities of 0 count as {MOST_NATS:.0f} nats"
+        yield replace(row, flags=(*row.flags, note)) if floor else row
     selective, whole = "selective_accuracy", len(np.unique(np.concatenate(everything)))
     if any(np.isnan(part).any() for part in confidence):
         yield from (Score(metric=prefix + name, value=None, reason=NOT_KEPT) for name in ("ece", selective))
         return
     errors = [calibration_error(*pair) for pair in zip(confidence, right, strict=True)]
     row = score("ece", errors, everything, 1.0)
-    chance = float(np.mean([part.calibrated for part in errors]))
-    row = replace(row, flags=(*row.flags, f"of a calibrated network it would be {chance:.3f}"))
+    note = f"of a calibrated network it would be {np.mean([part.calibrated for part in errors]):.3f}"
+    row = replace(row, flags=(*row.flags, note))
     if row.high is not None and len(np.unique(np.concatenate(right))) == 1:  # no spread is seen in all right
         row = replace(row, high=min(1.0, max(row.high, float(row.value or 0) + 1 - wilson(whole, whole)[0])))
     yield row
