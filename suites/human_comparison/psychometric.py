@@ -1,13 +1,13 @@
 """Accuracy against level as a curve, and the level at which it crosses one half. The curve is p(x) = g + (1 - g - l) /
 (1 + exp(-s (x - m))) (Wichmann & Hill 2001, equation 1, with a logistic core; g guessing, l lapses)."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
-from benchmark.contracts import Trials
+from benchmark.contracts import Score, Trials
 from benchmark.stats.intervals import Floats
 from benchmark.stats.ratios import correct
 from benchmark.stimuli.experiments import Experiment
@@ -31,21 +31,11 @@ class Points(NamedTuple):
     guess: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class PsychometricCurve:
-    """A fitted curve, levels in the experiment's unit."""
-
-    threshold: float | None = None  # None: see `reason`
-    low: float | None = None  # None: open
-    high: float | None = None
-    reason: str = ""  # why there is no threshold
-    poor: bool = False  # whether the data are further from the curve than chance explains
-
-
-def fit_curve(experiment: Experiment, trials: Trials) -> PsychometricCurve:
-    """Fit one observer's curve in one experiment that has a scale; without a fit, the curve carries the reason."""
+def fit_curve(experiment: Experiment, trials: Trials) -> Score:
+    """Return the threshold of one observer's curve, in the unit of an experiment's scale, or the reason for none."""
     from scipy.stats import chi2
 
+    blank = Score(metric="threshold", value=None, n=len(trials), role=experiment.role)
     # Right answers and trials at each of the experiment's levels that was shown, by ascending x.
     right, rows, log = correct(trials), [], experiment.scale == "log"
     for name, level in experiment.levels.items():
@@ -57,29 +47,30 @@ def fit_curve(experiment: Experiment, trials: Trials) -> PsychometricCurve:
     x, hits, n = np.array(sorted(rows), dtype=float).reshape(-1, 3).T
     points = Points(x=x, right=hits, n=n, guess=1 / len(experiment.answers))
     if points.guess >= HALF:
-        return PsychometricCurve(reason="chance is one half already")
+        return replace(blank, reason="chance is one half already")
     if len(x) < 4:
-        return PsychometricCurve(reason=f"{len(x)} levels: too few for a curve")
+        return replace(blank, reason=f"{len(x)} levels: too few for a curve")
     share, middle = hits / n, len(x) // 2
-    mild, hard = finite[0], finite[-1]
-    up = hard > mild  # a threshold beyond the levels shown is a bound
+    mild, hard, up = finite[0], finite[-1], finite[-1] > finite[0]  # a threshold beyond the levels shown is a bound
     if share.min() > HALF:
         text = f"{'>=' if up else '<='} {hard:g}: accuracy stays above one half (lowest {share.min():.3f})"
-        return PsychometricCurve(reason=text)
+        return replace(blank, reason=text)
     if share.max() < HALF:
         text = f"{'<=' if up else '>='} {mild:g}: accuracy stays below one half (highest {share.max():.3f})"
-        return PsychometricCurve(reason=text)
+        return replace(blank, reason=text)
     sign = 1.0 if share[middle:].mean() > share[:middle].mean() else -1.0
     if (best := _minimise(points, sign)) is None:
-        return PsychometricCurve(reason="the fit did not converge")
+        return replace(blank, reason="the fit did not converge")
     inside, (deviance, (threshold, *_)) = x[np.isfinite(x)], best
     if not inside[0] <= threshold <= inside[-1]:
         beyond = f"<= {min(finite):g}" if threshold < inside[0] else f">= {max(finite):g}"
-        return PsychometricCurve(reason=f"{beyond}: the fitted curve crosses one half outside the levels shown")
+        return replace(blank, reason=f"{beyond}: the fitted curve crosses one half outside the levels shown")
     ends = (threshold, *(_bound(points, sign, best, edge) for edge in (inside[0], inside[-1])))
     level, low, high = (at if at is None or not log else float(10**at) for at in ends)
-    poor = bool(chi2.sf(deviance, len(x) - 3) < POOR)
-    return PsychometricCurve(threshold=level, low=low, high=high, poor=poor)
+    flags = ("the curve fits poorly",) if chi2.sf(deviance, len(x) - 3) < POOR else ()
+    if low is None or high is None:
+        return replace(blank, value=level, flags=(*flags, "interval open at the ends of the levels shown"))
+    return replace(blank, value=level, low=low, high=high, flags=flags, method="profile likelihood")
 
 
 def _deviance(points: Points, sign: float, parameters: tuple[float, float, float]) -> tuple[float, Floats]:

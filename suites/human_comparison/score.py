@@ -95,17 +95,8 @@ def _experiment(experiment: Experiment, metric: Metric, trials: Trials) -> Itera
         yield from _answers(experiment, name, shown)
     for factors in dict.fromkeys(name.partition("/")[2] for name in experiment.levels) if experiment.scale else ():
         ends = np.array([name.partition("/")[2] == factors for name in conditions.words.tolist()])
-        part = trials.where(ends[conditions.codes])
-        curve = fit_curve(experiment, part)
-        own = (*flags, "the curve fits poorly") if curve.poor else flags
-        if curve.threshold is not None and None in (curve.low, curve.high):
-            own = (*own, "interval open at the ends of the levels shown")
-        score = Score(
-            metric="threshold", value=curve.threshold, reason=curve.reason, n=len(part), role=experiment.role,
-            condition=factors, flags=own,
-        )  # fmt: skip
-        bounded = curve.low is not None and curve.high is not None
-        yield replace(score, low=curve.low, high=curve.high, method="profile likelihood") if bounded else score
+        curve = fit_curve(experiment, trials.where(ends[conditions.codes]))
+        yield replace(curve, condition=factors, flags=(*flags, *curve.flags))
     for metric in differences(experiment):
         yield ratio_score(metric, trials, flags=flags)
         for level in experiment.conditions:
