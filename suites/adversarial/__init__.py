@@ -7,7 +7,7 @@ from benchmark.contracts.declarations import declared_suite
 from benchmark.identity import code_digest
 from suites.adversarial.attack_plugins import ATTACKS, BROKEN
 from suites.adversarial.config import LINF, PROTOCOLS, QUICK, VARIANTS, AdversarialConfig, NormName, PluggedIn, Threat
-from suites.adversarial.metrics import metrics_of
+from suites.adversarial.metrics import protocol_metrics
 from suites.adversarial.observe import observe
 from suites.adversarial.plan import plan
 from suites.adversarial.score import score
@@ -30,11 +30,11 @@ def variants_of(plain: Suite) -> dict[str, Suite]:
         rows[name] = AdversarialConfig(threats=threats, stages=(), attacks=attacks), summary, plain.passes
     named = {name: replace(plain, name=f"{plain.name}:{name}") for name in rows}
     return {
-        name: replace(named[name], config=config, metrics=(*metrics_of(config),), summary=summary, passes=passes)
+        name: replace(named[name], config=config, metrics=(*protocol_metrics(config),), summary=summary, passes=passes)
         for name, (config, summary, passes) in rows.items()
     }
 
 
 _DECLARED = declared_suite(__name__, "suite", {}, plan=plan, observe=observe, score=score, config=QUICK)
-PLAIN = replace(_DECLARED, metrics=(*metrics_of(QUICK),))
+PLAIN = replace(_DECLARED, metrics=(*protocol_metrics(QUICK),))
 SUITE = replace(PLAIN, variants=variants_of(PLAIN))

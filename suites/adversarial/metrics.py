@@ -47,7 +47,7 @@ def area(threat: Threat) -> Ratio:
     return share(lambda trials: (trials[f"{threat.norm}_epsilon"][:, None] > grid * CLOSE) @ weights)
 
 
-def metrics_of(config: AdversarialConfig) -> Iterator[Metric]:
+def protocol_metrics(config: AdversarialConfig) -> Iterator[Metric]:
     """Yield the metrics that a configuration can give."""
     first = config.threats[0]
     budget = reference_budget(first)

@@ -11,7 +11,7 @@ from benchmark.stats import ratio_score
 from benchmark.stats.ratios import share
 from benchmark.stimuli.roles import ROLE, STAND_INS
 from suites.adversarial.config import CLOSE, AdversarialConfig, Threat, reference_budget
-from suites.adversarial.metrics import LISTED, beyond_ce, metrics_of, robust_at, stands
+from suites.adversarial.metrics import LISTED, beyond_ce, protocol_metrics, robust_at, stands
 from suites.adversarial.trust.report import flags
 
 Z95 = 1.959963984540054
@@ -21,7 +21,7 @@ REMARKS = {**STAND_INS, LISTED: "evenly spaced images, not RobustBench's list"}
 
 def score(config: AdversarialConfig, trials: Trials) -> Sequence[Score]:
     """Return the scores of one observer; each carries every flag of the trust report."""
-    metrics = {metric.name: metric for metric in metrics_of(config)}
+    metrics = {metric.name: metric for metric in protocol_metrics(config)}
     if not len(trials):
         return [Score(metric=name, value=None, reason="no trials", role=ROLE) for name in metrics]
     remarks = tuple(text for key, text in REMARKS.items() if key in trials.missing)

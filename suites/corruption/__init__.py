@@ -18,13 +18,13 @@ from suites.corruption.natural import NATURAL, STYLISED
 from suites.corruption.observe import observe
 from suites.corruption.plan import plan, plan_folders
 from suites.corruption.protocols import PROTOCOLS, versioned
-from suites.corruption.score import compare, score, settled
+from suites.corruption.score import score, score_against_reference, settled
 
 IMAGENET, PICTURES = ("imagenet1k",), ("imagenet1k", "geirhos16")
 
 _DECLARED = declared_suite(
     __name__, "suite", {}, plan=plan, observe=observe, score=score, config=CorruptionConfig(), seen=seen,
-    against=Against(scores=compare),
+    against=Against(scores=score_against_reference),
 )  # fmt: skip
 _PLAIN = replace(_DECLARED, metrics=metrics())
 

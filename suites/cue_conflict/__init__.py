@@ -7,7 +7,7 @@ from benchmark.stimuli.experiments import Experiment, suite_on
 from suites.cue_conflict.configural import CONFIGURAL
 from suites.cue_conflict.frequency import FREQUENCY
 from suites.cue_conflict.ranks import RANKS
-from suites.cue_conflict.shape_bias import DECLARED, metrics_of
+from suites.cue_conflict.shape_bias import DECLARED, cue_metrics
 
 
 def suite_of(own: Experiment) -> Suite | None:
@@ -18,7 +18,7 @@ def suite_of(own: Experiment) -> Suite | None:
         SUITE,
         own,
         "Shape bias",
-        metrics=metrics_of(own),
+        metrics=cue_metrics(own),
         config=own.rule,
         experiments={own.name: own.role},
         questions={},

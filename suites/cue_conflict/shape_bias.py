@@ -67,7 +67,7 @@ RATIOS: Mapping[str, Ratio] = {
 }
 
 
-def metrics_of(own: Experiment | None) -> tuple[Metric, ...]:
+def cue_metrics(own: Experiment | None) -> tuple[Metric, ...]:
     """Return the metrics of the conflict images of an added experiment, or of the published sets."""
     if own is None:
         return DECLARED.metrics
@@ -84,7 +84,7 @@ SILENT = f"no answer but '{NO_ANSWER}'"
 def score(config: Experiment | None, trials: Trials) -> Sequence[Score]:
     """Return the scores of one observer. A planned but missing role gives a score without value."""
     scores = []
-    for metric in metrics_of(config):
+    for metric in cue_metrics(config):
         shown = trials.of(metric.role) if len(trials) else trials
         reason = trials.missing.get(metric.role, "")
         if not reason and len(shown):

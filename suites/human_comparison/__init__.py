@@ -8,9 +8,9 @@ from itertools import chain
 from benchmark.contracts import Against, Suite
 from benchmark.contracts.declarations import declared_suite
 from benchmark.stimuli.experiments import Experiment, observe, suite_on
-from suites.human_comparison.against_people import compare, people
+from suites.human_comparison.against_people import people, score_against_people
 from suites.human_comparison.low_pass import LOW_PASS
-from suites.human_comparison.metrics import curves, kept, metrics_of
+from suites.human_comparison.metrics import curves, experiment_metrics, kept
 from suites.human_comparison.pairing import compare_all, compare_pair
 from suites.human_comparison.score import score
 from suites.human_comparison.shown_experiments import SET_ROLES, experiments_shown, plan
@@ -20,7 +20,7 @@ def suite_of(own: Experiment | None) -> Suite:
     """Return the suite of an added experiment, or of the published ones."""
     experiments = experiments_shown(own)
     against = Against(
-        scores=compare, group=people, pair=partial(compare_pair, experiments=experiments),
+        scores=score_against_people, group=people, pair=partial(compare_pair, experiments=experiments),
         pairs=partial(compare_all, experiments=experiments),
     )  # fmt: skip
     declared = declared_suite(
@@ -31,7 +31,7 @@ def suite_of(own: Experiment | None) -> Suite:
     )  # fmt: skip
     first, *others = declared.figures
     figures = (first, *chain.from_iterable(map(curves, experiments.values())), *others)
-    suite = replace(declared, metrics=metrics_of(experiments), figures=figures)
+    suite = replace(declared, metrics=experiment_metrics(experiments), figures=figures)
     if own is None:
         return suite
     return suite_on(

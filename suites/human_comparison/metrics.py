@@ -47,7 +47,7 @@ def _word(text: str) -> str:
 _DECLARED = package_data("suites.human_comparison", "metrics")
 
 
-def metrics_of(experiments: Shown) -> tuple[Metric, ...]:
+def experiment_metrics(experiments: Shown) -> tuple[Metric, ...]:
     """Return the suite's metrics: those of `metrics.yaml`, and the accuracy in each experiment."""
     count = len(next(iter(experiments.values())).answers)
     first, last = (declared_metrics(_DECLARED[part], {}) for part in ("metrics", "beside"))
@@ -96,7 +96,7 @@ def differences(experiment: Experiment) -> tuple[Metric, ...]:
     )
 
 
-METRICS = metrics_of(BY_ROLE)
+METRICS = experiment_metrics(BY_ROLE)
 
 
 # Decision margin consistency: the correlation (Pearson), over the images of a condition, between a decision margin (how

@@ -15,7 +15,7 @@ from benchmark.stimuli.image_names import NO_ANSWER, shared_exemplars
 from benchmark.stimuli.regenerate import REGENERATED
 from benchmark.stimuli.trial_tables import CHOICES, CONFIDENCE
 from suites.human_comparison.bootstrap import NEEDS_PEOPLE, accuracy_draws, interval
-from suites.human_comparison.metrics import accuracy_name, differences, kept, metrics_of
+from suites.human_comparison.metrics import accuracy_name, differences, experiment_metrics, kept
 from suites.human_comparison.psychometric import fit_curve
 from suites.human_comparison.shown_experiments import BY_ROLE, Shown, experiments_shown
 
@@ -24,11 +24,11 @@ SILENT = f"no answer but '{NO_ANSWER}'"
 
 
 def score(config: Experiment | None, trials: Trials) -> Sequence[Score]:
-    """Return the scores of one observer without people. The headline has no value yet: `compare` gives it one."""
+    """Return the scores of one observer without people. The headline has no value yet: `score_against_people` gives it one."""
     experiments = experiments_shown(config)
     scores = [Score(metric="error_consistency", value=None, reason=NEEDS_PEOPLE), ood_accuracy(trials, experiments)]
     present, silent = roles_of(trials, experiments), silent_roles(trials, experiments)
-    metrics = {metric.name: metric for metric in metrics_of(experiments)}
+    metrics = {metric.name: metric for metric in experiment_metrics(experiments)}
     for experiment in experiments.values():
         name, role = accuracy_name(experiment.role), experiment.role
         if role in present:

@@ -8,7 +8,7 @@ from benchmark.stimuli.roles import HELD_OUT
 from suites.adversarial import SUITE
 from suites.adversarial.attack_images import PROBED, TRUTHS
 from suites.adversarial.config import AdversarialConfig, Stage, Threat
-from suites.adversarial.metrics import LISTED, area, metrics_of
+from suites.adversarial.metrics import LISTED, area, protocol_metrics
 
 
 def trials(epsilons, sizes=None, right=None, fgsm=None):
@@ -81,7 +81,7 @@ def test_fgsm_by_epsilon_and_passes_per_image():
 def test_the_headline_is_at_the_reference_budget(norm, epsilons, expected):
     metric = next(
         m
-        for m in metrics_of(AdversarialConfig(threats=(Threat(norm=norm, epsilons=epsilons),), stages=()))
+        for m in protocol_metrics(AdversarialConfig(threats=(Threat(norm=norm, epsilons=epsilons),), stages=()))
         if m.headline
     )
     at = [0.99 * expected, expected, 1.01 * expected, np.inf]
