@@ -18,13 +18,13 @@ from suites.corruption.natural import NATURAL, STYLISED
 from suites.corruption.observe import observe
 from suites.corruption.plan import plan, plan_folders
 from suites.corruption.protocols import PROTOCOLS, versioned
-from suites.corruption.score import score, score_against_reference, settled
+from suites.corruption.score import over_reference, score, settled
 
 IMAGENET, PICTURES = ("imagenet1k",), ("imagenet1k", "geirhos16")
 
 _DECLARED = declared_suite(
     __name__, "suite", {}, plan=plan, observe=observe, score=score, config=CorruptionConfig(), seen=seen,
-    against=Against(scores=score_against_reference),
+    against=Against(scores=over_reference),
 )  # fmt: skip
 _PLAIN = replace(_DECLARED, metrics=metrics())
 

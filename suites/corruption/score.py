@@ -154,7 +154,7 @@ def valued(blank: Score, value: float, draws: Floats | None, counts: Flags, *, s
     return replace(blank, low=min(low, value), high=max(high, value), method=METHOD)
 
 
-def score_against_reference(
+def over_reference(
     config: CorruptionConfig | Folders, trials: Trials, references: Mapping[str, Trials]
 ) -> Sequence[Score]:
     """Return mCE relative to the first reference, both resampled on the same images; nothing without a reference."""

@@ -8,7 +8,7 @@ from itertools import chain
 from benchmark.contracts import Against, Suite
 from benchmark.contracts.declarations import declared_suite
 from benchmark.stimuli.experiments import Experiment, observe, suite_on
-from suites.human_comparison.against_people import people, score_against_people
+from suites.human_comparison.against_people import people, people_scores
 from suites.human_comparison.low_pass import LOW_PASS
 from suites.human_comparison.metrics import curves, experiment_metrics, kept
 from suites.human_comparison.pairing import compare_all, compare_pair
@@ -20,7 +20,7 @@ def suite_of(own: Experiment | None) -> Suite:
     """Return the suite of an added experiment, or of the published ones."""
     experiments = experiments_shown(own)
     against = Against(
-        scores=score_against_people, group=people, pair=partial(compare_pair, experiments=experiments),
+        scores=people_scores, group=people, pair=partial(compare_pair, experiments=experiments),
         pairs=partial(compare_all, experiments=experiments),
     )  # fmt: skip
     declared = declared_suite(

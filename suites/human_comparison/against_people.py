@@ -42,7 +42,7 @@ class Averages:
     people: int  # how many took part
 
 
-def score_against_people(config: Experiment | None, trials: Trials, references: Observers) -> Sequence[Score]:
+def people_scores(config: Experiment | None, trials: Trials, references: Observers) -> Sequence[Score]:
     """Return the scores per experiment and condition, per experiment (condition "kept"), and over experiments.
     references: name -> trials, never the observer's own."""
     scores: list[Score] = []

@@ -97,7 +97,7 @@ def score(_config: LowPassConfig, trials: Trials) -> Sequence[Score]:
 Ladders = Mapping[str, Mapping[str, Floats]]
 
 
-def score_ladder_against_people(config: LowPassConfig, trials: Trials, references: Observers) -> Sequence[Score]:
+def ladder_scores(config: LowPassConfig, trials: Trials, references: Observers) -> Sequence[Score]:
     """Return the agreement with people at each step, at the best one, and beyond a blurred standard network, and the
     attainable values. The best step is chosen on one half of the images and measured on the other, both ways."""
     others = {name: own for name, own in references.items() if name not in config.standards}
@@ -227,7 +227,7 @@ _DECLARED = declared_suite(
     "suites.human_comparison", "low_pass", {"shape_bias": shape_or_texture}, clusters=exemplars,
     plan=plan, observe=observe, score=score,
     config=LowPassConfig(), experiments=SET_ROLES,
-    against=Against(scores=score_ladder_against_people, group=lambda _config, trials: people(None, trials)),
+    against=Against(scores=ladder_scores, group=lambda _config, trials: people(None, trials)),
 )  # fmt: skip
 SHAPE_BIAS = _DECLARED.metric("shape_bias")
 _SHARED = (replace(_PLAIN[name], parts="", shown=False) for name in _HIDDEN)

@@ -24,7 +24,7 @@ SILENT = f"no answer but '{NO_ANSWER}'"
 
 
 def score(config: Experiment | None, trials: Trials) -> Sequence[Score]:
-    """Return the scores of one observer without people. The headline has no value yet: `score_against_people` gives it one."""
+    """Return the scores of one observer without people. The headline has no value yet: `people_scores` gives it one."""
     experiments = experiments_shown(config)
     scores = [Score(metric="error_consistency", value=None, reason=NEEDS_PEOPLE), ood_accuracy(trials, experiments)]
     present, silent = roles_of(trials, experiments), silent_roles(trials, experiments)

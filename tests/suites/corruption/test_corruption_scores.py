@@ -14,7 +14,7 @@ from suites.corruption import SUITE
 from suites.corruption.cells import cells_of
 from suites.corruption.config import CorruptionConfig
 from suites.corruption.metrics import alexnet, mean_ce
-from suites.corruption.score import score_against_reference
+from suites.corruption.score import over_reference
 
 
 def scored(cells, **more):
@@ -167,7 +167,7 @@ def test_relative_errors_need_clean_images_of_both(without):
     rows = correlated(rng, 6, ("clean", "fog/1", "fog/2"))
     bare = {name: row for name, row in rows.items() if name != "clean"}
     mine, theirs = (table(bare if without in (who, "both") else rows) for who in ("mine", "theirs"))
-    found = by_name(score_against_reference(SUITE.config, mine, {"alexnet": theirs}))
+    found = by_name(over_reference(SUITE.config, mine, {"alexnet": theirs}))
     assert found["mce_measured", ""].value is not None or found["mce_measured", ""].reason
     relative = found["relative_mce_measured", ""]
     assert (relative.reason == "the images as they are were not shown") == (without != "neither")

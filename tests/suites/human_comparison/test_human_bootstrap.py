@@ -8,7 +8,7 @@ from straight import kappa
 
 from benchmark.stats.agreement import pairwise
 from suites.human_comparison import SUITE
-from suites.human_comparison.against_people import score_against_people, share_of_ceiling
+from suites.human_comparison.against_people import people_scores, share_of_ceiling
 from suites.human_comparison.bootstrap import (
     ConditionAnswers,
     ExperimentAnswers,
@@ -121,7 +121,7 @@ def test_a_ceiling_over_part_of_the_experiments_is_none(make, join, find):
     """Two people saw the edges, one the sketches: the average over both has no ceiling, nor a share of it."""
     rights = ([1, 0] * 20, [1, 1, 0, 0] * 10, [1, 0, 1, 1] * 10)
     net, two, one = (join(make(right, "edges", ""), make(right, "sketch", "")) for right in rights)
-    found = score_against_people(None, net, {"subject-1": one, "subject-2": two.of("edges")})
+    found = people_scores(None, net, {"subject-1": one, "subject-2": two.of("edges")})
     assert find(found, "human_error_consistency", "edges", "kept").value is not None
     ceiling = find(found, "human_error_consistency")
     assert ceiling.value is None and ceiling.reason == "one person only: no pair of people"

@@ -12,7 +12,7 @@ from straight import MEASURES, kappa
 from benchmark.stats.differences import power_of
 from benchmark.stimuli.experiments import experiment_from
 from suites.human_comparison import suite_of
-from suites.human_comparison.against_people import score_against_people
+from suites.human_comparison.against_people import people_scores
 from suites.human_comparison.pairing import METHOD, compare_all, compare_pair, with_each
 from suites.human_comparison.shown_experiments import BY_ROLE
 
@@ -210,9 +210,7 @@ def test_images_that_no_person_answered_are_not_compared(make):
         )
         assert found == alone and found.n == 40 and found.p is not None
     row = next(
-        row
-        for row in score_against_people(own, a, parts)
-        if (row.metric, row.condition) == ("error_consistency", "kept")
+        row for row in people_scores(own, a, parts) if (row.metric, row.condition) == ("error_consistency", "kept")
     )
     assert (row.n, row.excluded) == (40, 20) and "people answered 40 of 60 images" in row.flags
     assert suite_of(experiment_from("own", {"categories": ["a", "b"]})).partial

@@ -13,7 +13,7 @@ from benchmark.stats.agreement import agreement
 from benchmark.testing import ToyShelf, check_suite, toy_stimuli
 from suites.cue_conflict import SUITE as CUE_CONFLICT
 from suites.human_comparison import SUITE
-from suites.human_comparison.against_people import people, score_against_people
+from suites.human_comparison.against_people import people, people_scores
 from suites.human_comparison.metrics import BESIDE, reliability, weighted_correlation
 
 
@@ -261,7 +261,7 @@ def trials(right, margin=None, condition="", role="sketch"):
 
 def scored(network, people, metric="margin_consistency"):
     named = {f"subject-{i:02} (lab)": one for i, one in enumerate(people)}
-    found = score_against_people(None, network, named)
+    found = people_scores(None, network, named)
     return {(one.role, one.condition): one for one in found if one.metric == metric}
 
 

@@ -14,8 +14,8 @@ from suites.human_comparison.low_pass import (
     SIGMAS,
     LowPassConfig,
     _held_out,
+    ladder_scores,
     low_passed,
-    score_ladder_against_people,
     steps_of,
 )
 
@@ -71,9 +71,7 @@ def world(n=400, seed=0, crowd=5):
 
 
 def scored(trials, references, standard="standard"):
-    return {
-        (s.metric, s.condition): s for s in score_ladder_against_people(LowPassConfig((standard,)), trials, references)
-    }
+    return {(s.metric, s.condition): s for s in ladder_scores(LowPassConfig((standard,)), trials, references)}
 
 
 def test_steps_have_the_plain_suites_values():
@@ -130,5 +128,5 @@ def test_without_a_ladder_there_is_a_reason_and_without_people_nothing():
     people, seen = world(3)  # too few for two halves
     few = scored(ladder(seen(0.5), seen(0.5)), people)["blur_gain", ""]
     assert few.value is None and "too few images" in few.reason
-    assert score_ladder_against_people(LowPassConfig(), ladder(seen(0.5)), {}) == []
+    assert ladder_scores(LowPassConfig(), ladder(seen(0.5)), {}) == []
     assert list(steps_of(ladder(seen(0.5), seen(0.5)))) == [0, 1]

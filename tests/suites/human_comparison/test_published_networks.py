@@ -16,7 +16,7 @@ from straight import MEASURES
 from benchmark.contracts import Trials
 from benchmark.stimuli.trial_tables import read_tables
 from suites.cue_conflict.shape_bias import score as cue_scores
-from suites.human_comparison.against_people import score_against_people
+from suites.human_comparison.against_people import people_scores
 from suites.human_comparison.shown_experiments import BY_ROLE, SET_ROLES
 
 pytestmark = pytest.mark.slow
@@ -113,8 +113,6 @@ def test_agreement_with_people_is_an_independent_computation(unpacked):
         expected = np.mean([by_hand(a, b) for a, b in pairs], axis=0)
         people = {str(one.who): role_trials(one, role) for one in crowd}
         scores = {
-            s.metric: s.value
-            for s in score_against_people(None, role_trials(own, role), people)
-            if s.condition == "kept"
+            s.metric: s.value for s in people_scores(None, role_trials(own, role), people) if s.condition == "kept"
         }
         assert [scores[name] for name in MEASURES] == pytest.approx(expected, abs=1e-6), experiment
