@@ -26,7 +26,7 @@ from benchmark.api.submissions import REFERENCES, RESULTS, SETS, BoardFolder, pl
 from benchmark.contracts import Array
 from benchmark.display import counted, printable
 from benchmark.failures import BenchError, MissingStimuli, ScoresError, UnknownName, failure_line
-from benchmark.leaderboard import submission_files as form
+from benchmark.leaderboard import leaderboard_document as form
 from benchmark.leaderboard.forms import markdown_code, markdown_text
 from benchmark.leaderboard.leaderboard_document import Document
 from benchmark.leaderboard.table import format_interval

@@ -33,8 +33,7 @@ from benchmark.contracts import CHUNK
 from benchmark.engine.reporters import Silent
 from benchmark.failures import BenchError, ScoresError, UsageError
 from benchmark.identity import environment_record
-from benchmark.leaderboard import leaderboard_document as documents
-from benchmark.leaderboard import submission_files as form
+from benchmark.leaderboard import leaderboard_document as form
 from benchmark.leaderboard.leaderboard_document import Document, ExportedObservation, ExportedObserver, ExportedStimuli
 from benchmark.leaderboard.verdict import OF_MACHINE
 from benchmark.stats.intervals import wilson
@@ -77,7 +76,7 @@ class BoardFolder:
         """Digest -> stimulus set of the board's own files."""
         read = partial(read_json, what="stimulus set", error=ScoresError, most=form.INFLATED)
         files = sorted((self.folder / SETS).glob("*.json"))
-        stated = {path.stem: documents.checked_part(ExportedStimuli, path, read(path)) for path in files}
+        stated = {path.stem: form.checked_part(ExportedStimuli, path, read(path)) for path in files}
         return {name: stimuli for name, stimuli in stated.items() if name == stimuli.digest}
 
     def sets(self, rows: Sequence[ExportedStimuli]) -> dict[str, ExportedStimuli]:
@@ -110,7 +109,7 @@ class BoardFolder:
             "observations": tuple(row for _, part in parts for row in part.observations),
             "chunks": tuple(chunk for place, part in parts for chunk in form.read_chunks(place, part, sets)),
         }
-        return documents.checked_document(path, plain)
+        return form.checked_document(path, plain)
 
 
 @contextmanager
@@ -170,8 +169,8 @@ def submit(
     parts = [form.files_of(held, row.name) for row in held.observers if row.name in answering]
     others = {sha256(part[form.RUN]).hexdigest(): part for part in parts}
     files = form.files_of(held, observer, owner, others, words)
-    if (size := sum(map(len, files.values()))) > form.LARGEST:
-        raise BenchError(f"the submission has {size / 1e6:.1f} MB, a board takes {form.LARGEST / 1e6:.1f} MB.")
+    if (size := sum(map(len, files.values()))) > form.LARGEST_FOLDER:
+        raise BenchError(f"the submission has {size / 1e6:.1f} MB, a board takes {form.LARGEST_FOLDER / 1e6:.1f} MB.")
     for stale in path.glob(f"{form.TRIALS}/*.parquet"):
         stale.unlink()
     known, places = BoardFolder(to).sets(held.stimuli), {path: files}

@@ -24,7 +24,7 @@ from benchmark.display import counted, printable
 from benchmark.engine.score_shards import RunReport
 from benchmark.failures import BenchError, UsageError
 from benchmark.leaderboard.comparison import diff_markdown
-from benchmark.leaderboard.submission_files import ATTESTATIONS, SURE
+from benchmark.leaderboard.leaderboard_document import ATTESTATIONS, SURE
 from benchmark.variables import read_settings
 from registry.cards import builtin_cards
 from registry.user_errors import some_of

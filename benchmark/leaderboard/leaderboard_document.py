@@ -3,21 +3,31 @@ trials). `docs/leaderboard-2.schema.json` is its JSON schema, made from the type
 
 from __future__ import annotations
 
+import io
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import stat
+from base64 import b64decode, b64encode
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from hashlib import sha256
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from zipfile import ZipFile
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, FailFast, Field, Strict, ValidationError
 
-from benchmark.contracts import CHUNK, Stimuli
+from benchmark.contracts import CHUNK, Array, Stimuli
 from benchmark.contracts.trials import ObserverKind
 from benchmark.display import printable
-from benchmark.failures import ScoresError
+from benchmark.failures import BenchError, ScoresError
+from benchmark.stats.intervals import wilson
 from benchmark.store import StimuliRecord
-from registry.documents import read_json
+from benchmark.store.codec import decode, encode
+from registry.documents import read_bytes, read_json
+from registry.files import digest_file
 from registry.user_errors import foreign
 
 T = TypeVar("T")
@@ -269,3 +279,221 @@ def _score_faults(
         elif what in seen:
             yield f"{called} occurs twice in score set {score.score_set}"
         seen.add(what)
+
+
+# A submission is a document as a folder: card, run and scores as JSON, trials as Parquet, one file a stimulus set. It is
+# a foreign file: its size, names, types and seals are checked before it is a document.
+CARD, RUN, SCORES, VERDICT, RETRACTED = "card.json", "run.json", "scores.json", "verdict.md", "retracted.json"
+TRIALS, ATTESTATIONS, SIGNED = "trials", "attestations", ".sigstore.json"
+#: Names in a path of the board; "__" parts the owner from the network.
+OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,38}")
+NETWORK = re.compile(r"(?!.*__)[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")
+#: Trials that somebody else answers again; the lower end of their agreement from which a submission is re-run.
+SAMPLE, SURE = 64, 0.9
+#: Bytes of a submission, files in it, bytes of one Parquet file in memory.
+LARGEST_FOLDER, MOST_FILES, INFLATED = 5 * 2**20, 200, 64 * 2**20
+#: What a submission may hold; everything but what came later (retraction, attestations) is under its seals.
+_SEALED = re.compile(rf"({CARD}|{SCORES}|{VERDICT}|{TRIALS}/[0-9a-f]{{64}}\.parquet)")
+_ALLOWED = re.compile(rf"{_SEALED.pattern}|{RUN}|{RETRACTED}|{ATTESTATIONS}/[A-Za-z0-9._-]{{1,120}}\.json")
+_OBSERVATION, _IMAGE = "observation", "image"
+
+
+class Submission(Document):
+    """A document of one observer without names of images and trials, which other files have. seals: file -> SHA-256.
+    `references` are identities of observers whose answers the scores also depend on, such as people."""
+
+    form: Literal["gestaltbench-submission"] = "gestaltbench-submission"  # type: ignore[assignment]
+    version: Literal[1] = 1
+    observers: tuple[ExportedObserver]
+    owner: str
+    references: tuple[Digest, ...] = ()
+    seals: dict[str, Digest] = Field(default_factory=dict)
+
+
+class Attestation(StrictModel):
+    """Who answered a sample of a submission's trials again, when and with what. `submission` is the SHA-256 of its
+    `run.json`, which decides the sample. Of its `n` trials, `agreeing` agree; `low` and `high` are the 95 % Wilson
+    interval of their share."""
+
+    form: Literal["gestaltbench-attestation"] = "gestaltbench-attestation"
+    version: Literal[1] = 1
+    submission: Digest
+    by: str = Field(pattern=f"^{OWNER.pattern}$")
+    when: str
+    environment: dict[str, Any]
+    n: Whole = Field(ge=1)
+    agreeing: Whole = Field(ge=0)
+    low: float
+    high: float
+
+
+def plain_json(value: Any) -> bytes:
+    """Return plain data as JSON that a person can read; equal data give equal bytes."""
+    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def files_of(
+    document: Document, observer: str, owner: str = "", references: Iterable[str] = (), verdict: str = ""
+) -> dict[str, bytes]:
+    """Return path -> content of an observer's part of a document; `run.json` seals the other files."""
+    own = sorted((row for row in document.observations if row.observer == observer), key=attrgetter("key"))
+    order = attrgetter("suite", "space", "score_set", "metric", "role", "condition")
+    scores = sorted((row for row in document.scores if row.observer == observer), key=order)
+    sets = [row for row in document.score_sets if row.id in {score.score_set for score in scores}]
+    used = {row.stimuli for row in own} | {digest for row in sets for digest in row.stimuli.values()}
+    shown = [row for row in document.stimuli if row.digest in used]
+    stated = Submission(
+        program=document.program,
+        owner=owner,
+        observers=(next(row for row in document.observers if row.name == observer),),
+        stimuli=tuple(row.model_copy(update={"ids": (), "labels": {}}) for row in shown),
+        runs=tuple(row for row in document.runs if row.run in {run for each in sets for run in each.runs}),
+        score_sets=tuple(sets),
+        scores=tuple(scores),
+        observations=tuple(own),
+        references=tuple(sorted(references)),
+    )
+    run = stated.model_dump(mode="json", exclude={"chunks"})
+    files = {CARD: plain_json(run.pop("observers")[0]), SCORES: plain_json(run.pop("scores"))}
+    files |= {VERDICT: verdict.encode()} if verdict else {}
+    for stimuli in shown:
+        if rows := {row.key: row for row in own if row.stimuli == stimuli.digest}:
+            files[f"{TRIALS}/{stimuli.digest}.parquet"] = _trials_file(document, rows, stimuli.ids)
+    seals = {path: sha256(content).hexdigest() for path, content in sorted(files.items())}
+    return {**files, RUN: plain_json(run | {"seals": seals})}
+
+
+def _trials_file(document: Document, rows: Mapping[str, ExportedObservation], ids: Sequence[str]) -> bytes:
+    """Return one row a trial: observation, image, and the columns of its suite, "SUITE: COLUMN"."""
+    pa, pq = _arrow()
+    tables, file = [], io.BytesIO()
+    for chunk in sorted(document.chunks, key=attrgetter("observation", "index")):
+        if row := rows.get(chunk.observation):
+            start, columns = chunk.index * CHUNK, decode(b64decode(chunk.payload), chunk.n)
+            named: dict[str, Any] = {_OBSERVATION: [row.key] * chunk.n, _IMAGE: ids[start : start + chunk.n]}
+            named |= {f"{row.suite}: {name}": [*own] if own.ndim > 1 else own for name, own in columns.items()}
+            tables.append(pa.table(named))
+    table = pa.concat_tables(tables, promote_options="default")
+    # The same bytes for the same trials and version of pyarrow.
+    pq.write_table(table, file, compression="zstd", compression_level=12, write_statistics=False)
+    return file.getvalue()
+
+
+def _arrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise BenchError("submissions need pyarrow: pip install 'gestaltbench[parquet]'.") from error
+    return pyarrow, pyarrow.parquet
+
+
+def read_trials(
+    folder: Path, stated: Submission, sets: Mapping[str, ExportedStimuli]
+) -> Iterator[tuple[ExportedObservation, dict[str, Array]]]:
+    """Yield the observations of a submission with their columns [n]. sets: by digest. Raises ScoresError."""
+    for digest in (digest for digest in sets if f"{TRIALS}/{digest}.parquet" in stated.seals):
+        own = {row.key: row for row in stated.observations if row.stimuli == digest}
+        path, ids = folder / TRIALS / f"{digest}.parquet", sets[digest].ids
+        with foreign("Parquet file", path, ScoresError, "Expected a file that `bench submit` wrote."):
+            columns = _columns(read_bytes(path, "Parquet file", ScoresError, most=LARGEST_FOLDER), len(own) * len(ids))
+            owners, images = (_plain_column(columns.pop(name), name) for name in (_OBSERVATION, _IMAGE))
+            starts = [0, *(np.flatnonzero(owners[1:] != owners[:-1]) + 1).tolist()]
+            for start, end in zip(starts, [*starts[1:], len(owners)], strict=True):
+                row = own.get(str(owners[start]))
+                if row is None or images[start:end].tolist() != [*ids[: end - start]]:
+                    said = f"trials of observation {owners[start][:12]}"
+                    raise ValueError(f"{said} are not stated, or not of the set's images in their order")
+                prefix = f"{row.suite}: "
+                held = {name.removeprefix(prefix): columns[name] for name in columns if name.startswith(prefix)}
+                parts = ((name, column.slice(start, end - start)) for name, column in held.items())
+                yield row, {name: _plain_column(part, name) for name, part in parts if part.null_count < len(part)}
+
+
+def _columns(content: bytes, most: int) -> dict[str, Any]:
+    """Return the columns of a Parquet file with at most `most` rows. The file may be hostile."""
+    pa, pq = _arrow()
+    schema = pq.read_schema(pa.BufferReader(content))
+    # Texts stay codes and a vocabulary: a million equal names are small.
+    texts = [field.name for field in schema if pa.types.is_string(field.type)]
+    file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts)
+    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+    sizes = [group.total_byte_size for group in groups]
+    sizes += [8 * group.column(i).num_values for group in groups for i in range(group.num_columns)]
+    if file.metadata.num_rows > most or sum(sizes) > INFLATED:
+        raise ValueError(f"it holds more trials than are stated, or more than {INFLATED // 2**20} MiB")
+    table = file.read(use_threads=False).combine_chunks()
+    return dict(zip(schema.names, table.columns, strict=True))
+
+
+def _plain_column(column: Any, name: str) -> Array:
+    """Return a column of numbers [n], of vectors [n, k] or of text [n]."""
+    if column.null_count:
+        raise ValueError(f"'{name}' lacks {column.null_count} values")
+    column = column.combine_chunks()
+    if (words := getattr(column, "dictionary", None)) is not None:
+        texts = np.array(words.to_pylist(), dtype=str)
+        if texts.itemsize * len(column) > INFLATED:
+            raise ValueError(f"'{name}' has texts that are too long")
+        return np.asarray(texts[column.indices.to_numpy(zero_copy_only=False)])
+    flat = column.flatten() if hasattr(column, "value_lengths") else column
+    values = np.asarray(flat.to_numpy(zero_copy_only=False))
+    if values.dtype.kind not in "biuf":
+        raise ValueError(f"'{name}' is a column of type {column.type}")
+    return values if flat is column else values.reshape(len(column), -1)
+
+
+def read_submission(folder: Path) -> Submission:
+    """Return what a submission states. Raises ScoresError for a broken seal, a link, another file, or too much."""
+    if not (folder / RUN).is_file():
+        raise ScoresError(f"{folder} is not a submission: it has no {RUN}.")
+    sizes: dict[str, int] = {}
+    linked = any(place.is_symlink() for place in (folder, *folder.parents[:2]))
+    for path in sorted(folder.rglob("*")):
+        name, what = path.relative_to(folder).as_posix(), path.lstat()
+        if stat.S_ISREG(what.st_mode) and _ALLOWED.fullmatch(name) and not linked:
+            sizes[name] = what.st_size
+        elif linked or not stat.S_ISDIR(what.st_mode) or name not in (TRIALS, ATTESTATIONS):
+            raise ScoresError(f"{printable(name)[:200]} is a link, below one, or no file of a submission.")
+    if len(sizes) > MOST_FILES or sum(sizes.values()) > LARGEST_FOLDER:
+        raise ScoresError(f"more than {MOST_FILES} files or {LARGEST_FOLDER // 2**20} MiB in one submission.")
+    read = partial(read_json, what="submission", error=ScoresError, most=LARGEST_FOLDER)
+    with foreign("submission", folder, ScoresError):
+        plain = {**read(folder / RUN), "observers": [read(folder / CARD)], "scores": read(folder / SCORES)}
+    stated = checked_part(Submission, folder, plain)
+    for name in sorted(stated.seals.keys() | {name for name in sizes if _SEALED.fullmatch(name)}):
+        if name not in sizes or digest_file(folder / name) != stated.seals.get(name):
+            raise ScoresError(f"{printable(name)[:200]} is not the file that was sealed: altered after `bench submit`.")
+    return stated
+
+
+def read_attestations(folder: Path, stated: Submission) -> list[Attestation]:
+    """Return the attestations of a submission's present state. Raises ScoresError for one that does not fit it."""
+    digest, total, found = digest_file(folder / RUN), min(SAMPLE, sum(row.n for row in stated.observations)), []
+    read = partial(read_json, what="attestation", error=ScoresError)
+    for file in sorted({*(folder / ATTESTATIONS).glob("*.json")} - {*(folder / ATTESTATIONS).glob(f"*{SIGNED}")}):
+        each = checked_part(Attestation, file, read(file))
+        if each.submission != digest:
+            continue  # of an earlier state: it says nothing of this one
+        fits = each.n == total and (each.low, each.high) == wilson(each.agreeing, total)
+        if not fits or file.stem != each.by or each.by.lower() == stated.owner.lower():
+            said = f"expected the numbers of a sample of {total} trials, by a person other than the owner"
+            raise ScoresError(f"{file.name}: {said}, under their name.")
+        if (bundle := file.with_name(file.name + SIGNED)).exists():
+            # whose signature it is, `sigstore verify` says
+            with foreign("signature", bundle, ScoresError, "Expected a bundle of sigstore."):
+                signed = b64decode(read(bundle)["messageSignature"]["messageDigest"]["digest"])
+            if signed.hex() != digest_file(file):
+                raise ScoresError(f"{bundle.name}: signs other bytes.")
+        found.append(each)
+    return found
+
+
+def read_chunks(folder: Path, stated: Submission, sets: Mapping[str, ExportedStimuli]) -> Iterator[ExportedChunk]:
+    """Yield the trials of a submission as a document has them. Raises ScoresError."""
+    for row, columns in read_trials(folder, stated, sets):
+        n = len(next(iter(columns.values()), ()))
+        for index, start in enumerate(range(0, n, CHUNK)):
+            part = {name: values[start : start + CHUNK] for name, values in columns.items()}
+            payload = b64encode(encode(part)).decode()
+            yield ExportedChunk(observation=row.key, index=index, n=min(CHUNK, n - start), payload=payload)

@@ -18,7 +18,7 @@ from benchmark.api.leaderboard_import import (
 from benchmark.api.options import Option
 from benchmark.api.submissions import BoardFolder
 from benchmark.failures import BenchError
-from benchmark.leaderboard.submission_files import RETRACTED, SURE, read_attestations, read_submission
+from benchmark.leaderboard.leaderboard_document import RETRACTED, SURE, read_attestations, read_submission
 from benchmark.report.site import build
 from benchmark.report.writing import Site
 from benchmark.store import Observation, Store, open_store

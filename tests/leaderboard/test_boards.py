@@ -19,8 +19,7 @@ from benchmark.api.board_checks import check_board
 from benchmark.api.leaderboard_import import import_document
 from benchmark.api.submissions import attest, submit, write_board
 from benchmark.failures import BenchError
-from benchmark.leaderboard.leaderboard_document import checked_document
-from benchmark.leaderboard.submission_files import plain_json
+from benchmark.leaderboard.leaderboard_document import checked_document, plain_json
 from benchmark.report.board_site import build_board
 from benchmark.store import open_store
 from benchmark.store.codec import decode, encode
