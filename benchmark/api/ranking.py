@@ -69,7 +69,7 @@ def rank(
         sets, now = notes_of(store), card_status(store, leaderboard.settings)
         ranked: list[Board] = []
         if unseen_only:
-            from benchmark.leaderboard.unseen_conditions import unseen_boards
+            from benchmark.leaderboard.transfer import unseen_boards
         for each in suites:
             rows = _scores_of(store, each, by, now, filters, among_shown=among_shown)
             tables = unseen_boards(store, each, rows, sets, by) if unseen_only else boards(rows, each, sets, by=by)

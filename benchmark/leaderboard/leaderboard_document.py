@@ -281,8 +281,8 @@ def _score_faults(
         seen.add(what)
 
 
-# A submission is a document as a folder: card, run and scores as JSON, trials as Parquet, one file a stimulus set. It is
-# a foreign file: its size, names, types and seals are checked before it is a document.
+# A submission is a document as a folder: card, run and scores as JSON, trials as Parquet, one file a stimulus set. It
+# is a foreign file: its size, names, types and seals are checked before it is a document.
 CARD, RUN, SCORES, VERDICT, RETRACTED = "card.json", "run.json", "scores.json", "verdict.md", "retracted.json"
 TRIALS, ATTESTATIONS, SIGNED = "trials", "attestations", ".sigstore.json"
 #: Names in a path of the board; "__" parts the owner from the network.

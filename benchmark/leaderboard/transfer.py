@@ -1,10 +1,11 @@
 """The matrix of Geirhos et al. 2018 (NeurIPS, arXiv:1808.08750): accuracies of training recipes (rows) under
-degradations (columns), from pools of comparable observers. No pool mixes generated and published images."""
+degradations (columns), from pools of comparable observers. No pool mixes generated and published images. Also boards
+without the conditions that one of their observers was trained on."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -12,16 +13,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Suite, Trials
-from benchmark.failures import unknown_name
-from benchmark.leaderboard.board_model import Cell
+from benchmark.display import counted
+from benchmark.failures import BenchError, unknown_name
+from benchmark.leaderboard.board import boards, noted
+from benchmark.leaderboard.board_model import Board, Cell
 from benchmark.leaderboard.table import Field, Table, number
-from benchmark.observer_trials import ImportedAnswers, Shown, scored_trials
+from benchmark.observer_trials import ImportedAnswers, ScoredTrials, Shown, scored_trials
 from benchmark.plugins import WITHIN
 from benchmark.stats import mean_interval, ratio_score
 from benchmark.stats.ratios import share
 from benchmark.stimuli.experiments import canonical_condition
 from benchmark.stimuli.published_sources import PUBLISHED_SPACE
-from benchmark.store import ObserverRow, Store
+from benchmark.store import ObserverRow, ScoreRow, StimuliNote, Store
 from benchmark.transforms.listing import own_list
 
 #: Where people are near half right: the test conditions of the published matrix.
@@ -301,3 +304,39 @@ def _tested(kind: str, members: Sequence[ObserverTrials], conditions: Conditions
         low, high = min(score.low, spread[0]), max(score.high, spread[1])
         method = f"wider of {score.method} and t over {len(parts)} observers"
     return cell._replace(low=max(0.0, low), high=min(1.0, high), source=CellOrigin(method, seen))
+
+
+def unseen_boards(
+    store: Store, suite: Suite, rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote], by: str | None = None
+) -> list[Board]:
+    """Return the boards of `rows`, each without the conditions that one of its observers was trained on (its notes list
+    them) and without scores against references. Raises BenchError if the suite has no `seen`."""
+    if suite.seen is None:
+        raise BenchError(f"--unseen-only: suite '{suite.name}' does not state which conditions a recipe trains on.")
+    first = {row.set_id: row for row in reversed(rows)}
+    whole = {row.set_id: row.stimuli for row in rows if not row.role}
+    groups: dict[Shown, list[tuple[ScoredTrials, Trials]]] = defaultdict(list)
+    for scored in scored_trials(store, suite):
+        if scored.scores.id in first and scored.observations:
+            groups[scored.shown].append((scored, scored.read(store)))
+    tables: list[Board] = []
+    for members in groups.values():
+        seen: set[str] = set()
+        for trials in (trials for _, trials in members if trials.training and len(trials)):
+            known = np.asarray(suite.seen(trials.training, trials), dtype=bool)
+            seen |= set(np.unique(trials["condition"][known]).tolist())
+        again: list[ScoreRow] = []
+        for scored, trials in members:
+            stimuli, stored = scored.scores.stimuli, first[scored.scores.id]
+            digests = {"": whole.get(stored.set_id) or " ".join(sorted(stimuli.values())), **stimuli}
+            left = trials.where(~np.isin(trials["condition"], sorted(seen)))
+            made = (score for score in suite.score(suite.config, left) if not score.condition)
+            again += [stored._replace(**{**vars(one), "stimuli": digests.get(one.role, "")}) for one in made]
+        levels = Counter(condition.partition("/")[0] for condition in sorted(seen))
+        named = ", ".join(f"{name} ({counted(n, 'level')})" for name, n in levels.items())
+        note = f"left out, as an observer here was trained on them: {named}"
+        for board in boards(again, suite, sets, by=by):
+            title = f"{board.title}, without {', '.join(levels)}" if seen else board.title
+            text = note if seen else "no observer here was trained on any condition"
+            tables.append(noted(replace(board, title=title), text))
+    return sorted(tables, key=lambda board: -len(board.rows) - len(board.references))
