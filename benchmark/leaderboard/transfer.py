@@ -1,6 +1,6 @@
-"""The matrix of Geirhos et al. 2018 (NeurIPS, arXiv:1808.08750): accuracies of training recipes (rows) under
-degradations (columns), from pools of comparable observers. No pool mixes generated and published images. Also boards
-without the conditions that one of their observers was trained on."""
+"""The matrix of Geirhos et al. 2018 (NeurIPS, arXiv:1808.08750) has accuracies of training recipes (rows) under
+degradations (columns). It comes from pools of comparable observers; no pool mixes generated and published images.
+Boards can also leave out the conditions that one of their observers was trained on."""
 
 import re
 from collections import Counter, defaultdict

@@ -9,7 +9,7 @@ from plain_suites import plain_suite
 
 from benchmark.contracts import Metric, Score, Trials
 from benchmark.failures import BenchError, StoreError, UnknownName
-from benchmark.leaderboard import unseen_conditions
+from benchmark.leaderboard import transfer
 from benchmark.leaderboard.board import boards
 from benchmark.leaderboard.board_tables import board_table, headline_table, near_rows, observer_tables
 from benchmark.leaderboard.consistency import comparison_of, kappa_table, shared
@@ -245,8 +245,8 @@ def test_boards_without_what_was_seen(score, sets, monkeypatch):
     runs += [scored("trained", degraded(1, 4), one, ("noise(x)",)), scored("rule", degraded(4, 4), one, kind="ideal")]
     rows = [score(run.observer.name, 1, 2, suite="degraded", metric="mean", role="", set_id=run.observer.name,
                   stimuli=run.scores.stimuli[""]) for run in runs[:3]]  # fmt: skip
-    monkeypatch.setattr(unseen_conditions, "scored_trials", lambda _store, _suite: runs)
-    first, last = unseen_conditions.unseen_boards(None, SEEN, rows, sets)
+    monkeypatch.setattr(transfer, "scored_trials", lambda _store, _suite: runs)
+    first, last = transfer.unseen_boards(None, SEEN, rows, sets)
     assert [(row.observer, row.cells["mean"].value, row.cells["mean"].n) for row in first.rows] == [
         ("plain", 0.75, 4), ("trained", 0.25, 4),
     ]  # fmt: skip
@@ -257,7 +257,7 @@ def test_boards_without_what_was_seen(score, sets, monkeypatch):
         "degraded (version 2), geirhos16", "no observer here was trained on any condition",
     )  # fmt: skip
     with pytest.raises(BenchError, match="--unseen-only"):
-        unseen_conditions.unseen_boards(None, plain_suite("dull", seen=None), rows, sets)
+        transfer.unseen_boards(None, plain_suite("dull", seen=None), rows, sets)
 
 
 def test_the_rows_around_ones_own(suite, sets, score):
