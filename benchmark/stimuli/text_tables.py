@@ -5,6 +5,7 @@ import csv
 import json
 import re
 from collections.abc import Collection
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,18 +23,15 @@ _SEPARATORS = "\t;,|"
 
 def decoded_text(data: bytes) -> str:
     """Decode a text: UTF-8, UTF-16 with or without its mark, or Western European. Raises ValueError if it is none."""
-    wide = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
     halves = {(False, True): "utf-16-le", (True, False): "utf-16-be"}  # of a plain character, which byte is zero
-    encoding = wide.get(data[:2]) or halves.get((data[:1] == b"\0", data[1:2] == b"\0"), "utf-8-sig")
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError:
-        text = data.decode("cp1252" if not set(data) & set(b"\x81\x8d\x8f\x90\x9d") else "latin-1")
-        if re.search(r"[\x00-\x08\x0e-\x1f]", text):
-            raise ValueError("not a text in UTF-8, UTF-16 or a Western encoding") from None
-    if "\0" in text:
-        raise ValueError("it holds a NUL character")
-    return text
+    wide = halves.get((data[:1] == b"\0", data[1:2] == b"\0"), "")
+    wide = "utf-16" if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else wide
+    for encoding in [wide] if wide else ["utf-8-sig", "cp1252", "latin-1"]:
+        with suppress(UnicodeDecodeError):
+            text = data.decode(encoding)
+            if not re.search("\0" if encoding.startswith("utf") else r"[\x00-\x08\x0e-\x1f]", text):
+                return text
+    raise ValueError("not a text in UTF-8, UTF-16 or a Western encoding, or it holds a NUL")
 
 
 def read_frame(path: Path) -> "DataFrame":

@@ -13,13 +13,7 @@ import numpy as np
 from benchmark.contracts import Array
 from benchmark.failures import TrialsError
 from benchmark.stimuli import experiments, published_sources
-from benchmark.stimuli.experiments import (
-    Experiment,
-    PeopleTables,
-    experiment_of,
-    name_experiment,
-    published_experiments,
-)
+from benchmark.stimuli.experiments import Experiment, PeopleTables, name_experiment, published_experiments
 from benchmark.stimuli.image_names import GEIRHOS16, NO_ANSWER, cues_of
 from benchmark.stimuli.items import experiment_images
 from benchmark.stimuli.published_sources import PUBLISHED_SPACE, ObserverName, known_source
@@ -79,7 +73,7 @@ class TableHints:
         of `bench ask` (`asked`) do not read as the YAML describes others."""
         name = name_experiment(self.experiment or shown, self.known)
         with suppress(TrialsError):
-            name = name or experiment_of(path, self.known)
+            name = name or experiments.experiment_of(path, self.known)
         own = self.known.get(name)
         if own is None or not own.file:
             return None
@@ -188,7 +182,7 @@ def _read_table(path: Path, rows: "DataFrame", hints: TableHints, source: str, p
     asked = {*ASKED} <= {*rows}
     experiment, shown, space = (rows[name].iloc[0] if asked else "" for name in SHOWN)
     experiment = name_experiment(experiment or hints.experiment or "", hints.known) or known_source(source).experiment
-    experiment = experiment or experiment_of(path, hints.known)
+    experiment = experiment or experiments.experiment_of(path, hints.known)
     added = hints.added(path, experiment, asked)
     space = space or (added.space if added else PUBLISHED_SPACE)
     remarks: dict[str, tuple[str, ...]] = {}
