@@ -4,11 +4,11 @@ import json
 import re
 from copy import deepcopy
 from csv import writer
-from hashlib import sha256
 from io import StringIO
 
 from benchmark.contracts import Stimuli
 from benchmark.stimuli.catalogue import Entry, package_table
+from benchmark.stimuli.image_files import text_digest
 from benchmark.version import RELEASED, __version__
 
 
@@ -19,7 +19,7 @@ def croissant(stimuli: Stimuli, entry: Entry | None) -> dict[str, str]:
     table = writer(text, lineterminator="\n")
     table.writerows([names, *zip(stimuli.ids, stimuli.items, *labels, strict=True)])
     plain = deepcopy(dict(package_table("croissant.yaml")))
-    plain["distribution"][0]["sha256"] = sha256(text.getvalue().encode()).hexdigest()
+    plain["distribution"][0]["sha256"] = text_digest(text.getvalue())
     field = plain.pop("field")
     plain["recordSet"][0]["field"] = [
         field | {"@id": f"images/{name}", "name": name, "source": field["source"] | {"extract": {"column": name}}}

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from benchmark.contracts import Array, Stimuli
 from benchmark.failures import StimuliError
 from benchmark.settings import Settings
-from registry.files import digest_file, replacing, write_whole
+from registry.files import digest_data, digest_file, replacing, write_whole
 from registry.user_errors import foreign
 
 if TYPE_CHECKING:
@@ -64,9 +64,8 @@ SETTLED = 2_000_000_000
 def set_digest(ids: Sequence[str], items: Sequence[str], labels: Mapping[str, Array]) -> str:
     """SHA-256 over order, names, contents and labels, as the JSON text
     {"ids":[...],"items":[...],"labels":{NAME:[...]}} without blanks, with label columns in the order of their names."""
-    columns = {name: list(map(str, labels[name])) for name in sorted(labels)}
-    table = {"ids": list(ids), "items": list(items), "labels": columns}
-    return text_digest(json.dumps(table, separators=(",", ":")))
+    columns = {name: list(map(str, column)) for name, column in labels.items()}
+    return digest_data({"ids": ids, "items": items, "labels": columns})
 
 
 def stimuli_of(ids: tuple[str, ...], items: tuple[str, ...], labels: Mapping[str, Array], **fields: Any) -> Stimuli:

@@ -4,7 +4,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from xml.etree.ElementTree import Element, fromstring
 
@@ -17,7 +17,7 @@ from benchmark.stimuli.image_names import GEIRHOS16, WNID
 from benchmark.stimuli.items import Annotation, Flags, Item, LeftOut, Size, check_category, images_below
 from benchmark.stimuli.masked.planes import ClassImages, Segmentation, class_numbers, flags_of, of_class
 from registry.files import is_file
-from registry.labels import label_space
+from registry.labels import subset_groups
 from registry.user_errors import foreign
 
 #: Images, then the masks of these images.
@@ -71,13 +71,9 @@ def segmented_roots(folder: Path) -> list[Path]:
     return [p for p in places if any((p / a).is_dir() and (p / b).is_dir() for a, b in SPLITS)]
 
 
-@cache
-def values_of(edition: int) -> Mapping[str, int]:
+def values_of(edition: int) -> dict[str, int]:
     """Map WordNet ids to the numbers in the masks of an edition (919, 300 or 50)."""
-    spans = [span.partition("-") for span in str(package_table("masked/classes.yaml")[edition]).split()]
-    outputs = [i for a, _, b in spans for i in range(int(a), int(b or a) + 1)]
-    wnids = label_space("imagenet1k").classes
-    return {wnids[output]: value for value, output in enumerate(outputs, start=1)}
+    return {wnid: value for value, wnid in enumerate(subset_groups(f"imagenet-s{edition}"), start=1)}
 
 
 def main_object(areas: Mapping[str, float]) -> str | LeftOut:
