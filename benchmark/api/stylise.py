@@ -48,13 +48,8 @@ class SourcePicture:
 _ORDER = attrgetter("category", "path.name")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pairing:
-    """An image to make."""
-
-    place: str  # "CATEGORY/name.png" in the set's folder
-    content: SourcePicture
-    style: SourcePicture
+#: "CATEGORY/name.png" in the set's folder -> content and style of the image to make.
+Pairings = Mapping[str, tuple[SourcePicture, SourcePicture]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,22 +76,22 @@ class Order:
         return "cue-conflict" if self.cue_conflict else "stylised"
 
 
-def textured(contents: Sequence[SourcePicture], styles: Sequence[SourcePicture], seed: int = 0) -> list[Pairing]:
+def textured(contents: Sequence[SourcePicture], styles: Sequence[SourcePicture], seed: int = 0) -> Pairings:
     """Pair every content with one style. The choice depends only on the seed, the content's digest and the styles'
     digests, not on names, order or other contents. Raises StimuliError if two contents of a class share a name."""
     ordered = sorted(styles, key=lambda picture: (picture.digest, str(picture.path)))
-    pairings: dict[str, Pairing] = {}
+    pairings: dict[str, tuple[SourcePicture, SourcePicture]] = {}
     for content in sorted(contents, key=_ORDER):
         place = f"{content.category}/{content.path.stem}.png"
         style = ordered[seed_of(f"{seed}:{content.digest}") % len(ordered)]
-        twin = pairings.setdefault(place, Pairing(place=place, content=content, style=style)).content
+        twin, _ = pairings.setdefault(place, (content, style))
         if twin is not content:
             raise StimuliError(f"{content.path} and {twin.path} would both become '{place}': rename one.")
-    return list(pairings.values())
+    return pairings
 
 
 def manifest(
-    order: Order, generator: Mapping[str, str], pairings: Sequence[Pairing], styles: Sequence[SourcePicture], whole: int
+    order: Order, generator: Mapping[str, str], pairings: Pairings, styles: Sequence[SourcePicture], whole: int
 ) -> str:
     """Write as JSON everything that decides the images: equal text, equal images. `generator` is the painter by field
     (name, version, weights, ...), `styles` are all that could be chosen. `whole` is the number of images without a
@@ -112,14 +107,14 @@ def manifest(
         "seed": order.seed,
         "whole": whole,
         "styles": {"count": len(digests), "digest": text_digest("\n".join(digests))},
-        "images": {pair.place: {"content": pair.content.digest, "style": pair.style.digest} for pair in pairings},
+        "images": {place: {"content": a.digest, "style": b.digest} for place, (a, b) in pairings.items()},
     }
     return json.dumps(table, indent=1, ensure_ascii=False) + "\n"
 
 
 def conflicting(
     shapes: Sequence[SourcePicture], textures: Sequence[SourcePicture], limit: int | None = None, seed: int = 0
-) -> list[Pairing]:
+) -> Pairings:
     """Pair shapes with textures of other categories, by category and name, as "cat/cat7-elephant1.png". At most `limit`
     pairs are spread evenly over pairs of categories and their pictures. Raises StimuliError if there is no pair."""
 
@@ -141,14 +136,11 @@ def conflicting(
     # A pair of each cell in turn, until none is left.
     pairs = (pair for turn in zip_longest(*turns) for pair in turn if pair and pair[0].digest != pair[1].digest)
     names, other = _exemplars(by_shape), _exemplars(by_texture)
-    pairings = [
-        Pairing(place=f"{a.category}/{names[a.path]}-{other[b.path]}.png", content=a, style=b)
-        for a, b in islice(pairs, limit)
-    ]
+    pairings = {f"{a.category}/{names[a.path]}-{other[b.path]}.png": (a, b) for a, b in islice(pairs, limit)}
     if not pairings:
         shown = f"shapes of {', '.join(by_shape)}, textures of {', '.join(by_texture)}"
         raise StimuliError(f"no pair of different categories: {shown}. Add categories.")
-    return sorted(pairings, key=lambda pair: pair.place)
+    return dict(sorted(pairings.items()))
 
 
 def _exemplars(by_category: Mapping[str, Sequence[SourcePicture]]) -> dict[Path, str]:
@@ -187,10 +179,10 @@ def make_stylised(order: Order, settings: Settings, painter: "StylePainter", rep
     )
     whole = len(pairings)
     if order.limit is not None and order.limit < whole:
-        labels = {"category": np.array([pair.content.category for pair in pairings])}
-        chosen = sample_order([pair.place for pair in pairings], labels, order.limit)
-        pairings = [pairings[i] for i in sorted(chosen)]
-    for path in {picture.path for pair in pairings for picture in (pair.content, pair.style)}:
+        labels = {"category": np.array([content.category for content, _ in pairings.values()])}
+        chosen = sample_order([*pairings], labels, order.limit)
+        pairings = dict([*pairings.items()][i] for i in sorted(chosen))
+    for path in {picture.path for pair in pairings.values() for picture in pair}:
         size_of(path, FIX)  # a damaged file is reported before hours of work
     text = manifest(order, painter.generator, pairings, styles, whole)
     if not make_folder(target, MANIFEST, text, partial(_paint_all, pairings, whole, order, painter, report)):
@@ -219,21 +211,22 @@ def _pictures(folder: Path, space: str | None, settings: Settings) -> list[Sourc
 
 
 def _paint_all(
-    pairings: Sequence[Pairing], whole: int, order: Order, painter: "StylePainter", report: Report, folder: Path
+    pairings: Pairings, whole: int, order: Order, painter: "StylePainter", report: Report, folder: Path
 ) -> None:
     """Paint the images missing from `folder`. The network reads each style once."""
     part = "" if len(pairings) == whole else f" of {whole}"
-    left = [pair for pair in pairings if not (folder / pair.place).exists()]
+    left = [place for place in pairings if not (folder / place).exists()]
     there = f", {len(pairings) - len(left)} exist already" if len(left) < len(pairings) else ""
     report(f"{order.name}: {len(pairings)}{part} images, {order.kind}{there}")
     known: dict[str, Any] = {}
 
-    def paint(pair: Pairing) -> None:
-        if pair.style.digest not in known:
-            known[pair.style.digest] = painter.style(read_rgb(pair.style.path, FIX))
-        content, style = read_rgb(pair.content.path, FIX), known[pair.style.digest]
-        pixels = painter.paint(content, style, strength=order.strength, size=order.size, crop=order.crop)
-        write_png(folder / pair.place, pixels)
+    def paint(place: str) -> None:
+        content, style = pairings[place]
+        if style.digest not in known:
+            known[style.digest] = painter.style(read_rgb(style.path, FIX))
+        image, vector = read_rgb(content.path, FIX), known[style.digest]
+        pixels = painter.paint(image, vector, strength=order.strength, size=order.size, crop=order.crop)
+        write_png(folder / place, pixels)
 
     with ThreadPoolExecutor(order.workers) as pool:
         for done, _ in enumerate(pool.map(paint, left), 1):
