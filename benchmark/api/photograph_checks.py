@@ -3,8 +3,8 @@ classes are in the assumed order, and whether it decides as its user's own code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from inspect import Parameter, signature
 from itertools import product
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.failures import BenchError, CardError, MissingStimuli, StimuliError, WeightsError
+from benchmark.failures import CardError, MissingStimuli, StimuliError, WeightsError
 from benchmark.settings import Settings
 from benchmark.stats.intervals import wilson
 from benchmark.stimuli.datasets import open_folder
@@ -26,7 +26,7 @@ from benchmark.stimuli.world.sets import training_set
 from registry.cards import Certificate
 from registry.code import code_digest
 from registry.files import expanded
-from registry.user_errors import reason
+from registry.user_errors import foreign
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,17 +116,6 @@ def photographs_for(labels: LabelSpace, folder: Path | None, settings: Settings)
     return None
 
 
-@contextmanager
-def _own_code(script: str, what: str) -> Iterator[None]:
-    try:
-        yield
-    except CardError:
-        raise
-    except (Exception, SystemExit) as error:
-        why = str(error) if isinstance(error, BenchError) else f"{reason(error)}."
-        raise CardError(f"--verify {script}: {what}: {why} {_EXPECTED}") from error
-
-
 def own_pipeline(script: str) -> tuple[Callable[[Any], Any], Callable[[Any], Any], ModuleType]:
     """Return the model and transform of a user's script, and its module. Raises CardError if it has none, or fails."""
     from torch import nn
@@ -136,7 +125,7 @@ def own_pipeline(script: str) -> tuple[Callable[[Any], Any], Callable[[Any], Any
     text = script.removeprefix("python:")
     place, _, name = (text, "", "") if text.endswith(".py") else text.rpartition(":")
     place, name = place or name, name if place else ""
-    with _own_code(script, "it fails"):
+    with foreign("--verify", script, CardError, _EXPECTED, "fails"):
         file = place.endswith(".py")
         module = module_of_file(str(expanded(place).resolve())) if file else import_module(place)
         found = _made(getattr(module, name or "model"))
@@ -187,7 +176,7 @@ def verified(model: LoadedModel, script: str, folder: Path | None, settings: Set
         return logits_in(network(on_device(given, device)), (count(given), classes), space=model.labels.name)
 
     ours = model.inputs(images)
-    with _own_code(script, "it fails on photographs"):
+    with foreign("--verify", script, CardError, _EXPECTED, "fails on photographs"):
         theirs = [network_input(transform, torch.from_numpy(image).permute(2, 0, 1)) for image in images]
         expected = _answers(theirs, answer)
     found = _answers(ours, model.answer)[:, :classes]

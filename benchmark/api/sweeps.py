@@ -255,6 +255,7 @@ class TrainingRun:
 
     def _card(self, path: Path, cards: Mapping[str, ModelCard], given: Mapping[str, Any]) -> ModelCard:
         from registry.architectures import whole_arch
+        from registry.families.family import family_of
 
         place = _whole(path, self.arch)
         file, files = str(place.resolve()), _files_of(place)
@@ -265,7 +266,14 @@ class TrainingRun:
         if known is not None and known.weights in files:  # otherwise it is new, or a file of this run that is gone
             is_folder = Path(file) != path.resolve()  # it identifies its architecture
             same = is_folder or whole_arch(self.arch) in ("", known.arch)
-            said = _said(known) if same else {"labels": known.labels}
+            # The options that the card was registered with, to repeat them; members of families identify themselves.
+            said: dict[str, Any] = {"labels": known.labels}
+            if same:
+                said["training"] = known.training
+            if same and known.source == "file" and family_of(known.arch) is None:
+                kwargs = tuple(f"{option}={value}" for option, value in known.options.get("kwargs", {}).items())
+                said |= {option: known.options.get(option) for option in ("key", "ignore", "output")}
+                said |= {"arch_option": kwargs, **dict(known.preprocess or {})}
             # ctime too: a copied file may keep an older mtime.
             state, own = path.stat(), self.settings.cards / f"{name}.yaml"
             is_newer = own.is_file() and own.stat().st_mtime_ns >= max(state.st_mtime_ns, state.st_ctime_ns)
@@ -354,15 +362,3 @@ def _whole(path: Path, arch: str) -> Path:
 def _files_of(place: Path) -> set[str]:
     """Return the whole paths under which a card may have a checkpoint: its own, and those of what was made of it."""
     return {str(place.resolve()), *conversions(place)}
-
-
-def _said(card: ModelCard) -> dict[str, Any]:
-    """Return the options that a card was registered with, to repeat them. Members of families identify themselves."""
-    from registry.families.family import family_of
-
-    said: dict[str, Any] = {"labels": card.labels, "training": card.training}
-    if card.source != "file" or family_of(card.arch) is not None:
-        return said
-    kwargs = tuple(f"{name}={value}" for name, value in card.options.get("kwargs", {}).items())
-    kept = {name: card.options.get(name) for name in ("key", "ignore", "output")}
-    return said | kept | {"arch_option": kwargs} | dict(card.preprocess or {})

@@ -16,15 +16,6 @@ from benchmark.api.options import Filters, Names, Option, Triple, VerbParameter,
 
 R = TypeVar("R")
 _NEEDS = re.compile(r"\(with (--[\w-]+)\)")
-#: Paths of a command line by `Option.kind`.
-PATHS = {
-    "path": click.Path(exists=True, path_type=Path),
-    "file": click.Path(exists=True, dir_okay=False, path_type=Path),
-    "folder": click.Path(exists=True, file_okay=False, path_type=Path),
-    "new file": click.Path(dir_okay=False, path_type=Path),
-    "new folder": click.Path(file_okay=False, path_type=Path),
-    "new path": click.Path(path_type=Path),
-}
 
 
 class FiniteRange(click.FloatRange):
@@ -174,10 +165,11 @@ def _click_type(field: VerbParameter, kind: Any) -> Any:
         return click.Choice([str(choice) for choice in get_args(kind)])
     if kind == Triple:
         return numbers
-    if said.kind in PATHS:
-        return PATHS[said.kind]
     if said.kind == "place":
         return nonempty_path
+    if said.kind:
+        fits = {"exists": "new" not in said.kind, "dir_okay": "file" not in said.kind}
+        return click.Path(**fits, file_okay="folder" not in said.kind, path_type=Path)
     if kind is int and said.least is not None:
         return click.IntRange(int(said.least), None if said.most is None else int(said.most))
     if kind is int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from benchmark import api
 from benchmark.api.options import Db, Option
 from benchmark.cli.derive import command
-from benchmark.cli.printing import echo_data, echo_line, print_rows
+from benchmark.cli.printing import echo_data, echo_line, echo_lines, print_rows
 from benchmark.variables import read_settings
 from registry.cards import change_card, read_cards, remove_card
 
@@ -93,16 +93,14 @@ def register(
     code = print_checks(checks)
     echo_line(f"registered '{card.name}' (weights {(card.sha256 or '')[:12]}).")
     entrances = api.entrances(card)
+    ways = {way: [suite for suite, (how, _) in entrances.items() if how == way] for way, _ in entrances.values()}
     for way, text in (("can run", "it can run"), ("waiting for data", "waiting for data")):
-        if suites := [suite for suite, (how, _) in entrances.items() if how == way]:
-            echo_line(f"{text}: {', '.join(suites)}")
-    for suite, (how, reason) in entrances.items():
-        if how == "not applicable":
-            echo_line(f"it cannot run {suite}: {reason}")
+        if way in ways:
+            echo_line(f"{text}: {', '.join(ways[way])}")
+    echo_lines(f"it cannot run {suite}: {entrances[suite][1]}" for suite in ways.get("not applicable", ()))
     if asked["replace"]:
         echo_line("Scores of older weights stay; boards flag them until the model is run again.")
-    fetch = " --fetch" * any(how == "waiting for data" for how, _ in entrances.values())
-    echo_line(f"next: bench run --model {card.name}{fetch}")
+    echo_line(f"next: bench run --model {card.name}{' --fetch' * ('waiting for data' in ways)}")
     return code
 
 

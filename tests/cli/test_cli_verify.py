@@ -27,8 +27,8 @@ REFUSED = {
     "smaller": (1, "Pixels: ours are (3, 64, 64), the script's (3, 24, 24)", AGREE),
     "other": (1, "of 64 decisions on photographs of world-natural are not those of", "). Network: on the script's"),
     "training": (2, "its model is in training mode. Call model.eval()"),
-    "failing": (2, "fails on an image of 64 x 64 px (TypeError"),
-    "ending": (2, "it fails: its code called sys.exit(3)"),
+    "failing": (1, "fails on an image of 64 x 64 px (TypeError"),
+    "ending": (2, "fails (its code called sys.exit(3))"),
     "single": (2, "found TinyResNet, int. Expected a file with `model` and `transform`"),
     "missing": (2, "has no attribute 'missing'"),
 }
