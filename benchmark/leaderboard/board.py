@@ -18,7 +18,7 @@ from benchmark.store.rows import ScoreRow, StimuliNote
 from benchmark.version import __version__
 
 NOTES = {"published": "published decisions, not run here", "reported": "another leaderboard's scores, no trials here"}
-REFERENCE_KINDS = ("group", "human", "simulated", "ideal")
+REFERENCE_KINDS = ("group", "human", "simulated", "ideal", REPORTED)
 #: A network with this recipe tag was never trained: it is held against the others, not ranked among them.
 UNTRAINED = "untrained"
 #: Most trials over fewest, among people whose mean is shown.
@@ -119,8 +119,9 @@ class _Scores:
             note = NOTES.get(known.kind, "")
             rows.append(Row(observer=name, kind=known.kind, training=tuple(known.training), cells=cells, note=note))
         rows = in_order(_marked(rows, head.name), head.name, head.direction)
-        aside = [row for row in rows if _is_reference(row)]
-        ranked = [row for row in rows if not _is_reference(row)]
+        aside = [row for row in rows if UNTRAINED in row.training or row.kind in REFERENCE_KINDS]
+        held = {row.observer for row in aside}
+        ranked = [row for row in rows if row.observer not in held]
         silent = [m for m in metrics[1:] if all(row.cells[m.name].value is None for row in rows)]
         columns = tuple(self._column(metric, rows) for metric in metrics if metric not in silent)
         return Board(
@@ -211,10 +212,6 @@ def _marked(rows: Sequence[Row], head: str) -> list[Row]:
         flagged = {**row.cells, head: cell._replace(flags=(*cell.flags, said))}
         marked.append(row._replace(cells=flagged) if said else row)
     return marked
-
-
-def _is_reference(row: Row) -> bool:
-    return UNTRAINED in row.training or row.kind in (*REFERENCE_KINDS, REPORTED)
 
 
 def people_row(people: Sequence[Row], columns: Sequence[Column]) -> list[Row]:

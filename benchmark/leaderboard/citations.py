@@ -48,17 +48,13 @@ def works_of(boards: Iterable[Board], observers: Mapping[str, ObserverRow], suit
             card = observers[row.observer].card if row.observer in observers else {}
             source = str(card.get("source", ""))
             if row.kind != "network":
-                cite(source_citation(source), f"answers of {source}")
+                published = known_source(source)
+                entries = filter(None, map(find_built_in, (source, *published.folders)))
+                found = published.citation or next((each.citation for each in entries if each.citation), "")
+                cite(found, f"answers of {source}")
             if row.kind in NETWORKS:
                 cite(str(card.get("paper") or ""), f"{NETWORK}{row.observer}")
     return works
-
-
-def source_citation(source: str) -> str:
-    """Return the citation of a published collection of answers or scores, "" if none is known."""
-    known = known_source(source)
-    entries = (find_built_in(name) for name in (source, *known.folders))
-    return known.citation or next((entry.citation for entry in entries if entry and entry.citation), "")
 
 
 def short_citations(works: Works) -> str:

@@ -174,11 +174,6 @@ class Document(StrictModel):
     chunks: Rows[ExportedChunk] = ()
 
 
-def json_schema() -> dict[str, Any]:
-    """Return the JSON schema of a document (draft 2020-12)."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Document.model_json_schema()}
-
-
 # The document of another leaderboard is a foreign file: nothing in it is trusted.
 LARGEST = 256 * 2**20  # bytes: a thousand observers under five suites are about 150 MB
 LONGEST_NAME = 200  # characters of an observer's name

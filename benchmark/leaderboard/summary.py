@@ -50,25 +50,23 @@ def summaries(boards: Sequence[Board]) -> list[Summary]:
         lines = list(_lines(own, [b.rows for b in own], clean))
         lines.sort(key=lambda line: (line.rank is None, line.rank or 0.0, line.observer))
         aside = list(_lines(own, [b.references for b in own], clean))
-        shown = {line.observer for line in (*lines, *aside)}
-        absent = [n for n in dict.fromkeys(row.observer for board in every for row in board.rows) if n not in shown]
+        there = {line.observer for line in (*lines, *aside)}
+        absent = [n for n in dict.fromkeys(row.observer for board in every for row in board.rows) if n not in there]
         if absent:
             named = ", ".join(map(printable, absent[:NAMED])) + (", ..." if len(absent) > NAMED else "")
             said.append(f"{len(absent)} not in this table, shown other stimuli (bench rank SUITE): {named}")
+        heads = [*((board, board.columns[0]) for board in own), *([clean] if clean else [])]
+        shown = [replace(column, suite=b.suite, stimuli=b.sets.get(column.role, "")) for b, column in heads]
         made = Summary(
             space=space,
-            headlines=tuple(_headline(board, board.columns[0]) for board in own),
+            headlines=tuple(shown[: len(own)]),
             lines=tuple(lines),
             references=tuple(r for r in aside if any(r.cells[board.suite].value is not None for board in own)),
-            clean=_headline(*clean) if clean else None,
+            clean=shown[-1] if clean else None,
             notes=tuple(said),
         )
         tables.append(made)
     return sorted(tables, key=lambda summary: -len(summary.lines))
-
-
-def _headline(board: Board, column: Column) -> Column:
-    return replace(column, suite=board.suite, stimuli=board.sets.get(column.role, ""))
 
 
 def _lines(boards: Sequence[Board], rows: Sequence[Sequence[Row]], clean: tuple[Board, Column] | None) -> Iterator[Row]:
