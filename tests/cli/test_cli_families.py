@@ -91,7 +91,7 @@ class Board:
             patch.chdir(self.folder)
             plain = [str(word) for word in words]
             done = CliRunner().invoke(cli, plain, catch_exceptions=False, standalone_mode=False)
-        assert done.return_value == 0, done.stdout + done.stderr
+        assert not done.return_value, done.stdout + done.stderr
         return " ".join((done.stdout + done.stderr).split())
 
     def run(self, name, suite):
