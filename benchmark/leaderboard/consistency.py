@@ -1,17 +1,17 @@
 """Error consistency of observers by experiment and condition (Geirhos, Meding & Wichmann 2020; Klein et al. 2025,
 NeurIPS); the formulas are in `benchmark.stats.agreement`."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 
 from benchmark.contracts import Trials
-from benchmark.failures import BenchError, TrialsError, unknown_name
+from benchmark.failures import BenchError, unknown_name
 from benchmark.leaderboard.board_model import Board, Cell
 from benchmark.leaderboard.table import NOTHING, Field, Table, Value, declared_table, number, p_value
-from benchmark.stats.agreement import Agreement, Matched, agreement, match, pairwise
+from benchmark.stats.agreement import Agreement, agreement, match, pairwise
 from benchmark.stats.comparisons import holm
 from benchmark.stimuli.image_names import shared_exemplars
 
@@ -56,7 +56,7 @@ def observer_pairs(answered: ExperimentTrials) -> Iterator[ObserverPair]:
 
 def by_condition(a: Trials, b: Trials) -> Iterator[tuple[str, Agreement]]:
     """Yield (condition, agreement) for each condition of one experiment, then (`MEAN`, ...) if there are several."""
-    table = matched_trials([a, b])
+    table = match([a, b])
     conditions = dict.fromkeys(table.condition.tolist())
     for condition in conditions:
         inside = table.condition == condition
@@ -75,14 +75,6 @@ def _averaged(observers: Iterable[Trials]) -> list[str]:
     """Return the conditions that enter an experiment's averages; all of them if the trials have no such column."""
     kept = (own["condition"][own.columns.get(AVERAGED, np.ones(len(own), dtype=bool))] for own in observers)
     return [*{name for names in kept for name in names.tolist()}]
-
-
-def matched_trials(observers: Sequence[Trials], *, every: bool = True) -> Matched:
-    """Match stored trials. Raises TrialsError if an observer has two answers to one trial."""
-    try:
-        return match(observers, every=every)
-    except ValueError as error:
-        raise TrialsError(f"stored trials cannot be matched: {error}") from error
 
 
 def agreement_table(compared: Iterable[ObserverPair], title: str = "") -> Table:
@@ -121,7 +113,7 @@ def comparison_of(a: str, b: str, answered: ExperimentTrials) -> Table:
 def kappa_table(role: str, who: Mapping[str, Trials]) -> Table:
     """Return the kappa of all pairs on the images that both of a pair answered, the mean over conditions."""
     names = sorted(who)
-    table = matched_trials([who[name] for name in names], every=False)
+    table = match([who[name] for name in names], every=False)
     kept = [table.condition == condition for condition in _averaged(who.values())]
     kappas = np.stack([pairwise(table.right[part], table.present[part]).kappa for part in kept])
     known = np.isfinite(kappas)

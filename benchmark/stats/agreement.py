@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Trials
 from benchmark.contracts.trials import KEY
+from benchmark.failures import TrialsError
 from benchmark.stats.clusters import clustered_variance
 from benchmark.stats.differences import normal_tail
 from benchmark.stats.intervals import Floats, normal_quantile, percentiles, t_quantile
@@ -215,7 +216,7 @@ def _independent_share(a: Array, b: Array, codes: Array, clusters: Sequence[Arra
 
 def match(trials: Sequence[Trials], *, every: bool = True) -> Matched:
     """Return trials by (role, condition, stimulus). every: only the trials that all observers have; otherwise those of
-    any (missing ones are not correct). Raises ValueError if an observer has two answers to one trial."""
+    any (missing ones are not correct). Raises TrialsError if an observer has two answers to one trial."""
     keyed: list[tuple[Array, Array]] = []  # each observer's sorted keys, and whether the answer at each was right
     for each in trials:
         keys, right = np.empty(0, dtype=str), np.zeros(0, dtype=bool)
@@ -223,7 +224,7 @@ def match(trials: Sequence[Trials], *, every: bool = True) -> Matched:
             keys, right = each.keys[each.by_key], (each["response"] == each["category"])[each.by_key]
         if len(repeated := np.flatnonzero(keys[1:] == keys[:-1])):
             where = keys[repeated[0]].split(KEY)
-            raise ValueError(f"two answers to one trial: role, condition, stimulus = {where}")
+            raise TrialsError(f"stored trials have two answers to one trial: role, condition, stimulus = {where}")
         keyed.append((keys, right))
     join = np.intersect1d if every else np.union1d
     names = [keys for keys, _ in keyed] or [np.empty(0, dtype=str)]

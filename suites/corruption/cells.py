@@ -1,10 +1,10 @@
 """Trials as images by cells. A cell is one corruption at one level, parsed from the name of a condition."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
-from itertools import groupby
+from functools import cached_property
+from itertools import chain, groupby
 from operator import attrgetter
 from typing import Any, Literal, get_args
 
@@ -16,7 +16,7 @@ from benchmark.contracts.declarations import package_data
 from benchmark.contracts.trials import alike
 from benchmark.stats.intervals import Floats
 from benchmark.stimuli.roles import ROLE, STAND_INS, stand_in_flags
-from benchmark.transforms.listing import Entries, own_list, plugins
+from benchmark.transforms.listing import own_list, plugins
 from suites.corruption.config import SIZE_224
 from suites.corruption.protocols import COMMON, PROTOCOLS, world_list
 
@@ -47,15 +47,6 @@ class SweepCell:
     plain: bool = False  # whether nothing is impaired
 
 
-#: In this order; other packages' last, for to look through all that is installed takes longer than a table does.
-_LISTS: tuple[Callable[[], Entries], ...] = (
-    partial(own_list, "imagenet-c"),
-    partial(own_list, "human"),
-    world_list,
-    lambda: plugins()[0],
-)
-
-
 def cells_of(conditions: Iterable[str]) -> tuple[SweepCell, ...]:
     """Return the cells of some conditions, in the order of our lists; other corruptions after them, by name.
 
@@ -65,24 +56,22 @@ def cells_of(conditions: Iterable[str]) -> tuple[SweepCell, ...]:
         if condition != CLEAN:
             corruption, _, level = condition.partition("/")
             shown.setdefault(corruption, []).append(level)
-    order = list(dict.fromkeys(name for read in _LISTS[:3] for name in read()))
+    lists = (own_list("imagenet-c"), own_list("human"), world_list())
+    order = list(dict.fromkeys(chain.from_iterable(lists)))
     cells: list[SweepCell] = []
     for corruption in sorted(shown, key=lambda name: (order.index(name) if name in order else len(order), name)):
         levels = shown[corruption]
-        entries = (read().get(corruption) for read in _LISTS)
+        # Other packages' last: to look through all that is installed takes longer than a table does.
+        entries = chain((known.get(corruption) for known in lists), (plugins()[0].get(name) for name in [corruption]))
         entry = next((entry for entry in entries if entry and set(levels) <= set(map(str, entry.levels))), None)
         places = {str(level): place for place, level in enumerate(entry.levels)} if entry else {}
-        part = [
-            SweepCell(
-                condition=f"{corruption}/{level}",
-                corruption=corruption,
-                family=entry.family if entry else "",
-                place=places[level] if entry else float(level) if _NUMBER.fullmatch(level) else 0.0,
-                ordered=entry.ordered if entry else True,
-                plain=level in map(str, entry.plain) if entry else False,
-            )
-            for level in levels
-        ]
+        own: dict[str, Any] = {"family": entry.family, "ordered": entry.ordered} if entry else {}
+        part = []
+        for level in levels:
+            place = places[level] if entry else float(level) if _NUMBER.fullmatch(level) else 0.0
+            plain = entry is not None and level in map(str, entry.plain)
+            named = f"{corruption}/{level}"
+            part.append(SweepCell(condition=named, corruption=corruption, place=place, plain=plain, **own))
         cells += sorted(part, key=lambda cell: (cell.place, cell.condition))
     return tuple(cells)
 

@@ -38,6 +38,9 @@ class Folders:
     references: tuple[str, ...] = (ALEXNET,)  # as in `CorruptionConfig`
 
 
+Sweep = CorruptionConfig | Folders
+
+
 @dataclass(frozen=True, kw_only=True)
 class NaturalSet:
     """Other pictures of ImageNet's classes."""

@@ -12,7 +12,7 @@ from benchmark.stats.intervals import Floats, confidence_sequence, percentiles
 from benchmark.stimuli.roles import ROLE
 from suites.corruption.calibration import calibration, exact_share
 from suites.corruption.cells import FAMILIES, RESAMPLES, SEEN, CellTable, Flags, Shares, What, by_corruption
-from suites.corruption.config import CorruptionConfig, Folders
+from suites.corruption.config import CorruptionConfig, Sweep
 from suites.corruption.metrics import RATIOS, lacking, mean_ce, metrics, normalised, over_alexnet
 from suites.corruption.protocols import not_listed_then
 
@@ -21,7 +21,7 @@ NO_MEAN = "no mean over corruptions of other packages: it would depend on which 
 METHOD = f"bootstrap ({RESAMPLES} resamples, by image)"
 
 
-def score(config: CorruptionConfig | Folders, trials: Trials) -> Sequence[Score]:
+def score(config: Sweep, trials: Trials) -> Sequence[Score]:
     """Return the scores of one observer."""
     role = role_of(config)
     if not len(trials):
@@ -38,7 +38,7 @@ def score(config: CorruptionConfig | Folders, trials: Trials) -> Sequence[Score]
     return scores
 
 
-def role_of(config: CorruptionConfig | Folders) -> str:
+def role_of(config: Sweep) -> str:
     """Return the role of all scores: of one set, or "" for a set in many folders."""
     return ROLE if isinstance(config, CorruptionConfig) else ""
 
@@ -154,9 +154,7 @@ def valued(blank: Score, value: float, draws: Floats | None, counts: Flags, *, s
     return replace(blank, low=min(low, value), high=max(high, value), method=METHOD)
 
 
-def over_reference(
-    config: CorruptionConfig | Folders, trials: Trials, references: Mapping[str, Trials]
-) -> Sequence[Score]:
+def over_reference(config: Sweep, trials: Trials, references: Mapping[str, Trials]) -> Sequence[Score]:
     """Return mCE relative to the first reference, both resampled on the same images; nothing without a reference."""
     if not len(trials) or not references:
         return []

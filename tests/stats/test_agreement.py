@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from benchmark.contracts import Trials
+from benchmark.failures import TrialsError
 from benchmark.stats.agreement import (
     _independent_share,
     agreement,
@@ -197,7 +198,7 @@ def test_matching_is_by_role_condition_and_stimulus():
 def test_two_answers_to_one_trial_are_refused():
     one = trials(["cat"])
     twice = Trials(columns={name: np.concatenate([v, v]) for name, v in one.columns.items()})
-    with pytest.raises(ValueError, match="two answers to one trial"):
+    with pytest.raises(TrialsError, match="two answers to one trial"):
         match([twice, one])
 
 
