@@ -190,11 +190,10 @@ def compared_to_each(a: str, pairs: Sequence[Compared]) -> ComparedToEach:
     named = [(pair.b, row) for pair in pairs for row in pair.headlines]
     together = adjusted([row for _, row in named])
     return ComparedToEach(
-        a=a,
-        rows=tuple((b, row) for (b, _), row in zip(named, together, strict=True)),
+        a=a, rows=tuple((b, row) for (b, _), row in zip(named, together, strict=True)),
         alone=tuple(pair.b for pair in pairs if not pair.headlines),
         remarks=tuple(dict.fromkeys(remark for pair in pairs for remark in pair.remarks)),
-    )
+    )  # fmt: skip
 
 
 def _is_headline(row: SuiteComparison) -> bool:

@@ -83,14 +83,10 @@ def _sampled(
     beyond = np.maximum(0.0, variance - own)
     both = variance - beyond
     return NetworkSample(
-        value=float(weights @ values),
-        networks=float((beyond / k).sum()),
-        images=common,
-        interaction=float((both / k).sum()),
-        df=(common + float(wide.sum())) ** 2 / doubt if doubt else float(df.min()),
-        single=(float(beyond.sum()), float(both.sum())),
-        units=tuple(part[0] for part in parts),
-    )
+        value=float(weights @ values), networks=float((beyond / k).sum()), images=common,
+        interaction=float((both / k).sum()), df=(common + float(wide.sum())) ** 2 / doubt if doubt else float(df.min()),
+        single=(float(beyond.sum()), float(both.sum())), units=tuple(part[0] for part in parts),
+    )  # fmt: skip
 
 
 def _own(units: Floats, images: ImageVariance) -> float:

@@ -220,11 +220,7 @@ def _against_people(start: Comparison, num: Floats, den: Floats, factors: Sequen
         return undecided(start, "the difference does not vary over images")
     # Both are drawn from more: other images and people would give another value.
     test = Studentised(
-        difference=a - b,
-        se=sqrt(variance.value),
-        df=variance.df,
-        limit=1.0 if ((num >= 0) & (num <= den)).all() else inf,
-        people=variance.people,
-        crossed=variance.crossed,
-    )
+        difference=a - b, se=sqrt(variance.value), df=variance.df,
+        limit=1.0 if ((num >= 0) & (num <= den)).all() else inf, people=variance.people, crossed=variance.crossed,
+    )  # fmt: skip
     return decided(start, test, "t test, images and people")

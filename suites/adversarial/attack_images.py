@@ -129,15 +129,9 @@ def prepared_problem(config: AdversarialConfig, view: View, rows: Rows) -> tuple
     with torch.no_grad():
         apart = float((forward(images[:FEW]) - plain(images[:FEW])).abs().amax())
     problem = Problem(
-        forward=forward,
-        images=images,
-        labels=labels,
-        seeds=view.seeds[rows],
-        targets=labels[:, None],
-        batch=view.batch,
-        plain=plain,
-        sure=max(AMBIGUOUS * apart, NEAR_TIE),
-    )
+        forward=forward, images=images, labels=labels, seeds=view.seeds[rows], targets=labels[:, None],
+        batch=view.batch, plain=plain, sure=max(AMBIGUOUS * apart, NEAR_TIE),
+    )  # fmt: skip
     rest = slope(problem)
     last = () if config.finish is None else (config.finish.last,)
     aimed = [recipe.targets for recipe in (*config.attacks, *last) if isinstance(recipe, Apgd)]

@@ -56,17 +56,12 @@ def plan(_config: CorruptionConfig, shelf: Shelf) -> Plan:
     if world:
         stimuli, bands = restrict(stimuli, stimuli.ids[:WORLD_IMAGES]), BANDS[:WORLD_BANDS]
     entries, how = own_list("bands"), "whole" if world else CROPS["bilinear"]
-    blocks = [
-        Block(
-            stimuli=stimuli,
-            condition=entries[name].condition(level),
-            transform=transform(entries[name], level, whole=world),
-            presentation=how,
-            role=ROLE,
-        )
-        for name in ("unmasked", *bands)
-        for level in entries[name].levels
-    ]
+    block = Block(stimuli=stimuli, presentation=how, role=ROLE)
+    shown = ((entries[name], level) for name in ("unmasked", *bands) for level in entries[name].levels)
+    blocks = (
+        replace(block, condition=entry.condition(level), transform=transform(entry, level, whole=world))
+        for entry, level in shown
+    )
     return Plan(tuple(blocks), missing)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmark.contracts import Array, Block, Metric, Plan, Ratio, Score, Shelf, Suite, Trials, View
+from benchmark.contracts import Array, Block, Metric, Plan, Ratio, Score, Shelf, Trials, View
 from benchmark.contracts.declarations import declared_suite, package_data
 from benchmark.failures import MissingStimuli
 from benchmark.stats import ratio_score
@@ -95,19 +95,14 @@ def _metrics(config: NaturalSet) -> tuple[Metric, ...]:
     return (*metrics, *calibration_metrics(config.role, "by the rule of its authors"))
 
 
+_NATURAL = declared_suite("suites.corruption", "natural_suite", {}, plan=plan, observe=observe, score=score)
 NATURAL = {
-    role: Suite(
+    role: replace(
+        _NATURAL,
         name=f"corruption:{role}",
-        version=2,
         summary=f"Accuracy on {own['title']}",
-        needs="decisions",
         metrics=_metrics(config),
-        plan=plan,
-        observe=observe,
-        score=score,
         config=config,
-        controls={"imagenet-a": None},
-        spaces=("imagenet1k",),
         questions={"corruption": f"does robustness to corruptions carry over to {own['title'].partition(':')[0]}?"},
     )
     for role, own in package_data("suites.corruption", "natural").items()

@@ -15,15 +15,9 @@ def suite_of(own: Experiment) -> Suite | None:
     if not own.cues:
         return None
     return suite_on(
-        SUITE,
-        own,
-        "Shape bias",
-        metrics=cue_metrics(own),
-        config=own.rule,
-        experiments={own.name: own.role},
-        questions={},
-        citations=(own.citation,) if own.citation else (),
-    )
+        SUITE, own, "Shape bias", metrics=cue_metrics(own), config=own.rule, experiments={own.name: own.role},
+        questions={}, citations=(own.citation,) if own.citation else (),
+    )  # fmt: skip
 
 
 SUITE = replace(

@@ -35,13 +35,9 @@ def suite_of(own: Experiment | None) -> Suite:
     if own is None:
         return suite
     return suite_on(
-        suite,
-        own,
-        "Error consistency with people",
-        experiments={own.name: own.role},
-        partial=True,
+        suite, own, "Error consistency with people", experiments={own.name: own.role}, partial=True,
         citations=(own.citation,) if own.citation else (),
-    )
+    )  # fmt: skip
 
 
 SUITE = suite_of(None)

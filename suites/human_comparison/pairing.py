@@ -189,12 +189,9 @@ def _difference(metric: str, answers: SharedAnswers, a: int, b: int | None, who:
     shapes, at = np.unique(answers.shape, return_inverse=True)
     sums = dict(zip(shapes.tolist(), np.bincount(at, images, len(shapes)).tolist(), strict=True))
     return Difference(
-        a=float(of_a),
-        b=float(of_b),
-        variance=crossed_variance(images, persons[:, who], people[who], answers.factors),
-        n=len(images),
-        shapes={name: total for name, total in sums.items() if name},
-    )
+        a=float(of_a), b=float(of_b), variance=crossed_variance(images, persons[:, who], people[who], answers.factors),
+        n=len(images), shapes={name: total for name, total in sums.items() if name},
+    )  # fmt: skip
 
 
 def _added_accuracy(answers: SharedAnswers, b: int | None) -> Additions:

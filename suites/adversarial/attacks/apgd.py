@@ -75,11 +75,9 @@ class DenseRules:
         halve = (state.rises <= RISING * window) | (~state.halved & (state.noted >= state.top))
         changed = state._replace(
             point=torch.where(wide(halve), state.best, state.point),
-            step=torch.where(halve, state.step / 2, state.step),
-            halved=halve,
-            noted=state.top,
+            step=torch.where(halve, state.step / 2, state.step), halved=halve, noted=state.top,
             rises=torch.zeros_like(state.rises),
-        )
+        )  # fmt: skip
         return changed, torch.where(wide(halve), state.slope, slope)
 
     def _inside(self, state: ApgdState, point: Tensor) -> Tensor:
@@ -199,19 +197,8 @@ def _begun(problem: Problem, rules: Rules, rows: Rows, bound: Tensor, run: int) 
     point = rules.start(origin, bound, seeds)
     lowest, zero = torch.full_like(bound, float("-inf")), torch.zeros(len(rows), dtype=torch.int64, device=bound.device)
     return ApgdState(
-        row=torch.from_numpy(rows).to(bound.device),
-        epsilon=bound,
-        origin=origin,
-        point=point,
-        before=point,
-        best=point,
-        slope=torch.zeros_like(point),
-        step=rules.stride * bound,
-        last=lowest,
-        top=lowest,
-        noted=lowest,
-        rises=zero,
-        halved=torch.ones_like(zero, dtype=torch.bool),
-        share=torch.full_like(bound, AT_FIRST),
+        row=torch.from_numpy(rows).to(bound.device), epsilon=bound, origin=origin, point=point, before=point,
+        best=point, slope=torch.zeros_like(point), step=rules.stride * bound, last=lowest, top=lowest, noted=lowest,
+        rises=zero, halved=torch.ones_like(zero, dtype=torch.bool), share=torch.full_like(bound, AT_FIRST),
         support=torch.full_like(bound, problem.images[0].numel()),
-    )
+    )  # fmt: skip

@@ -65,8 +65,7 @@ def l2_draw(shape: torch.Size, generator: torch.Generator) -> Tensor:
     """Return a normal direction at radius u^(1/d), u uniform (Muller 1959)."""
     normal = torch.randn(shape, generator=generator)
     radius = torch.rand(1, generator=generator) ** (1 / normal.numel())
-    drawn: Tensor = normal / normal.norm().clamp_min(TINY) * radius
-    return drawn
+    return torch.as_tensor(normal / normal.norm().clamp_min(TINY) * radius)
 
 
 def l2_size(delta: Tensor) -> Tensor:

@@ -51,8 +51,7 @@ def square(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Square) ->
 
 def share_at(query: int, queries: int) -> float:
     """Return the share of the image that a square covers at a query: halved ever more rarely, as for 10,000 queries."""
-    share: float = FIRST / 2 ** bisect_left(HALVED, int(query / queries * 10_000))
-    return share
+    return float(FIRST / 2 ** bisect_left(HALVED, int(query / queries * 10_000)))
 
 
 def linf_start(epsilon: float, generator: Generator, shape: Size) -> Tensor:
@@ -109,8 +108,7 @@ def l2_redraw(delta: Tensor, epsilon: float, side: int, generator: Generator) ->
 
 def of_length(delta: Tensor, length: float) -> Tensor:
     """Return `delta` at an L2 norm of `length`; zero stays zero."""
-    scaled: Tensor = delta * (length / delta.norm().clamp_min(TINY))
-    return scaled
+    return torch.as_tensor(delta * (length / delta.norm().clamp_min(TINY)))
 
 
 def unit_length(delta: Tensor) -> Tensor:

@@ -180,8 +180,8 @@ def answers_apart(a: Tensor, b: Tensor) -> Tensor:
     a, b = (z - z.mean(dim=1, keepdim=True) for z in (a, b))
     length = torch.maximum(a.norm(dim=1), b.norm(dim=1)).clamp_min(NONE)
     units = [z / z.norm(dim=1, keepdim=True).clamp_min(NONE) for z in (a, b)]
-    apart: Tensor = (units[0] - units[1]).norm(dim=1) - rounding.double().norm(dim=1) / length
-    return apart.clamp_min(0.0)
+    apart = (units[0] - units[1]).norm(dim=1) - rounding.double().norm(dim=1) / length
+    return torch.as_tensor(apart.clamp_min(0.0))
 
 
 def _least(z: Tensor) -> Tensor:

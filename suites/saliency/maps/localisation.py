@@ -157,14 +157,11 @@ def context_of(view: View, pool: int) -> MaskContext:
     area = area_share(others)
     fair = (area >= SMALLEST) & (area <= LARGEST)
     return MaskContext(
-        masks=_masks(view, view.index),
-        valid=None if valid is None or valid.all() else valid,
-        shape=shape,
-        texture=np.where(texture == "", shape, texture),
-        items=np.asarray([stimuli.items[int(i)] for i in view.index]),
+        masks=_masks(view, view.index), valid=None if valid is None or valid.all() else valid, shape=shape,
+        texture=np.where(texture == "", shape, texture), items=np.asarray([stimuli.items[int(i)] for i in view.index]),
         pool=others[fair].reshape(int(fair.sum()), others.shape[1] * others.shape[2]).astype(np.float64),
         categories=category[index[fair]],
-    )
+    )  # fmt: skip
 
 
 def objects(stimuli: Stimuli) -> Array:
