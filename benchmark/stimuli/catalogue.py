@@ -4,12 +4,12 @@ a user's in `stimuli.yaml` in the home folder, also the folder of a built-in nam
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
 import yaml
 
+from benchmark.contracts.declarations import package_data
 from benchmark.failures import MissingStimuli, StimuliError, unknown_name
 from benchmark.settings import Settings
 from registry.documents import read_document, validated
@@ -117,20 +117,12 @@ def entry_from(name: str, row: Mapping[str, Any], source: Path | str) -> Entry:
 
 def group_members(name: str) -> tuple[str, ...]:
     """Return the names of a group's entries; any other name is its own only member."""
-    return tuple(package_table("catalogue.yaml")["groups"].get(name, (name,)))
-
-
-@cache
-def package_table(name: str) -> Mapping[Any, Any]:
-    """Read a YAML table of this package."""
-    data = (files("benchmark.stimuli") / name).read_bytes()
-    table: Mapping[Any, Any] = read_document(Path(name), "table", StimuliError, data)
-    return table
+    return tuple(package_data("benchmark.stimuli", "catalogue")["groups"].get(name, (name,)))
 
 
 @cache
 def _built_in() -> Mapping[str, Entry]:
-    raw = dict(package_table("catalogue.yaml"))
+    raw = dict(package_data("benchmark.stimuli", "catalogue"))
     del raw["groups"]
     shared = raw.pop("shared", {})
     entries = {}

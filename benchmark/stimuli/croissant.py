@@ -7,7 +7,8 @@ from csv import writer
 from io import StringIO
 
 from benchmark.contracts import Stimuli
-from benchmark.stimuli.catalogue import Entry, package_table
+from benchmark.contracts.declarations import package_data
+from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.image_files import text_digest
 from benchmark.version import RELEASED, __version__
 
@@ -18,7 +19,7 @@ def croissant(stimuli: Stimuli, entry: Entry | None) -> dict[str, str]:
     labels = (column.tolist() for column in stimuli.labels.values())
     table = writer(text, lineterminator="\n")
     table.writerows([names, *zip(stimuli.ids, stimuli.items, *labels, strict=True)])
-    plain = deepcopy(dict(package_table("croissant.yaml")))
+    plain = deepcopy(dict(package_data("benchmark.stimuli", "croissant")))
     plain["distribution"][0]["sha256"] = text_digest(text.getvalue())
     field = plain.pop("field")
     plain["recordSet"][0]["field"] = [

@@ -13,9 +13,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from benchmark.contracts import Array, Suite, Trials, View
+from benchmark.contracts.declarations import package_data
 from benchmark.failures import StimuliError, TrialsError
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import added_file, package_table, read_catalogue
+from benchmark.stimuli.catalogue import added_file, read_catalogue
 from benchmark.stimuli.image_names import NO_ANSWER
 from registry.documents import read_document, validated
 from registry.labels import LABEL_SPACES, label_space
@@ -237,11 +238,11 @@ def experiment_from(name: str, row: Mapping[str, Any], file: str = "") -> Experi
     ready: dict[str, Any] = {"role": name, **row, "name": name, "file": file}
     levels, categories = (ready.get(key) or {} for key in ("conditions", "categories"))
     ready["space"] = ready.get("space") or (name if categories else "geirhos16")
-    if isinstance(levels, list):
+    if isinstance(levels, list | tuple):
         levels = {one: one for one in levels}
     if isinstance(levels, dict):
         ready["conditions"] = {spelled(one): _number(level) for one, level in levels.items()}
-    if isinstance(categories, list):
+    if isinstance(categories, list | tuple):
         categories = dict.fromkeys(categories)
     if isinstance(categories, dict):
         ready["categories"] = {str(one): _listed(classes or ()) for one, classes in categories.items()}
@@ -313,7 +314,7 @@ def unanswerable(own: Experiment | None, trials: Trials) -> tuple[str, ...]:
 @cache
 def published_experiments() -> Mapping[str, Experiment]:
     """Return the published experiments by name."""
-    table = dict(package_table("experiments.yaml"))
+    table = dict(package_data("benchmark.stimuli", "experiments"))
     shared, _ = table.pop("shared"), table.pop("world")
     return {name: experiment_from(name, {**shared, **row}) for name, row in table.items()}
 

@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmark.contracts.declarations import package_data
 from benchmark.failures import TrialsError
-from benchmark.stimuli.catalogue import package_table
 from registry.documents import validated
 
 #: The label space in which people answered.
@@ -51,7 +51,10 @@ class Source:
 @cache
 def known_sources() -> Mapping[str, Source]:
     """Return published collections by name."""
-    return {source: validated(Source, row, TrialsError) for source, row in package_table("sources.yaml").items()}
+    return {
+        source: validated(Source, row, TrialsError)
+        for source, row in package_data("benchmark.stimuli", "sources").items()
+    }
 
 
 def known_source(name: str) -> Source:
@@ -61,7 +64,7 @@ def known_source(name: str) -> Source:
 
 def published_network(observer: ObserverName) -> tuple[tuple[str, ...], str]:
     """Look up the recipe and family of a published network; both are empty if nothing is known."""
-    for group in package_table("published_observers.yaml").get(observer.source, ()):
+    for group in package_data("benchmark.stimuli", "published_observers").get(observer.source, ()):
         if observer.name in group["observers"]:
             return tuple(group["training"]), group["observers"][observer.name]
     return (), ""

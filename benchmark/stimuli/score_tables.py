@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from benchmark.contracts import Metric
+from benchmark.contracts.declarations import package_data
 from benchmark.display import printable
 from benchmark.failures import ScoresError, unknown_name
 from benchmark.stats.intervals import wilson
-from benchmark.stimuli.catalogue import package_table
 from benchmark.stimuli.published_sources import ObserverName
 from benchmark.stimuli.text_tables import read_frame
 from registry.documents import read_json, validated
@@ -91,7 +91,7 @@ class ScoreTables:
 @cache
 def known_metrics() -> Mapping[tuple[str, str], ReportedMetric]:
     """Return published metrics by (source, metric)."""
-    tables = package_table("reported_metrics.yaml")
+    tables = package_data("benchmark.stimuli", "reported_metrics")
     return {(source, name): ReportedMetric(**row) for source, rows in tables.items() for name, row in rows.items()}
 
 

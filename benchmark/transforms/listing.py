@@ -15,9 +15,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import yaml
-
 from benchmark.contracts import Transform
+from benchmark.contracts.declarations import package_data
 from benchmark.failures import PluginError
 from benchmark.third_party import load_each
 from registry.documents import read_document, validated
@@ -110,14 +109,10 @@ def transform(entry: CorruptionEntry, level: Any, **options: Any) -> Transform:
     return Transform(name=condition, params=params, apply=apply)
 
 
-@cache
 def constants_of() -> Mapping[str, Mapping[str, Any]]:
     """Read the fields of ImageNet-C's corruptions (`corruptions.Corruption`) by name: units, constants per severity."""
-    text = files("benchmark.transforms").joinpath("imagenet_c_constants.yaml").read_text(encoding="utf-8")
-    rows: dict[str, dict[str, Any]] = yaml.safe_load(text)
-    for row in rows.values():
-        row["constants"] = [[tuple(x) if isinstance(x, list) else x for x in level] for level in row["constants"]]
-    return rows
+    constants: Mapping[str, Mapping[str, Any]] = package_data("benchmark.transforms", "imagenet_c_constants")
+    return constants
 
 
 @cache

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from benchmark.contracts import Block, Plan, Shelf, Trials
+from benchmark.contracts.declarations import package_data
 from benchmark.failures import MissingStimuli
-from benchmark.stimuli.catalogue import package_table
 from benchmark.stimuli.datasets import restrict
 from benchmark.stimuli.experiments import Experiment, published_experiments
 from benchmark.stimuli.roles import sets_of
@@ -24,7 +24,7 @@ REGIMES = {"reference": 0.95, "near": 0.6, "far": 0.35, "extreme": 0.0}
 #: Stimulus set name -> role. People's tables call the silhouettes by their experiment, folders by their set.
 SET_ROLES = {**{own.name: role for role, own in BY_ROLE.items()}, "filled-silhouettes": "silhouettes"}
 #: Role in the built-in world -> its conditions, if it is made from the natural images.
-WORLD_LEVELS: Mapping[str, Sequence[str]] = package_table("experiments.yaml")["world"]
+WORLD_LEVELS: Mapping[str, Sequence[str]] = package_data("benchmark.stimuli", "experiments")["world"]
 
 
 def experiments_shown(config: Experiment | None) -> Shown:

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from benchmark.contracts.declarations import package_data
 from benchmark.leaderboard import boards
 from benchmark.leaderboard.citations import bibliography, short_citations, works_of
-from benchmark.stimuli.catalogue import package_table
 from registry.cards import builtin_cards
 
 GEIRHOS = (
@@ -39,7 +39,11 @@ def test_a_board_cites_its_suite_stimuli_answers_and_networks(score, suite, sets
 
 @pytest.mark.parametrize("kind", ["catalogue", "cards"])
 def test_every_citation_of_the_package_has_authors_year_and_title(kind):
-    sets = {name: row for name, row in package_table("catalogue.yaml").items() if name not in ("groups", "shared")}
+    sets = {
+        name: row
+        for name, row in package_data("benchmark.stimuli", "catalogue").items()
+        if name not in ("groups", "shared")
+    }
     texts = [row["citation"] for row in sets.values() if "citation" in row]
     if kind == "cards":
         texts = [card.paper for card in builtin_cards().values() if card.paper]

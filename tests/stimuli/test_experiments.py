@@ -314,7 +314,7 @@ def test_answers_of_the_browser_are_read_with_their_checks(tmp_path):
 
 def test_tables_that_name_images_otherwise_say_how(tmp_path):
     columns = "subj,imagename,condition,kind,object_response\n"
-    for names, said in (("#_s{who}_{image}", ""), ("", r"'0001_s1_mug_1\.png' is none of .*names:")):
+    for names, said in (("#_s{who}_{image}", ""), ("", r"'0001_s1_mug_1\.png' is not an image of .*names:")):
         own = read_experiment(write(tmp_path, trials={"names": names}))
         (table := tmp_path / "fragments.csv").write_text(f"{columns}p,0001_s1_mug_1.png,50,shuffled,mug\n")
         with pytest.raises(TrialsError, match=said) if said else nullcontext():

@@ -10,8 +10,9 @@ from xml.etree.ElementTree import Element, fromstring
 
 import numpy as np
 
+from benchmark.contracts.declarations import package_data
 from benchmark.failures import StimuliError
-from benchmark.stimuli.catalogue import Entry, package_table
+from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.image_files import read_plain
 from benchmark.stimuli.image_names import GEIRHOS16, WNID
 from benchmark.stimuli.items import Annotation, Flags, Item, LeftOut, Size, check_category, images_below
@@ -89,7 +90,7 @@ def main_object(areas: Mapping[str, float]) -> str | LeftOut:
 
 
 #: The values 1 to 20 of a class image of VOC.
-CLASSES = tuple(package_table("masked/classes.yaml")["voc"])
+CLASSES = tuple(package_data("benchmark.stimuli", "masked/classes")["voc"])
 VOC = (False, len(CLASSES), 255)  # 255: outlines and difficult objects
 
 

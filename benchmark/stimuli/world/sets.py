@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Stimuli
+from benchmark.contracts.declarations import package_data
 from benchmark.failures import unknown_name
-from benchmark.stimuli.catalogue import package_table
 from benchmark.stimuli.image_files import stimuli_of, text_digest
 from benchmark.stimuli.world import objects
 from benchmark.stimuli.world.polygons import Drawing, rasterise
@@ -180,7 +180,7 @@ _COUNT = len(CATEGORIES)
 _PAIRS = tuple((s, t) for s in range(_COUNT) for t in range(_COUNT) if s != t)
 _LABELS = 3  # the random stream of a stimulus that chooses its texture and spill
 _TRAINING_SEED = 1_000_000  # training seeds start here, evaluation seeds stay below
-CONDITIONS: Mapping[str, Mapping[str, Any]] = package_table("world/sets.yaml")
+CONDITIONS: Mapping[str, Mapping[str, Any]] = package_data("benchmark.stimuli", "world/sets")
 #: Names of the sets, each a condition after the prefix.
 WORLD_SETS: tuple[str, ...] = tuple(PREFIX + condition for condition in CONDITIONS)
 
