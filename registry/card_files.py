@@ -1,4 +1,4 @@
-"""Card files as plain data: what the cards of today state, before pydantic, slow to import, checks it.
+"""Card files are read here as plain data, before pydantic, which is slow to import, checks them.
 
 A file holds one card (a mapping with `name`), or several under `cards:`, which inherit the fields of `defaults:`."""
 

@@ -66,7 +66,7 @@ class _Part(BaseModel):
 
 
 class Preprocess(_Part):
-    """How pixels in [0,1] become the network's input: `(channels(x) * scale - mean) / std`."""
+    """Pixels in [0,1] become the network's input by `(channels(x) * scale - mean) / std`."""
 
     RARE = ("resize_mode", "fill", "margin")
 
@@ -98,7 +98,7 @@ class Preprocess(_Part):
 
 
 class Reported(_Part):
-    """A score that the model's authors or a survey report. `where` names the table, page or repository."""
+    """The model's authors or a survey report this score. `where` names the table, page or repository."""
 
     metric: str
     value: float
@@ -106,7 +106,7 @@ class Reported(_Part):
 
 
 class Checkpoint(_Part):
-    """The point of a training run at which a model was saved: the run's name, and the step or epoch."""
+    """A model was saved at this step or epoch of a training run."""
 
     run: str = Field(min_length=1, max_length=200)
     step: int = Field(ge=0)
@@ -114,7 +114,7 @@ class Checkpoint(_Part):
 
 
 class Certificate(_Part):
-    """What a comparison with the user's own code found: the same decisions on n photographs."""
+    """A network decided as the user's own code on n photographs."""
 
     script: str
     code: Digest  # of its network's and transform's code
@@ -133,7 +133,7 @@ class Certificate(_Part):
 
 
 class InputCheck(_Part):
-    """How a network answered photographs of its classes when it was registered."""
+    """A network answered photographs of its classes when it was registered."""
 
     photographs: str  # the set
     n: int = Field(ge=1)
@@ -198,7 +198,7 @@ class ModelCard(_Part):
 
     @property
     def own_transform(self) -> bool:
-        """Return whether a transform of its own, which no card expresses, makes its input."""
+        """Return whether the network's own transform makes its input, since no card expresses it."""
         return self.preprocess is not None and self.preprocess.resize_mode == "own"
 
     @property
@@ -277,7 +277,7 @@ def card_of(fields: Mapping[str, Any], origin: str = "") -> ModelCard:
 
 
 class CardShelf(dict[str, ModelCard]):
-    """Cards by name. `broken`: name of a card that could not be taken -> its error."""
+    """A shelf holds cards by name. `broken` maps the name of a card that could not be taken to its error."""
 
     broken: dict[str, CardError]
 

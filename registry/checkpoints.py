@@ -1,4 +1,4 @@
-"""A checkpoint's weights for one network: read safely, chosen, fitted, or refused with the reason.
+"""A checkpoint's weights are read safely, chosen and fitted to one network, or refused with the reason.
 
 Reading never executes code from a file: it accepts safetensors, or a pickle of tensors."""
 
@@ -152,7 +152,7 @@ _BOOKKEEPING = re.compile(rf"(?:.*\.)?(?:{'|'.join(_SAID['counters'])})|(?:{'|'.
 
 @dataclass(frozen=True, kw_only=True)
 class WeightSet:
-    """Weights at one place of a file: `prefix` of the tensors under `path`."""
+    """A set of weights has one place in a file: `prefix` of the tensors under `path`."""
 
     path: str
     prefix: str
@@ -180,7 +180,7 @@ class WeightSet:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightChoice:
-    """The chosen weights under the network's own names, with any further tensors beside them."""
+    """A choice holds the weights under the network's own names, with any further tensors beside them."""
 
     name: str  # of the set
     state: State
@@ -410,7 +410,7 @@ def _listed(names: Sequence[str]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Misfit:
-    """Names that a file lacks, names that the network lacks, and shapes that differ: (in file, in network)."""
+    """A misfit lists names that a file lacks, names that the network lacks, and shapes that differ (file, network)."""
 
     missing: tuple[str, ...]
     strange: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Files and folders that are taken on consent: what each holds, written to a new file beside it.
+"""Some files and folders are taken only on consent: what each holds is written to a new file beside it.
 
 No code of a file runs. Of a pickle no class is imported, and every name outside a short list is replaced by an inert
 stand-in, which keeps the state that it is given."""
@@ -173,7 +173,7 @@ def torch_content(file: Path | io.BytesIO) -> Any:
 
 
 def is_module(content: Any) -> bool:
-    """Return whether it is what was a network of torch."""
+    """Return whether content was a network of torch when it was saved."""
     return isinstance(content, StandIn) and {"_parameters", "_buffers", "_modules"} <= content.keys()
 
 

@@ -25,7 +25,7 @@ Kind = Literal["linear", "nearest-class"]
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """A linear classifier of features, and what it was fitted to."""
+    """A head classifies features linearly, and knows what it was fitted to."""
 
     weight: Tensor  # [classes, features] float32
     bias: Tensor  # [classes]
@@ -111,7 +111,7 @@ def pooled_features(output: Any) -> Tensor:
 
 
 class WithHead(nn.Module):
-    """A backbone and the linear classifier that was fitted on its features."""
+    """A backbone answers by the linear classifier that was fitted on its features."""
 
     def __init__(self, backbone: nn.Module, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ def boxes_in_space(arch: str, labels: str, threshold: float | None) -> dict[str,
 
 
 class BoxAnswers(nn.Module):
-    """A detector that answers with one logit per class and one for nothing."""
+    """A detector answers with one logit per class and one for nothing."""
 
     def __init__(self, detector: nn.Module, boxes: Boxes) -> None:
         super().__init__()
@@ -223,7 +223,7 @@ PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """The weight and bias of a head, and how well they did while the penalty was chosen."""
+    """A fit gives a head's weight and bias, and says how well they did while the penalty was chosen."""
 
     weight: Tensor
     bias: Tensor

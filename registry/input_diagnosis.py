@@ -73,12 +73,12 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """Right of n photographs as fed; findings, the surest first; divergence of the first batch norm, if any."""
+    """A diagnosis counts right answers to n photographs, and lists findings, the surest first."""
 
     n: int
     right: int
     findings: tuple[Finding, ...]
-    divergence: float | None
+    divergence: float | None  # of the first batch norm, if there is one
     at_chance: bool  # no input or order that was tried has more right answers than guessing gives (p > .05)
 
 
@@ -140,7 +140,7 @@ TURNS: Mapping[str, Callable[[Tensor], Tensor]] = {
 
 
 class FedPhotographs:
-    """A network and photographs [n, 3, h, w] in [0, 1]: what it answers to each, and what its first batch norm gets."""
+    """A network is shown photographs [n, 3, h, w] in [0, 1], and asked for its answers and its first batch norm's input."""
 
     def __init__(self, model: LoadedModel, x: Tensor) -> None:
         self.model, self.x = model, x
@@ -263,9 +263,9 @@ def _assigned(logits: Tensor, targets: Order) -> NDArray[np.bool_]:
 
 
 def head_order(model: LoadedModel) -> tuple[str, bool] | None:
-    """Compare the head's rows of neighbouring classes: a text, and whether it is an alarm. ImageNet's order has related
-    neighbours, whose rows are alike; other orders have fewer. None where that tells nothing: fewer than `NEIGHBOURS`
-    classes, another order than that of WordNet ids, no linear head."""
+    """Compare the head's rows of neighbouring classes; return a text, and whether it is an alarm. ImageNet's order has
+    related neighbours, whose rows are alike; other orders have fewer. Return None where that tells nothing: fewer than
+    `NEIGHBOURS` classes, another order than that of WordNet ids, no linear head."""
     classes = model.labels.classes
     named = all(re.fullmatch(r"n\d{8}", name) for name in classes) and [*classes] == sorted(classes)
     heads = [p.detach().flatten(1) for p in model.module.parameters() if p.dim() > 1 and len(p) == len(classes)]
@@ -334,7 +334,7 @@ def _better_input(
 
 def _fitting_input(shown: FedPhotographs, as_fed: float) -> tuple[str, Preprocess, float] | None:
     """Return the input under which pixels have the running statistics of the first batch norm: of the usual ones, or
-    one that is solved for; with its divergence. None if none fits, and much better than as fed."""
+    one that is solved for; with its divergence. Return None if none fits much better than as fed."""
     limit = min(FITTING, as_fed / FALL)
     usual = _other_inputs(shown.model.preprocess)
     fit = {name: shown.divergence(each, slice(SAMPLE)) or 0.0 for name, each in usual.items()}

@@ -42,7 +42,7 @@ class Grouping:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSpace:
-    """The classes of a network in output order, and the label spaces that they can be grouped into."""
+    """A label space lists a network's classes in output order, and the spaces that they can be grouped into."""
 
     name: str
     classes: tuple[str, ...]  # WordNet ids for ImageNet, category names elsewhere
@@ -359,7 +359,7 @@ def given_labels(labels: str, model: str, folder: Path) -> tuple[str, str]:
 
 
 def space_name(path: Path, model: str) -> str:
-    """Return a name for the space: its folder's or file's, if that is specific."""
+    """Return the folder's or file's name for the space, if that is specific."""
     name = path.name if is_folder(path) else path.stem
     if name.lower() in _PLAIN_NAMES:
         name = path.resolve().parent.name if is_folder(path) else model

@@ -1,4 +1,4 @@
-"""A loaded network: it maps pixels in [0,1] to float32 logits."""
+"""A loaded network maps pixels in [0,1] to float32 logits."""
 
 import copy
 from collections import Counter
@@ -46,7 +46,7 @@ def named_outputs(output: Any, name: str = "", depth: int = 0) -> Iterator[tuple
 
 def logits_in(output: Any, shape: tuple[int, int], chosen: str | None = None, *, space: str = "its labels") -> Tensor:
     """Return the logits [images, classes] of an output as float32: the only tensor of that shape, in the `chosen` part
-    if one is named. space: the label space, for messages. Raises LabelError if there is none, or several that
+    if one is named. `space` names the label space in messages. Raises LabelError if there is none, or several that
     differ."""
     every = dict(named_outputs(output))
     fitting = {
@@ -172,8 +172,8 @@ def centre_crop(pixels: NDArray[Plane], side: int, margin: Margin = "nearest") -
 def presented(
     plane: NDArray[Plane], how: Preprocess, presentation: Presentation, interpolation: Interpolation | None = None
 ) -> NDArray[Plane]:
-    """Present an image or its mask: by the card's resizing and crop, by those to 224 px, or unchanged. interpolation:
-    of a mask, otherwise the presentation's or the card's."""
+    """Present an image or its mask by the card's resizing and crop, by those to 224 px, or unchanged. A mask has an
+    `interpolation` of its own."""
     interpolation = interpolation or CROPS_224.get(presentation, how.interpolation)
     if presentation == "square224":
         return _resized(plane, (224, 224), interpolation)
@@ -215,7 +215,7 @@ def present_plane(
 
 @dataclass(kw_only=True)
 class LoadedModel:
-    """A network ready to answer."""
+    """A loaded network is ready to answer."""
 
     card: ModelCard
     module: nn.Module  # in evaluation mode, no parameter requires a gradient

@@ -1,4 +1,4 @@
-"""A network's preprocessing, and the source of each part: given, the checkpoint, a configuration, or none."""
+"""A network's preprocessing is put together from what is given, a checkpoint or a configuration states."""
 
 import re
 from collections import defaultdict
@@ -45,7 +45,7 @@ _TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class StatedInput:
-    """Fields of `Preprocess` and where they are stated, in words."""
+    """An input holds fields of `Preprocess`, and says in words where they are stated."""
 
     fields: Mapping[str, Any] = field(default_factory=dict)
     where: str = ""
@@ -211,7 +211,7 @@ _INPUT = ("mean", "std", "scale")
 
 
 class Overrides(TypedDict, total=False):
-    """Preprocessing that replaces the architecture's own configuration (fields of `Preprocess`)."""
+    """Overrides replace fields of the architecture's own preprocessing."""
 
     size: int | None
     resize: int | None
@@ -267,7 +267,7 @@ def stated_input(arch: str, side: int | None = None, *, own_weights: bool = Fals
 
 
 def pretrained_config(config: Mapping[str, Any], what: str) -> PretrainedConfig:
-    """Return timm's description of an input. what: who states it. Raises CardError for a value that is unknown."""
+    """Return timm's description of an input, which `what` states. Raises CardError for a value that is unknown."""
     return validated(PretrainedConfig, config, lambda problem: CardError(f"{what}: {problem}."))
 
 

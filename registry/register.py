@@ -1,4 +1,4 @@
-"""Registering a model of one's own: load once, check, freeze digest and preprocessing into a card, write it."""
+"""A model of one's own is loaded once and checked; its digest and preprocessing are frozen into a card."""
 
 import ast
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -47,7 +47,7 @@ class Given(Overrides, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class CardFolder:
-    """Folder of cards and sources of weights."""
+    """Cards are in one folder, and weights come from several sources."""
 
     cards: Path
     place: WeightSources
@@ -274,10 +274,10 @@ def register(
 ) -> tuple[ModelCard, list[Check]]:
     """Register a network; return its card, as written to `cards_folder`, and the checks that it passed.
 
-    arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION" or a member of a family;
-    weights: a checkpoint's path or address, or "random:SEED"; labels: a label space or file; options: of families;
-    trial: as of `admit`. Raises CardError, WeightsError, LabelError, UnknownName; nothing is written unless
-    every check holds."""
+    `arch` is "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION" or a member of a family.
+    `weights` is a checkpoint's path or address, or "random:SEED". `labels` is a label space or file. `options` are of
+    families, and `trial` is as of `admit`. Raises CardError, WeightsError, LabelError, UnknownName; nothing is written
+    unless every check holds."""
     folder = CardFolder(cards=cards_folder, place=place, replaces=replaces)
     require_free(name, folder)
     text = str(weights) if weights else None
