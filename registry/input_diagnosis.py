@@ -140,7 +140,7 @@ TURNS: Mapping[str, Callable[[Tensor], Tensor]] = {
 
 
 class FedPhotographs:
-    """A network is shown photographs [n, 3, h, w] in [0, 1], and asked for its answers and its first batch norm's input."""
+    """A network is shown photographs [n, 3, h, w] in [0, 1]; its answers and its first batch norm's input are seen."""
 
     def __init__(self, model: LoadedModel, x: Tensor) -> None:
         self.model, self.x = model, x
