@@ -180,8 +180,7 @@ class BoxAnswers(nn.Module):
     def __init__(self, detector: nn.Module, boxes: Boxes) -> None:
         super().__init__()
         self.detector = detector
-        self._place = {column: at for at, column in enumerate(boxes.columns)}
-        self._threshold = boxes.threshold
+        self._columns, self._threshold = boxes.columns, boxes.threshold
         # Lower the score from which a detector of torchvision reports boxes.
         for part in (detector, getattr(detector, "roi_heads", None)):
             if isinstance(getattr(part, "score_thresh", None), float):
@@ -192,19 +191,14 @@ class BoxAnswers(nn.Module):
         answers = self.detector(list(x))
         expected = "Expected a list with a mapping of boxes, labels and scores for each image, as of torchvision."
         with foreign("the detector's answer", "", WeightsError, expected):
-            found = [(answer["labels"].tolist(), answer["scores"].float()) for answer in answers]
+            found = [(answer["labels"], answer["scores"].float()) for answer in answers]
             if len(found) != len(x):
                 raise ValueError(f"{len(found)} answers to {len(x)} images")
-        scored = []
-        for labels, scores in found:
-            best = [x.new_tensor(FLOOR, dtype=torch.float32)] * len(self._place)
-            first: dict[int, int] = {}
-            for row in scores.detach().argsort(descending=True, stable=True).tolist():
-                first.setdefault(labels[row], row)
-            for label, row in first.items():
-                if label in self._place:
-                    best[self._place[label]] = scores[row]
-            scored.append(torch.stack([*best, x.new_tensor(self._threshold, dtype=torch.float32)]))
+            scored = []
+            for labels, scores in found:
+                of_class = scores[:, None].where(labels[:, None] == labels.new_tensor(self._columns), FLOOR)
+                best = torch.cat([scores.new_full((1, len(self._columns)), FLOOR), of_class]).max(dim=0).values
+                scored.append(torch.cat([best, scores.new_tensor([self._threshold])]))
         return torch.logit(torch.stack(scored).clamp(FLOOR, 1 - 2**-24))  # of a score of 1 they would be infinite
 
 
