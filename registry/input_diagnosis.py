@@ -11,6 +11,7 @@ from itertools import product
 from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from scipy import optimize, stats
@@ -250,9 +251,7 @@ def _order_finding(logits: Tensor, targets: Order, orders: Mapping[str, Order]) 
 def _assigned(logits: Tensor, targets: Order) -> NDArray[np.bool_]:
     """Return whether each answer is right under the assignment of classes that fits the other half best."""
     scores, answers = logits.double().log_softmax(1).numpy(), logits.argmax(1).numpy()
-    half = np.zeros(len(targets), dtype=bool)
-    for each in np.unique(targets):
-        half[np.flatnonzero(targets == each)[::2]] = True
+    half = (pd.Series(targets).groupby(targets).cumcount() % 2 == 0).to_numpy()
     right = np.zeros(len(targets), dtype=bool)
     for fitted in (half, ~half):
         classes = np.unique(targets[fitted])
