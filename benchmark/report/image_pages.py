@@ -138,17 +138,8 @@ def _sheet(site: Site, answers: ImageAnswers, pictures: Pictures) -> dict[str, A
     data, records = f"data/stimuli-{slug(answers.key)}.csv", list(image_records(answers))
     site.table(data, records)
     members, called = answers.crowd
-    who = "people" if called == "people" else "simulated"
     chosen = most_apart(answers)
-    rows = []
-    for record in (records[i] for i in chosen):
-        own = {"right": record[f"{who}_right"], "gap": _gap(record, who), "said": record[f"{who}_answers"]}
-        truth, texture = record["category"], record["texture"]
-        own["truth"] = (
-            f"{truth} (texture: {texture})" if texture not in ("", truth) and record["shape"] == truth else truth
-        )
-        own["thumbnail"] = pictures.of(answers.sets.values(), record["image"])
-        rows.append(record | own)
+    rows = [records[i] | {"thumbnail": pictures.of(answers.sets.values(), records[i]["image"])} for i in chosen]
     groups = {kind: name for name, kinds in GROUPS.items() for kind in kinds}
     shown = {
         "groups": [*GROUPS, IDEAL],
@@ -165,6 +156,7 @@ def _sheet(site: Site, answers: ImageAnswers, pictures: Pictures) -> dict[str, A
         "page": f"stimuli/{slug(answers.key)}.html",
         "total": len(answers.images),
         "crowd": called if members.any() else "",
+        "who": "people" if called == "people" else "simulated",
         "rows": rows,
         "answers": json.dumps(shown, separators=(",", ":")).replace("<", "\\u003c"),  # so it cannot end its element
         "data": data,
@@ -185,11 +177,6 @@ def most_apart(answers: ImageAnswers, most: int = MOST) -> list[int]:
     return order if len(order) <= most else [*order[:first], *order[first - most :]]
 
 
-def _gap(record: Mapping[str, Any], who: str) -> float | None:
-    theirs, ours = record[f"{who}_right"], record["networks_right"]
-    return None if theirs is None or ours is None else float(theirs - ours)
-
-
 def image_records(answers: ImageAnswers) -> Iterator[dict[str, Any]]:
     """Yield a record per image: share right (None: not shown), n and most frequent answers of each group."""
     groups = {name: answers.group(kinds) for name, kinds in GROUPS.items()}
@@ -198,7 +185,8 @@ def image_records(answers: ImageAnswers) -> Iterator[dict[str, Any]]:
         record = {"image": image, **{name: column[i] for name, column in answers.labels.items()}}
         for name, (right, n) in shares.items():
             record |= {f"{name}_right": float(right[i]) if n[i] else None, name: int(n[i])}
-        record["people_minus_networks"] = _gap(record, "people")
+        gap = float(shares["people"][0][i] - shares["networks"][0][i])
+        record["people_minus_networks"] = None if np.isnan(gap) else gap
         for name, members in groups.items():
             counts = Counter(code for code in answers.code[members, i].tolist() if code != ABSENT)
             most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:3]

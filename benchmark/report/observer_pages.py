@@ -49,7 +49,10 @@ def observer_pages(
             title=name,
             verdict=verdicts.get(name, ()),
             standing=[
-                (summary.space, [one for one in strips_of(contents, summary, {name}) if one.place(name)])
+                (
+                    summary.space,
+                    [one for one in strips_of(contents, summary, {name}) if any(dot.own for dot in one.dots)],
+                )
                 for summary in contents.summaries
                 if any(line.observer == name for line in (*summary.lines, *summary.references))
             ],

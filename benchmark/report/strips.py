@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from statistics import median_low
 from typing import NamedTuple
 
-from benchmark.contracts import distrust_flags
 from benchmark.display import counted
 from benchmark.leaderboard.board_model import Cell, Column, Row, is_trusted
 from benchmark.leaderboard.reference_scores import is_reference
@@ -92,19 +91,6 @@ class Strip:
         mine = "".join(f"; {dot.line.observer} {dot.text}" for dot in self.dots if dot.own)
         beside = f"; hollow: {counted(others, 'reference score')}" if others else ""
         return f"{counted(len(values), 'network')} {ends}{beside}{who}{mine}"
-
-    def place(self, name: str) -> str:
-        """Say which rank an observer has, and between whom it is."""
-        dots = sorted(self.dots, key=lambda dot: dot.at)
-        at = next((i for i, dot in enumerate(dots) if dot.line.observer == name), None)
-        if at is None:
-            return ""
-        ranked, rank = sum(dot.cell.rank.rank is not None for dot in dots), dots[at].cell.rank
-        said = [f"rank {rank_text(*rank)} of {ranked}"] if rank.rank is not None else ["not ranked"]
-        sides = (("above", dots[max(0, at - 1) : at]), ("below", dots[at + 1 : at + 2]))
-        said += [f"{side} {dot.line.observer} {dot.text}" for side, near in sides for dot in near]
-        flags = distrust_flags(dots[at].cell.flags)
-        return "; ".join([*said, "; ".join(flags) or "no flag of distrust"])
 
 
 def strips_of(contents: Contents, summary: Summary, own: Collection[str]) -> Iterator[Strip]:

@@ -11,10 +11,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.contracts import distrust_flags
 from benchmark.display import counted, printable_lines
 from benchmark.failures import BenchError, UsageError
 from benchmark.leaderboard.forms import csv_lines
-from benchmark.leaderboard.table import short_number
+from benchmark.leaderboard.table import rank_text, short_number
 from registry.files import write_whole
 
 if TYPE_CHECKING:
@@ -123,6 +124,8 @@ def templates() -> Environment:
         auto_reload=False,  # a file that is looked at for changes before each of 10,000 pages
     )
     environment.filters |= {
+        "ranked": lambda rank: rank_text(*rank),
+        "distrust": distrust_flags,
         "slug": slug,
         "address": address,
         "number": short_number,
