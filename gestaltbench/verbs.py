@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial, wraps
 from inspect import Parameter, Signature, signature
-from itertools import chain, groupby
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
@@ -229,7 +229,7 @@ def _curve_tables(curves: Sequence[TrainingCurve]) -> Iterable[Table]:
 
 
 def _measure_tables(cues: Sequence[CueMeasures]) -> Iterable[Table]:
-    return chain.from_iterable(map(measure_tables, cues))
+    return (table for cue in cues for table in measure_tables(cue))
 
 
 def _compare(tests: Compared) -> Results[SuiteComparison]:

@@ -127,7 +127,7 @@ def _check(store: Store, path: Path, document: Document, suites: Mapping[str, Su
 
 def _scores_for(document: Document, suites: Mapping[str, Suite], report: LeaderboardReport) -> list[ExportedScore]:
     """Return the scores that this leaderboard can hold; report the others."""
-    kept, dropped, of_maps = list[ExportedScore](), Counter[str](), 0
+    kept, dropped = list[ExportedScore](), Counter[str]()
     for score in document.scores:
         suite = suites.get(score.suite)
         if score.suite != REPORTED and suite is None:
@@ -135,13 +135,9 @@ def _scores_for(document: Document, suites: Mapping[str, Suite], report: Leaderb
         elif suite is not None and score.version > suite.version:
             what = f"version {score.version} of the suite '{score.suite}'; version {suite.version} is installed"
             dropped[f"{what}: update gestaltbench"] += 1
-        elif suite is not None and score.condition in suite.references:
-            of_maps += 1  # of no observer: they depend on the stimuli alone
-        else:
+        elif suite is None or score.condition not in suite.references:  # these are of no observer: made again here
             kept.append(score)
     report.left_out += [f"{count} scores: {why}" for why, count in dropped.items()]
-    if of_maps:
-        report.notes.append(f"skipped {of_maps} scores of reference maps: each leaderboard computes its own")
     answered = {row.observer for row in document.observations}
     others = (row for row in document.observers if row.kind not in (*NETWORKS, "group") and row.name not in answered)
     if kinds := Counter(row.kind for row in others):

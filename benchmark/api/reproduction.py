@@ -16,7 +16,7 @@ from benchmark.api.execution import execute
 from benchmark.api.imports import recorded
 from benchmark.api.leaderboards import Selection, notes_of, require_observer
 from benchmark.api.options import Db, Option
-from benchmark.api.running import Agreed, RunRequest, agreed_to, prepare
+from benchmark.api.running import Agreed, RunRequest, prepare
 from benchmark.engine.reporters import Reporter, Silent
 from benchmark.failures import BenchError, UnknownName, unknown_name
 from benchmark.leaderboard.board_model import title_under
@@ -108,7 +108,7 @@ def reproduce(
     *,
     db: Db = None,
     reporter: Reporter | None = None,
-    agreed: Agreed = agreed_to,
+    agreed: Agreed = lambda _plan: True,
 ) -> Reproduction | None:
     """Reproduce a number in a fresh leaderboard.
 

@@ -165,11 +165,6 @@ class RunPlan:
 Agreed = Callable[[RunPlan], bool]  # asks the user whether to start
 
 
-def agreed_to(_plan: RunPlan) -> bool:
-    """Start at once."""
-    return True
-
-
 def prepare(request: RunRequest, settings: Settings, loaded: Sequence[LoadedModel] = ()) -> RunPlan:
     """Turn names into cards and suites, and these into tasks; loaded: networks in memory, instead of registered ones.
     Raise UnknownName with close matches, BenchError."""

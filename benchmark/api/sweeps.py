@@ -16,7 +16,7 @@ from benchmark.api.execution import execute
 from benchmark.api.options import Arch, CheckpointOptions, Db, Limit, Option, Precision, Seed, SuiteNames, stated
 from benchmark.api.photograph_checks import registration_checks
 from benchmark.api.registration import register_card
-from benchmark.api.running import Agreed, RunPlan, RunRequest, agreed_to, prepare, require_possible
+from benchmark.api.running import Agreed, RunPlan, RunRequest, prepare, require_possible
 from benchmark.display import printable
 from benchmark.engine.reporters import Reporter, Silent
 from benchmark.failures import FAILURES, BenchError
@@ -49,7 +49,7 @@ def sweep(
     db: Db = None,
     reporter: Reporter | None = None,
     say: Callable[[str], None] = lambda _line: None,
-    agreed: Agreed = agreed_to,
+    agreed: Agreed = lambda _plan: True,
     command: str = "gestaltbench.sweep",
     **said: Unpack[CheckpointOptions],
 ) -> SweepReport | None:
@@ -137,7 +137,7 @@ class TrainingRun:
         self.is_tried = False  # whether a checkpoint of the run was tried on photographs
         self.lacking: set[str] = set()  # reported reasons why a suite lacks stimuli
 
-    def once(self, agreed: Agreed = agreed_to) -> SweepReport | None:
+    def once(self, agreed: Agreed = lambda _plan: True) -> SweepReport | None:
         """Register and run the checkpoints; None if `agreed` refuses. Raise BenchError without any in order."""
         self._require()
         files = checkpoint_files(self.folder, self.pattern)
@@ -202,7 +202,7 @@ class TrainingRun:
             self.run_cheapest_first(cards)
         return order.steps
 
-    def run_cheapest_first(self, cards: Sequence[ModelCard], agreed: Agreed = agreed_to) -> bool:
+    def run_cheapest_first(self, cards: Sequence[ModelCard], agreed: Agreed = lambda _plan: True) -> bool:
         """Run all checkpoints under the cheapest suite, then under the next; return False if `agreed` refuses."""
         if not cards:
             return True

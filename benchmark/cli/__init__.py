@@ -22,6 +22,7 @@ _TABLE = yaml.safe_load((Path(__file__).parent / "commands.yaml").read_bytes())
 COMMANDS: Mapping[str, Sequence[str]] = _TABLE["commands"]  # command -> module, help line
 #: What other programs call a command of ours -> its words.
 MEANT = {name: tuple(words.split()) for words, names in _TABLE["meant"].items() for name in names}
+NEXT: Sequence[str] = _TABLE["next"]
 #: Command -> loader of a sub-command from a higher layer.
 ADDED: dict[str, Callable[[], click.Command]] = {}
 

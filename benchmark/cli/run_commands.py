@@ -14,6 +14,7 @@ import click
 from benchmark import api
 from benchmark.api.options import Option
 from benchmark.api.sweeps import run_name
+from benchmark.cli import NEXT
 from benchmark.cli.derive import command
 from benchmark.cli.models import print_checks
 from benchmark.cli.printing import as_typed, corrected, echo_data, echo_line, echo_lines, prose_width, table_console
@@ -179,14 +180,6 @@ def _show_standing(prepared: api.RunPlan, near: Collection[str] | None) -> None:
             echo_line(f"no verdict on {name}: {error}", err=True)
     if len(shown) > VERDICTS:
         echo_line(f"and {len(shown) - VERDICTS} more: bench verdict NAME", err=True)
-
-
-#: Next steps after a run.
-NEXT = (
-    "next: bench register NAME --arch timm:resnet50 --weights FILE    your own checkpoint",
-    "      bench db reference --db reference.db                       people and published networks",
-    "one seed is no evidence on a recipe: bench run -m 'world-*' has three of each; then bench rank --by-recipe",
-)
 
 
 def _counts(counts: Mapping[Any, int]) -> str:
