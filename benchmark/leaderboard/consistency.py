@@ -126,13 +126,8 @@ def kappa_table(role: str, who: Mapping[str, Trials]) -> Table:
 
     at = range(len(names))
     numbers = (Field(name, str(i + 1), right=True) for i, name in enumerate(names))
-    note = f"mean over the conditions that enter the averages; {NOTHING}: no image in common"
-    return Table(
-        title=f"Error consistency: {role}",
-        fields=(Field("observer"), Field("", "observer", who=True), *numbers),
-        rows=tuple((names[i], f"{i + 1} {names[i]}", *(cell(i, j) for j in at)) for i in at),
-        notes=(note,),
-    )
+    rows = ((names[i], f"{i + 1} {names[i]}", *(cell(i, j) for j in at)) for i in at)
+    return declared_table("kappas", rows, columns=numbers, role=role)
 
 
 def likeness_table(board: Board) -> Table:

@@ -227,7 +227,7 @@ def correlation_table(links: Sequence[Link], space: str) -> Table:
         names = (x.suite, y.suite, x.metric, y.metric, x.title, y.title)
         return (*names, *map(correlation_cell, found), without, rank.n, rank.families)
 
-    return replace(declared_table("links", map(values, links)), facts={"space": space})
+    return declared_table("links", map(values, links), facts={"space": space})
 
 
 def correlation_cell(one: Correlation | None) -> Value:

@@ -120,18 +120,10 @@ def recipe_table(samples: Sequence[HeadlineSample], by: GroupedBy = "recipe") ->
         unstated = sum(network.lineage.recipe == UNSTATED for network in samples[0].networks)
         note += " Lines of architectures count once each."
         note += f" {counted(unstated, 'network')} without a stated recipe." * bool(unstated)
-    return Table(
-        title=f"{PLURAL[by]}, {samples[0].space}",
-        caption="means over networks",
-        fields=(Field(by, by, who=True, breaks=28), Field("", "networks", right=True), *about),
-        rows=(*rows, (f"between networks of a {by}", None, *within), (f"between {PLURAL[by]}", None, *between)),
-        dividers=(len(rows),),
-        notes=(note,),
-        intervals=f"[low, high]: 95 % interval; {each}.",
-        facts={"space": samples[0].space, "by": by},
-        measure="column",
-        origin=("networks", "images", "interaction", "df"),
-    )
+    facts, every = {"space": samples[0].space, "by": by}, PLURAL[by]
+    last = ((f"between networks of a {by}", None, *within), (f"between {every}", None, *between))
+    table = declared_table("means", (*rows, *last), [note], (), about, facts, **facts, every=every, over=each)
+    return replace(table, dividers=(len(rows),))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

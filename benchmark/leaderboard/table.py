@@ -123,22 +123,32 @@ class Table:
 
 
 def declared_table(
-    name: str, rows: Iterable[tuple[Value, ...]], notes: Iterable[str] = (), hidden: Sequence[str] = (), **words: Any
+    name: str,
+    rows: Iterable[tuple[Value, ...]],
+    notes: Iterable[str] = (),
+    hidden: Sequence[str] = (),
+    columns: Iterable[Field] = (),
+    facts: Mapping[str, Any] | None = None,
+    **words: Any,
 ) -> Table:
-    """Return a table of `tables.yaml` with these rows, and these notes below its own. words: what its texts name;
-    hidden: keys of columns that only data have."""
-    plain = package_data("benchmark.leaderboard", "tables")[name]
+    """Return a table of `tables.yaml` with these rows, and these notes below its own. Its texts may name `words`; an
+    empty entry among its fields is the place of `columns`, and data alone have the columns with a key in `hidden`."""
+    plain, fields = package_data("benchmark.leaderboard", "tables")[name], list[Field]()
+    for each in plain["fields"]:
+        texts = {part: each.get(part, "").format_map(words) for part in ("key", "title")}
+        texts |= {"title": ""} if texts["key"] in hidden else {}
+        fields += [Field(**{**each, **texts})] if each else columns
     title, caption, intervals = (plain.get(part, "").format_map(words) for part in ("title", "caption", "intervals"))
-    fields = (Field(**each) for each in plain["fields"])
     return Table(
         title=title,
         caption=caption,
         intervals=intervals,
-        fields=tuple(replace(field, title="") if field.key in hidden else field for field in fields),
+        fields=tuple(fields),
         rows=tuple(rows),
         notes=(*(note.format_map(words) for note in plain.get("notes", ())), *notes),
         measure=plain.get("measure", "metric"),
         origin=plain.get("origin", ()),
+        facts=facts or {},
     )
 
 

@@ -139,20 +139,14 @@ def checkpoint_table(curves: Sequence[TrainingCurve], places: Sequence[tuple[int
     """Return a row for each checkpoint, a column for each headline. places: (step, observer) shown (None: all)."""
     first, places = curves[0], _places(curves) if places is None else places
     cells = {(point.step, point.observer, at): point.cell for at, curve in enumerate(curves) for point in curve.points}
-    fields = [Field("step", first.unit, right=True, who=True), Field("observer", "model", who=True)]
+    fields = []
     for curve in curves:
         metric = curve.column.metric
         facts = {"suite": curve.suite, "metric": metric, "title": curve.title, "set": curve.stimuli}
         fields.append(Field(f"{curve.suite}.{metric}", curve.title, curve.column.definition, facts=facts))
-    return Table(
-        title=f"training run {first.run}",
-        caption=first.space,
-        fields=tuple(fields),
-        rows=tuple((step, name, *(cells.get((step, name, at)) for at in range(len(curves)))) for step, name in places),
-        intervals="[low, high]: 95 % interval of each checkpoint separately; two of them: bench compare A B",
-        measure="column",
-        facts={"run": first.run, "space": first.space, "unit": first.unit},
-    )
+    rows = ((step, name, *(cells.get((step, name, at)) for at in range(len(curves)))) for step, name in places)
+    held = {"run": first.run, "space": first.space, "unit": first.unit}
+    return declared_table("checkpoints", rows, columns=fields, facts=held, **held)
 
 
 def sparkline(values: Sequence[float]) -> str:

@@ -17,7 +17,7 @@ from benchmark.display import counted
 from benchmark.failures import BenchError, unknown_name
 from benchmark.leaderboard.board import boards, noted
 from benchmark.leaderboard.board_model import Board, Cell
-from benchmark.leaderboard.table import Field, Table, number
+from benchmark.leaderboard.table import Field, Table, declared_table, number
 from benchmark.observer_trials import ImportedAnswers, ScoredTrials, Shown, scored_trials
 from benchmark.plugins import WITHIN
 from benchmark.stats import mean_interval, ratio_score
@@ -46,7 +46,6 @@ ACCURACY = Metric(
     ratio=share(lambda trials: trials["right"]),
 )
 SEEN = "trained on this condition"
-ABOUT = ("kind", "training", "observers")  # of a row, for data
 _DECIMAL = re.compile(r"\d+(\.\d+)?")
 Conditions = tuple[str, ...]  # of a column: the levels of one degradation, which are averaged
 
@@ -253,16 +252,8 @@ def transfer_matrix(pool: TrialPool, ways: Sequence[str] = ("default",)) -> Tabl
     if any(row[1] == "observer" for row in rows):
         notes.append("Rows below the recipes: observers whose cards state none, by name.")
     shown = [_column(columns[i], [row[at] for row in rows if row[1] != "people"]) for at, i in enumerate(used, 4)]
-    return Table(
-        title=f"Trained on (row), tested on (column): {pool.title}",
-        fields=(Field("trained_on", "trained on", breaks=28, who=True), *map(Field, ABOUT), *shown),
-        rows=tuple(rows),
-        notes=tuple(notes),
-        intervals="[low, high]: 95 % interval.",
-        facts={"matrix": pool.title, "space": pool.space, "chance": 1 / pool.categories},
-        measure="tested_on",
-        origin=CellOrigin._fields,
-    )
+    facts = {"matrix": pool.title, "space": pool.space, "chance": 1 / pool.categories}
+    return declared_table("transfer", rows, notes, columns=shown, facts=facts, pool=pool.title)
 
 
 def _column(conditions: Conditions, cells: Sequence[Cell]) -> Field:
