@@ -145,7 +145,7 @@ def test_a_card_survives_writing_and_reading(tmp_path):
     write_card(card, tmp_path / "cards")
     assert read_cards(tmp_path / "cards")["mine"] == card
     assert [p.name for p in (tmp_path / "cards").iterdir()] == ["mine.yaml"]
-    with pytest.raises(CardError, match="already there"):
+    with pytest.raises(CardError, match="exists already"):
         write_card(card, tmp_path / "cards")
 
 

@@ -45,7 +45,7 @@ def plugged(monkeypatch):
         lambda f, x, y, e, s: x * float("nan"), lambda f, x, y, e, s: x[:1],
         lambda f, x, y, e, s: (x * 255).byte(), lambda f, x, y, e, s: x.numpy(),
     )),
-    (lambda f, x, y, e, s: 1 / 0, "failed: ZeroDivisionError"),
+    (lambda f, x, y, e, s: 1 / 0, "failed .ZeroDivisionError"),
 ])  # fmt: skip
 def test_what_is_no_perturbed_image_is_an_error_that_names_the_attack(points, said, world, plugged):
     problem, recipe = world("world-standard-0", 3).problem(8), plugged("linf", points)
