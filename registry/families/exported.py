@@ -149,14 +149,10 @@ class FixedBatch(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (n, 3, h, w) to the program's output for each image."""
-        answers = []
-        for start in range(0, len(images), self.batch):
-            part = images[start : start + self.batch]
-            lacking = self.batch - len(part)
-            whole = torch.cat([part, part[-1:].expand(lacking, -1, -1, -1)]) if lacking else part
-            output = self.program(whole)
-            rows = output if isinstance(output, Tensor) else next(iter(tree_leaves(output)))
-            answers.append(rows[: len(part)])
+        answers = list[Tensor]()
+        for part in torch.split(images, self.batch):
+            filling = part[-1:].expand(self.batch - len(part), -1, -1, -1)
+            answers.append(tree_leaves(self.program(torch.cat([part, filling])))[0][: len(part)])
         return torch.cat(answers)
 
 
