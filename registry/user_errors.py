@@ -8,8 +8,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -112,6 +114,15 @@ def unknown_name(
         more = f" ... ({len(names)} in all)" if len(names) > SHOWN else ""
         text += f" Known: {', '.join(names[:SHOWN])}{more}."
     return UnknownName(f"{text} {hint}".rstrip(), Remedy(wrong=name, instead=instead or tuple(close[:1])))
+
+
+def library(module: str, extra: str, what: str, error: type[BenchError] = CardError) -> Any:
+    """Return a module that only `what` needs. Raises `error`, which names the extra that installs it."""
+    try:
+        return import_module(module)
+    except ImportError as problem:
+        package = module.partition(".")[0]
+        raise error(f"{what} needs the package '{package}': pip install 'gestaltbench[{extra}]'.") from problem
 
 
 _CONTROLS = ("Cc", "Cs", "Zl", "Zp")

@@ -8,8 +8,6 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from benchmark.failures import BenchError
 from benchmark.store import open_store
 from benchmark.store.location import parse_location
 from benchmark.variables import set_default
+from registry.user_errors import library
 
 SHARDS = 4  # for each place of the cluster: small shards end at nearly the same time
 RETRIES = 3  # of a task whose process or machine is lost
@@ -126,10 +125,8 @@ def _shard_task(path: list[str], work: bytes, known: bytes, own_file: bool) -> t
 @contextmanager
 def _joined(address: str | None) -> Iterator[Any]:
     """Join the Ray cluster at an address ("auto", "ray://host:10001", "host:6379"), or start one here."""
-    if find_spec("ray") is None:
-        raise BenchError("--executor ray needs the package ray: pip install 'gestaltbench[ray]'")
     set_default("RAY_USAGE_STATS_ENABLED")
-    ray = import_module("ray")
+    ray = library("ray", "ray", "--executor ray", BenchError)
     joined_before = ray.is_initialized()
     try:
         host, colon, port = (address or "").removeprefix("ray://").rpartition(":")

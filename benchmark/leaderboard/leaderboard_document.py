@@ -28,7 +28,7 @@ from benchmark.store import StimuliRecord
 from benchmark.store.codec import decode, encode
 from registry.documents import read_bytes, read_json
 from registry.files import digest_file
-from registry.user_errors import foreign
+from registry.user_errors import foreign, library
 
 T = TypeVar("T")
 Part = TypeVar("Part", bound=BaseModel)
@@ -360,7 +360,7 @@ def files_of(
 
 def _trials_file(document: Document, rows: Mapping[str, ExportedObservation], ids: Sequence[str]) -> bytes:
     """Return one row a trial: observation, image, and the columns of its suite, "SUITE: COLUMN"."""
-    pa, pq = _arrow()
+    pa, pq = (library(name, "parquet", "a submission", BenchError) for name in ("pyarrow", "pyarrow.parquet"))
     tables, file = [], io.BytesIO()
     for chunk in sorted(document.chunks, key=attrgetter("observation", "index")):
         if row := rows.get(chunk.observation):
@@ -372,15 +372,6 @@ def _trials_file(document: Document, rows: Mapping[str, ExportedObservation], id
     # The same bytes for the same trials and version of pyarrow.
     pq.write_table(table, file, compression="zstd", compression_level=12, write_statistics=False)
     return file.getvalue()
-
-
-def _arrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise BenchError("submissions need pyarrow: pip install 'gestaltbench[parquet]'.") from error
-    return pyarrow, pyarrow.parquet
 
 
 def read_trials(
@@ -407,7 +398,7 @@ def read_trials(
 
 def _columns(content: bytes, most: int) -> dict[str, Any]:
     """Return the columns of a Parquet file with at most `most` rows. The file may be hostile."""
-    pa, pq = _arrow()
+    pa, pq = (library(name, "parquet", "a submission", BenchError) for name in ("pyarrow", "pyarrow.parquet"))
     schema = pq.read_schema(pa.BufferReader(content))
     # Texts stay codes and a vocabulary: a million equal names are small.
     texts = [field.name for field in schema if pa.types.is_string(field.type)]

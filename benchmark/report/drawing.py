@@ -17,8 +17,8 @@ from benchmark.contracts.declarations import package_data
 from benchmark.display import printable
 from benchmark.failures import BenchError, unknown_name
 from benchmark.report.contents import PeopleScore
-from benchmark.report.writing import NEEDS
 from registry.files import write_whole
+from registry.user_errors import library
 
 Spec = dict[str, Any]
 Records = Sequence[dict[str, Any]]
@@ -89,22 +89,15 @@ def on_paper(text: str, form: str, column: str = "double") -> bytes:
     scaled = ElementTree.tostring(root, encoding="unicode")
     if form == "svg":
         return scaled.encode()
-    converter = _converter()
+    converter = library("vl_convert", "report", "a figure", BenchError)
     return bytes(converter.svg_to_pdf(scaled) if form == "pdf" else converter.svg_to_png(scaled, ppi=DPI))
-
-
-def _converter() -> Any:
-    try:
-        import vl_convert
-    except ImportError as error:
-        raise BenchError(NEEDS) from error
-    return vl_convert
 
 
 def svg(figure: Figure, width: int, *, named: bool = False) -> str:
     """Return the figure as SVG. named: marks carry their names as labels."""
     spec = {**figure.drawn(width), "config": {**CONFIG, "aria": named}}
-    return str(_converter().vegalite_to_svg(_printable(spec), vl_version=VERSION, allowed_base_urls=[]))
+    converter = library("vl_convert", "report", "a figure", BenchError)
+    return str(converter.vegalite_to_svg(_printable(spec), vl_version=VERSION, allowed_base_urls=[]))
 
 
 def _printable(data: Any) -> Any:

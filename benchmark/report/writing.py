@@ -17,6 +17,7 @@ from benchmark.failures import BenchError, UsageError
 from benchmark.leaderboard.forms import csv_lines
 from benchmark.leaderboard.table import rank_text, short_number
 from registry.files import write_whole
+from registry.user_errors import library
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 #: Written into every report: a folder without it is somebody else's and is not written over.
 MARK = "report.txt"
-NEEDS = "the report needs the extra 'report': pip install 'gestaltbench[report]'"
 #: What names a paper -> the address before it.
 PAPERS = {
     r"(https?://[^\s<>\"]+)": "",
@@ -110,14 +110,11 @@ def address(paper: str) -> str:
 @cache
 def templates() -> Environment:
     """Return the templates. Raises BenchError that names the extra if jinja2 is missing."""
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ImportError as error:
-        raise BenchError(NEEDS) from error
-    environment = Environment(
-        loader=PackageLoader("benchmark.report"),
+    jinja2 = library("jinja2", "report", "the report", BenchError)
+    environment: Environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("benchmark.report"),
         autoescape=True,
-        undefined=StrictUndefined,
+        undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=_shown,

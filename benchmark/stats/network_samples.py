@@ -17,6 +17,7 @@ from benchmark.stats.differences import Studentised
 from benchmark.stats.intervals import Floats
 from benchmark.stats.paired import image_factors, sums_at, trial_keys
 from benchmark.stats.ratios import indicators
+from registry.user_errors import library
 
 #: Weights of networks [m] -> the variance over images of the weighted sum of their values.
 ImageVariance = Callable[[Floats], Variance]
@@ -170,10 +171,7 @@ def mixed_difference(num: Floats, den: Floats, factors: Sequence[Array], first: 
     """Return a mixed model's difference of the networks where `first` [m] is 1 from the others, and its standard error;
     num, den: [n, m]. A row for each network and trial that counts; maximum likelihood (GPBoost; Sigrist 2022, JMLR
     23:232). Crossed random effects: networks, trials, each factor [n], and each factor under each recipe."""
-    try:
-        import gpboost
-    except ImportError as error:
-        raise BenchError("a mixed model needs the extra 'mixed': pip install 'gestaltbench[mixed]'.") from error
+    gpboost = library("gpboost", "mixed", "a mixed model", BenchError)
     trial, network = np.nonzero(den)
     recipe = first[network].astype(int)
     groups = [network, *([trial] if all(len(set(labels.tolist())) < len(num) for labels in factors) else [])]

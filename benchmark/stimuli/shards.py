@@ -23,7 +23,7 @@ from benchmark.stimuli.manifests import IMAGES, LABELS, manifest_tables, one_of,
 from benchmark.stimuli.manifests import SUFFIXES as LISTS
 from benchmark.stimuli.text_tables import decoded_text
 from registry.labels import label_space, match_name
-from registry.user_errors import foreign
+from registry.user_errors import foreign, library
 
 #: The split in a shard's path: data/validation-00000-of-00014.parquet, test/0.tar.
 _SPLIT = re.compile(r"(?:^|[/_-])(train|val|valid|validation|test)(?=[/_.-])")
@@ -157,10 +157,7 @@ def _named(shard: Path, name: str, label: str, data: bytes, number: str) -> tupl
 
 def _hub_rows(path: Path, *, space: str | None, columns: Mapping[str, str], line: str) -> Iterator[Packed]:
     """Yield the rows of a Parquet file, or of an Arrow stream as `save_to_disk` writes it, in batches."""
-    try:
-        from pyarrow import ipc, parquet
-    except ImportError:
-        raise StimuliError(f"{path}: {path.suffix[1:]} needs pyarrow: pip install 'gestaltbench[parquet]'.") from None
+    parquet, ipc = (library(f"pyarrow.{name}", "parquet", str(path), StimuliError) for name in ("parquet", "ipc"))
     with open_plain(path) as file:
         if path.suffix.lower() == ".parquet":
             table = parquet.ParquetFile(file, pre_buffer=False, buffer_size=2**20)

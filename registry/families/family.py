@@ -96,14 +96,6 @@ def quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def library(module: str, extra: str, what: str) -> ModuleType:
-    """Return a library that only some families need. Raises CardError naming the extra; what: what needs it."""
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise CardError(f"{what} needs the package '{module}': pip install 'gestaltbench[{extra}]'") from error
-
-
 def repository_folder(repository: str, place: WeightSources, files: Sequence[str], optional: Sequence[str]) -> Path:
     """Return a folder with the `files` of ORG/NAME[@REVISION] and those of the `optional` ones that it has. A mirror on
     this machine is tried first, then the Hugging Face hub. Raises CardError for another form of name, WeightsError if

@@ -15,12 +15,12 @@ from registry.cards import ModelCard
 from registry.convert import write_beside
 from registry.determinism_checks import pictures
 from registry.families.exported import FixedBatch
-from registry.families.family import Draft, library
+from registry.families.family import Draft
 from registry.families.predict import are_probabilities, log_probabilities
 from registry.files import WeightSources, absence, digest_data, digest_file, expanded, is_file
 from registry.preprocessing import StatedInput
 from registry.programs import TYPES, onnx_session, prove_onnx, require_proof, run_session
-from registry.user_errors import AnswerError, CardError, Remedy, WeightsError, foreign, shown
+from registry.user_errors import AnswerError, CardError, Remedy, WeightsError, foreign, library, shown
 
 #: Seconds for a batch: a file that its proof showed to be quick may loop on other images.
 DEADLINE = 300.0
@@ -80,7 +80,7 @@ def _scores_of(path: Path) -> str | None:
 
 
 def _without_choice(path: Path, scores: str) -> Path:
-    onnx: Any = library("onnx", "onnx", "arch 'onnx'")
+    onnx = library("onnx", "onnx", "arch 'onnx'")
     with foreign("ONNX file", path, WeightsError, "It cannot be converted."):
         model = onnx.load_model(str(path))
         inferred = onnx.shape_inference.infer_shapes(model).graph.value_info

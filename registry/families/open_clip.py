@@ -13,11 +13,11 @@ from registry.architectures import random_seed
 from registry.cards import ModelCard
 from registry.checkpoints import fit_state, read_weights
 from registry.download import fetch_weights
-from registry.families.family import Draft, library, quiet, repository_folder
+from registry.families.family import Draft, quiet, repository_folder
 from registry.families.zero_shot import TOKENIZER, Tower, with_text_head, zero_shot
 from registry.files import WeightSources, digest_data, expanded, is_file, is_folder
 from registry.preprocessing import StatedInput
-from registry.user_errors import CardError, WeightsError, foreign, shown, unknown_name
+from registry.user_errors import CardError, WeightsError, foreign, library, shown, unknown_name
 
 CONFIG = "open_clip_config.json"
 _WEIGHTS = (

@@ -16,12 +16,12 @@ from registry.cards import ModelCard, Preprocess
 from registry.convert import rewritten, shards
 from registry.determinism_checks import Check
 from registry.documents import read_bytes, read_json
-from registry.families.family import Draft, library, quiet, repository_folder
+from registry.families.family import Draft, quiet, repository_folder
 from registry.families.zero_shot import TOKENIZER, with_text_head, zero_shot
 from registry.files import WeightSources, digest_data, expanded, is_file, is_folder
 from registry.labels import labels_of_names, names_in_order
 from registry.preprocessing import StatedInput, pixel_gaps, preprocess_of, sample_images
-from registry.user_errors import CardError, Remedy, WeightsError, foreign, shown
+from registry.user_errors import CardError, Remedy, WeightsError, foreign, library, shown
 
 #: Where the settings of an image processor are: by themselves, or among those of the tokenizer that goes with it.
 FILE, NESTED = "preprocessor_config.json", "processor_config.json"

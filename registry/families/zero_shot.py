@@ -15,11 +15,11 @@ from torch.nn import functional
 from registry.cards import LONGEST, ModelCard, head_file
 from registry.determinism_checks import Check
 from registry.documents import read_bytes
-from registry.families.family import Draft, library
+from registry.families.family import Draft
 from registry.files import digest_data, digest_state, expanded, is_file, write_whole
 from registry.heads import read_frozen
 from registry.labels import LabelSpace, built_in_space, label_space
-from registry.user_errors import CardError, WeightsError, foreign, shown, unprintable
+from registry.user_errors import CardError, WeightsError, foreign, library, shown, unprintable
 
 # A class's vector is the mean of its texts' unit vectors, made a unit vector again (Radford et al. 2021, "Learning
 # transferable visual models from natural language supervision", section 3.1.4).
