@@ -273,5 +273,5 @@ def test_cut_short_or_too_much(images, tmp_path, settings, monkeypatch):
 def test_without_pyarrow_the_extra_is_named(tmp_path, settings, monkeypatch):
     (tmp_path / "hub").mkdir()
     (tmp_path / "hub/a.parquet").write_bytes(b"PAR1")
-    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
     refused(r"pip install 'gestaltbench\[parquet\]'", added, tmp_path / "hub", settings)
