@@ -1,6 +1,7 @@
 """Configural shape: is an object named by its whole outline? (Baker and Elder 2022; docs/suites/configural.md)"""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,13 +20,8 @@ def plan(_config: None, shelf: Shelf) -> Plan:
     """Return the silhouettes in every arrangement."""
     from benchmark.transforms.silhouette_cuts import ARRANGEMENTS, rearranged
 
-    stimuli = shelf.find(ROLE)
-    return Plan(
-        tuple(
-            Block(stimuli=stimuli, condition=name, transform=rearranged(name), presentation="whole", role=ROLE)
-            for name in ARRANGEMENTS
-        )
-    )
+    block = Block(stimuli=shelf.find(ROLE), presentation="whole", role=ROLE)
+    return Plan(tuple(replace(block, condition=name, transform=rearranged(name)) for name in ARRANGEMENTS))
 
 
 def score(_config: None, trials: Trials) -> Sequence[Score]:

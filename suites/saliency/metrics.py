@@ -7,31 +7,20 @@ import numpy as np
 
 from benchmark.contracts import Array, Ratio, Trials
 from benchmark.contracts.declarations import declared_metrics, package_data
-from benchmark.stats.clusters import exemplar_columns
-from benchmark.stimuli.image_names import cues_of
+from benchmark.stimuli.image_names import exemplars
 from suites.saliency.config import BOARDS, EVIDENCE, LARGEST, NATURAL, PARTNER, RANKED, SMALLEST, columns_of
 
 #: How well people's maps of clicks agree with one another (Fel et al. 2022), by which alignment is divided.
 CEILING = 0.65753
 
 
-def image_clusters(trials: Trials) -> Mapping[str, Array]:
-    """Return what several images share, by label columns or by names of published conflict images."""
-    columns = exemplar_columns(trials)
-    names = [str(name) for name in trials["stimulus"]]
-    cues = [cues_of(name) for name in names]
-    if columns or not all("texture" in own for own in cues):
-        return columns
-    return {cue: np.array([own[f"{cue}_exemplar"] for own in cues]) for cue in ("shape", "texture")}
-
-
 def exchange_clusters(trials: Trials) -> Mapping[str, Array]:
     """Return `exemplars`; and the two images that exchanged with one another, which share what pasting them gave."""
     if PARTNER not in trials.columns:
-        return image_clusters(trials)
+        return exemplars(trials)
     both = np.stack([trials["stimulus"].astype(str), trials[PARTNER].astype(str)])
     named = np.array(["|".join(sorted(pair)) for pair in both.T.tolist()])
-    return {**image_clusters(trials), "pair": np.where(both[1] == "", "", named)}
+    return {**exemplars(trials), "pair": np.where(both[1] == "", "", named)}
 
 
 def board_roles(trials: Trials) -> tuple[str, ...]:
@@ -104,30 +93,22 @@ def mean_excess(name: str, *, main: bool = True) -> Ratio:
 
 HEADLINE = "object_reliance"
 EXCHANGED = (HEADLINE, "ranked_reliance", "object_share")  # numbers that hang on the picture that lent its ground, too
+_DECLARED = package_data("suites.saliency", "metrics")
+_COLUMNS = _DECLARED["columns"]  # metric -> column, or map
 RATIOS: Mapping[str, Ratio] = {
     HEADLINE: mean(reliance),
     "ranked_reliance": mean(lambda trials: _share(*(stored(trials, name) for name in RANKED))),  # 0: no rank moves
     "object_accuracy": mean(names_object),
     "object_share": mean(split),
-    "object_auc_excess": mean_excess("grad"),
-    "object_auc": mean_of("grad_auc"),
-    "grad_centroid": mean_of("centroid", masked=False),
-    "object_mass_ratio": mean_of("mass_ratio"),
-    "object_skill": mean_of("skill"),
-    "rank_accuracy": mean_of("rank_accuracy"),
-    "sg_object_auc_excess": mean_excess("smooth"),
     "target_contrast": mean(lambda trials: stored(trials, "grad_auc") - stored(trials, "texture_auc"), main=False),
     "clickme_alignment": mean(lambda trials: stored(trials, "clickme") / CEILING, masked=False, main=False),
+    **{name: mean_of(column) for name, column in _COLUMNS["on_masks"].items()},
+    **{name: mean_of(column, masked=False) for name, column in _COLUMNS["on_all"].items()},
+    **{name: mean_excess(image_map) for name, image_map in _COLUMNS["excess"].items()},
     # The gradient on the object where the built-in world says which pixels can matter.
     **{f"object_auc_excess_{alpha}": mean_excess("grad", main=False) for alpha in ("alpha0", "alpha1")},
-    # How a gradient is organised: no direction is better.
-    "grad_image_cos": mean_of("centred_cosine", masked=False),
-    "grad_high_frequency": mean_of("high_frequency", masked=False),
-    "grad_tv": mean_of("total_variation", masked=False),
-    "grad_gini": mean_of("gini", masked=False),
 }
-_DECLARED = package_data("suites.saliency", "metrics")["metrics"]
 METRICS = tuple(
     replace(metric, clusters=exchange_clusters) if metric.name in EXCHANGED else metric
-    for metric in declared_metrics(_DECLARED, RATIOS, clusters=image_clusters)
+    for metric in declared_metrics(_DECLARED["metrics"], RATIOS, clusters=exemplars)
 )

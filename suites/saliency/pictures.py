@@ -33,7 +33,7 @@ def gradient(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
 def smoothed(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
     """Return SmoothGrad, with more copies than the score takes."""
     noise = noise_of(np.zeros(1, np.uint64), tuple(image.shape[1:]), COPIES, SaliencyConfig().sigma)
-    return smooth_gradient(model.forward, image, target, list(torch.from_numpy(noise)))
+    return smooth_gradient(model.forward, image, target, noise)
 
 
 def gradient_x_input(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:

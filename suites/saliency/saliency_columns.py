@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from registry.architectures import build_untrained
 from registry.model import LoadedModel
 from registry.user_errors import foreign
 from suites.saliency.config import BOARDS, CLICKED, CONFLICT, SaliencyConfig, added_column, columns_of, has_board
-from suites.saliency.map_plugins import ADDED, Measure
+from suites.saliency.map_plugins import ADDED, Map
 from suites.saliency.maps import gradients
 from suites.saliency.maps.localisation import Floats, MaskContext, area_share, context_of, mass_columns, rank_accuracy
 from suites.saliency.maps.object_exchange import evidence_columns
@@ -32,8 +31,8 @@ def gradient_columns(config: SaliencyConfig, view: View) -> Mapping[str, Array]:
     if view.block.role == CLICKED:
         return {"response": view.responses, "clickme": np.concatenate([_clicked(view, table, at) for at in parts])}
     context = context_of(view, config.pool)
-    columns = [_columns(config, view, context, table, at) for at in parts]
     referred = view.block.role in BOARDS
+    columns = [_columns(config, view, context, table, at) for at in parts]
     return {
         "response": view.responses,
         "area": area_share(context.masks, context.valid),
@@ -80,20 +79,19 @@ def _columns(config: SaliencyConfig, view: View, whole: MaskContext, table: Tens
         columns |= {name: np.where(context.conflict, values, np.nan) for name, values in areas.items()}
     if config.draws and has_board(view.block):
         noise = gradients.noise_of(seeds, tuple(images.shape[1:]), config.draws, config.sigma)
-        copies = [torch.from_numpy(draw).to(images.device) for draw in noise]
-        smooth = gradients.smooth_gradient(view.forward, images, targets[0], copies)
+        smooth = gradients.smooth_gradient(view.forward, images, targets[0], noise)
         columns |= context.areas(gradients.saliency(_array(smooth)), "smooth")
     for name, _ in config.added:
-        own, column, measured = ADDED[name], added_column(name), maps.shape[:1]
+        own, column = ADDED[name], added_column(name)
         with foreign("the saliency map or measure", f"'{name}'", PluginError, failed="failed"):
-            if isinstance(own, Measure):
-                values: Any = own.measure(maps, context.masks)
-            else:
+            if isinstance(own, Map):
                 values, measured = own.make(view.forward, images, targets[0], seeds), maps.shape
+            else:
+                values, measured = own.measure(maps, context.masks), maps.shape[:1]
             values = np.asarray(_array(values) if isinstance(values, Tensor) else values, dtype=np.float64)
             if values.shape != measured:
                 raise ValueError(f"expected values of shape {measured}, got {values.shape}")
-            columns |= {column: values} if isinstance(own, Measure) else context.areas(values, column)
+            columns |= context.areas(values, column) if isinstance(own, Map) else {column: values}
     return columns
 
 

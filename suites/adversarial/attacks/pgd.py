@@ -62,10 +62,13 @@ class Ascent(Verdicts):
         self.fell: Rows = np.full(n, -1, dtype=np.int64)
         self.led = np.ones(n, dtype=np.bool_)
         self._place(np.flatnonzero(self.standing))
+        starts, batch = np.append(steps["start"] != "last", True), problem.batch
         while self.standing.any():
-            rows, only_judge = self._next()
-            if not only_judge:
-                self._step(rows)
+            alive = np.flatnonzero(self.standing)
+            done = ~self.fresh[alive] & starts[self.at[alive]] & (self.at[alive] > 0)
+            ready, rows = alive[~done], alive[done][:batch]
+            if len(ready) >= batch or not len(rows):
+                self._step(ready[np.argsort(self.at[ready], kind="stable")[:batch]])
                 continue
             point = taken(self.point, rows)
             with torch.no_grad():
@@ -74,15 +77,6 @@ class Ascent(Verdicts):
             self._judge(rows, point, z)
             self.standing[rows] &= self.at[rows] < len(steps)
             self._place(rows[self.standing[rows]])
-
-    def _next(self) -> tuple[Rows, bool]:
-        alive, batch = np.flatnonzero(self.standing), self.problem.batch
-        starts = np.append(self.steps["start"] != "last", True)
-        done = ~self.fresh[alive] & starts[self.at[alive]] & (self.at[alive] > 0)
-        ready, waiting = alive[~done], alive[done]
-        if len(ready) >= batch or not len(waiting):
-            return ready[np.argsort(self.at[ready], kind="stable")[:batch]], False
-        return waiting[:batch], True
 
     def _step(self, rows: Rows) -> None:
         """Run one forward and backward pass: judge the points, move those that still hold."""

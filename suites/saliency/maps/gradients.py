@@ -56,11 +56,11 @@ def part_size(device: torch.device) -> int:
     return CPU_PART if device.type == "cpu" else GPU_PART
 
 
-def smooth_gradient(forward: Forward, images: Tensor, target: Tensor, noise: Sequence[Tensor]) -> Tensor:
+def smooth_gradient(forward: Forward, images: Tensor, target: Tensor, noise: NDArray[np.float32]) -> Tensor:
     """Return [n, 3, h, w] mean signed gradient at images plus each of `noise` (SmoothGrad, Smilkov et al. 2017)."""
     total = torch.zeros_like(images, dtype=torch.float32)
     for added in noise:
-        total += input_gradients(forward, images + added, [target])[0]
+        total += input_gradients(forward, images + torch.from_numpy(added).to(images.device), [target])[0]
     return total / len(noise)
 
 
