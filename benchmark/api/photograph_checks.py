@@ -157,8 +157,8 @@ def _answers(inputs: Sequence[Given], run: Callable[[Given], Tensor]) -> Tensor:
 
 
 def verified(model: LoadedModel, script: str, folder: Path | None, settings: Settings) -> Check:
-    """Compare a network with the user's own model and transform on the same photographs; return a line with the
-    certificate. `folder` has photographs; without it, an installed set or the built-in world is used.
+    """Compare a network with the user's own model and transform on photographs of a folder, of an installed set or of
+    the built-in world; return a line with the certificate.
 
     Raises CardError for a script that fails, and WeightsError, with the part that differs, if decisions differ."""
     import torch
@@ -195,8 +195,7 @@ def verified(model: LoadedModel, script: str, folder: Path | None, settings: Set
         raise WeightsError(f"model '{model.card.name}' was not registered: {what} {why}")
     name, code, gap = Path(script).name, code_digest(module), pixels if np.isfinite(pixels) else None
     certificate = Certificate(script=name, code=code, photographs=stimuli.name, n=n, logits=logits, pixels=gap)
-    close = distance(found, expected) <= TOLERANCE
-    mark, record = "" if close else "look", {"verified": certificate}
+    mark, record = "" if distance(found, expected) <= TOLERANCE else "look", {"verified": certificate}
     return Check(name="verified", ok=True, detail=str(certificate), mark=mark, record=record)
 
 

@@ -11,10 +11,9 @@ from functools import partial
 from operator import attrgetter
 from typing import Annotated
 
-from benchmark import plugins
 from benchmark.api.execution import execute
 from benchmark.api.imports import recorded
-from benchmark.api.leaderboards import Selection, notes_of, require_observer
+from benchmark.api.leaderboards import Selection, notes_of, require_observer, suites_with_scores
 from benchmark.api.options import Db, Option
 from benchmark.api.running import Agreed, RunRequest, prepare
 from benchmark.engine.reporters import Reporter, Silent
@@ -33,15 +32,12 @@ def provenance(
     metric: Annotated[str | None, Option("Use this metric (default: the headline).")] = None,
     condition: Annotated[str | None, Option("Use this condition, as printed by `bench show` (default: all).")] = None,
 ) -> list[Provenance]:
-    """Show everything behind a number, for each stimulus set.
-
-    The list includes weights, card, stimuli, seed, precision, device, versions, runs, n, method, interval, and the
-    command that reproduces the number."""
+    """Show everything behind a number, for each stimulus set: weights, card, stimuli, seed, precision, device,
+    versions, runs, n, method, interval, and the command that reproduces it."""
     hint = f"`bench show {shlex.quote(observer)}` lists its scores."
     with leaderboard.reading() as store:
         require_observer(store, observer)
-        scored = store.suite_names()
-        suites = plugins.known_suites(scored, plugins.find_suites(scored=scored))
+        suites = {known.name: known for known in suites_with_scores(store)}
         titles = {(name, each.name): each.title for name, known in suites.items() for each in known.metrics}
         rows = store.latest_scores(observers=[observer])
         under: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -112,9 +108,7 @@ def reproduce(
 ) -> Reproduction | None:
     """Reproduce a number in a fresh leaderboard.
 
-    Exit code 0 means equal bit for bit, 1 that a number differs, 3 that some could not be computed.
-
-    Returns None if `agreed` refuses the run."""
+    Exit code 0 means equal bit for bit, 1 that a number differs, 3 that some could not be computed."""
     settings, origin = read_settings(db), _origin(Selection(db), observer, suite, metric, condition)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         fresh = replace(settings, db=f"{folder}/again.db")

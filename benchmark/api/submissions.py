@@ -150,9 +150,7 @@ def submit(
 
     The folder is results/OWNER__NAME/WEIGHTS. It holds no path, host or secret of this machine, and the same
     leaderboard gives the same bytes. Nothing is written unless the trials give the scores again. A retracted submission
-    stays visible.
-
-    Returns the folder."""
+    stays visible."""
     to = Path(to)
     held = document(leaderboard.where(models=observer))
     if not (found := [row for row in held.observers if row.name == observer]):
