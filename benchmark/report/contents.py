@@ -216,7 +216,7 @@ class Contents:
     answers: Sequence[ImageAnswers] = ()  # to single images, by role and space
     reported: Sequence[Board] = ()  # published scores without trials
     runs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by id, with command and environment
-    origins: Mapping[str, Sequence[str]] = field(default_factory=dict)  # score set -> its runs
+    origins: Mapping[str, Collection[str]] = field(default_factory=dict)  # score set -> its runs
     own: frozenset[str] = frozenset()  # the reader's own networks, which every figure shows
     #: (suite, space) -> its headline, ranked with the scores that come with the package on the same images.
     references: Mapping[tuple[str, str], Board] = field(default_factory=dict)

@@ -49,10 +49,7 @@ def observer_pages(
             title=name,
             verdict=verdicts.get(name, ()),
             standing=[
-                (
-                    summary.space,
-                    [one for one in strips_of(contents, summary, {name}) if any(dot.own for dot in one.dots)],
-                )
+                (summary.space, [*strips_of(contents, summary, {name})])
                 for summary in contents.summaries
                 if any(line.observer == name for line in (*summary.lines, *summary.references))
             ],

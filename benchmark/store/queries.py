@@ -77,7 +77,7 @@ def _registered(latest: bool = True) -> sa.FromClause:
     return schema.REGISTRATIONS.join(schema.OBSERVERS, sa.and_(_OBSERVERS.id == _CARDS.observer, newest))
 
 
-def observers(
+def observer_rows(
     connection: sa.Connection, latest: bool = True, wanted: Mapping[str, Collection[str] | None] = MappingProxyType({})
 ) -> list[ObserverRow]:
     """Return each name's current observer, or (`latest=False`) all it ever had. wanted: values of columns."""
@@ -482,17 +482,13 @@ def score_origin(connection: sa.Connection, set_id: str) -> dict[str, Any]:
     }
 
 
-def runs_of_sets(connection: sa.Connection) -> dict[str, tuple[str, ...]]:
-    """Return, for each score set, the runs that computed its trials, then its own, each once."""
+def runs_of_sets(connection: sa.Connection) -> dict[str, set[str]]:
+    """Return, for each score set, the runs that computed its trials, and its own."""
     by_key = defaultdict[str, set[str]](set)
     for key, run in fetched(connection, _CHUNK_RUNS):
         by_key[key].add(run)
-    order = {run: i for i, run in enumerate(runs(connection))}
-    runs_by_set = {}
-    for number, run, keys in fetched(connection, sa.select(_SETS.id, _SETS.run, _SETS.observations)):
-        computed = set().union(*(by_key[key] for key in texts(keys)))
-        runs_by_set[number] = tuple(dict.fromkeys((*sorted(computed, key=order.__getitem__), run)))
-    return runs_by_set
+    sets = fetched(connection, sa.select(_SETS.id, _SETS.run, _SETS.observations))
+    return {number: {run}.union(*(by_key[key] for key in texts(keys))) for number, run, keys in sets}
 
 
 def runs(connection: sa.Connection) -> dict[str, Mapping[str, Any]]:
