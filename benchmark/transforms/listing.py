@@ -30,11 +30,6 @@ Level = bool | int | float | str
 GROUP = "bench.corruptions"
 FILE = "corruptions.yaml"
 FROST_USED = 5  # the published code draws from five of its six pictures
-#: Built-in lists: name -> file beside this module.
-OWN = {
-    "imagenet-c": "imagenet_c.yaml", "human": "human.yaml", "suppression": "suppression.yaml", "bands": "bands.yaml",
-    "laion-c": "laion_c.yaml",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,13 +94,18 @@ class Applied:
 
 def transform(entry: CorruptionEntry, level: Any, **options: Any) -> Transform:
     """Build an entry's transform at a level; options that it does not take are left out. Raises PluginError."""
+    module, _, name = (path := entry.transform or entry.function).partition(":")
+    try:
+        function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise PluginError(f"corruption '{entry.name}': {path} does not load: {error}") from error
     if entry.transform:
         taken = {name: value for name, value in options.items() if name in entry.options}
-        transform_of: Callable[..., Transform] = _imported(entry, entry.transform)
-        return transform_of(entry.name, level, **taken)
+        made: Transform = function(entry.name, level, **taken)
+        return made
     condition = entry.condition(level)
     params = {"level": level, "unit": entry.unit, "function": entry.function, "version": entry.version}
-    apply = Applied(func=_imported(entry, entry.function), level=level, condition=condition)
+    apply = Applied(func=function, level=level, condition=condition)
     return Transform(name=condition, params=params, apply=apply)
 
 
@@ -117,9 +117,9 @@ def constants_of() -> Mapping[str, Mapping[str, Any]]:
 
 @cache
 def own_list(name: str) -> Entries:
-    """Read a built-in list by its name in OWN."""
-    text = files("benchmark.transforms").joinpath(OWN[name]).read_text(encoding="utf-8")
-    return parse(text, OWN[name])
+    """Read a built-in list by its name: "imagenet-c", "human", "suppression", "bands" or "laion-c"."""
+    file = f"{name.replace('-', '_')}.yaml"
+    return parse(files("benchmark.transforms").joinpath(file).read_text(encoding="utf-8"), file)
 
 
 def plugins() -> tuple[Entries, Mapping[str, str]]:
@@ -158,12 +158,3 @@ def parse(text: str, where: str) -> Entries:
         return validated(CorruptionEntry, row, lambda what: PluginError(f"{where}, corruption '{name}': {what}."))
 
     return {str(name): entry(str(name), own) for name, own in named.items()}
-
-
-def _imported(entry: CorruptionEntry, path: str) -> Callable[..., Any]:
-    module, _, name = path.partition(":")
-    try:
-        function: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise PluginError(f"corruption '{entry.name}': {path} does not load: {error}") from error
-    return function

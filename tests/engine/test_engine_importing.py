@@ -164,9 +164,8 @@ def test_people_who_stand_apart_move_no_numbers_of_people(tmp_path, db):
     )
     assert [bool(known_source(name).apart) for name in ("error-consistency", "model-vs-human", "lab")] == [1, 0, 0]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "benchmark.stimuli.trial_tables.resolve_observer", lambda source, name, *_, **__: ObserverName(source, name)
-        )
+        place_of = "benchmark.stimuli.published_sources.resolve_observer"
+        patch.setattr(place_of, lambda source, name, *_, **__: ObserverName(source, name))
         api.import_trials(place, source="error-consistency", experiment="cue-conflict", db=db)
     after = biases(db)
     assert after["people (pooled)"] == before["people (pooled)"] == [0.75]
