@@ -219,9 +219,7 @@ def sample_order(ids: Sequence[str], labels: Mapping[str, Array], limit: int) ->
     n = len(ids)
     evenly(n, limit)
     chance = np.argsort(np.argsort([text_digest(f"shuffled:{name}") for name in ids]))
-    columns = [np.unique(labels[c], return_inverse=True)[1] for c in STRATA if c in labels]
-    if not columns:
-        return [int(i) for i in np.argsort(chance)[:limit]]
+    columns = [np.unique(labels[c], return_inverse=True)[1] for c in STRATA if c in labels] or [np.zeros(n, np.int64)]
     cells, cell = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)
     queue = np.lexsort((chance, cell.ravel()))  # the images of each cell behind one another
     end = np.cumsum(np.bincount(cell.ravel()))
@@ -382,10 +380,8 @@ def _spellings(entry: Entry, named: Collection[str]) -> Spellings:
 def is_imagenet(folder: Path, *named: Collection[str]) -> bool:
     """Return whether a folder has ImageNet's validation images, or class folders named by its classes or 0 to 999."""
     every = {str(number) for number in range(1000)}
-    return validation_folder(folder) is not None or any(
-        set(names) == every or (len(names) > 1 and all(WNID.fullmatch(match_name(name)) for name in names))
-        for names in named
-    )
+    are_all = (len(names) > 1 and all(WNID.fullmatch(match_name(name)) for name in names) for names in named)
+    return validation_folder(folder) is not None or every in map(set, named) or any(are_all)
 
 
 def _class_of(where: Path | str, parts: Sequence[str], entry: Entry, spellings: Spellings) -> tuple[str, str]:
