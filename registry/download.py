@@ -185,19 +185,6 @@ def recorded_digest(path: Path) -> str:
     return _note(path).read_text(encoding="utf-8").strip() if _note(path).is_file() else ""
 
 
-def record(path: Path) -> str:
-    """Note the digest of a file beside it, and return it."""
-    digest = digest_file(path)
-    files.write_whole(_note(path), digest)
-    return digest
-
-
-def forget(path: Path) -> None:
-    """Delete a file that turned out to be useless, with its note."""
-    path.unlink(missing_ok=True)
-    _note(path).unlink(missing_ok=True)
-
-
 def local_path(url: str, folder: Path) -> Path:
     """Return the path in `folder` of the file of `url`: many are called "model.safetensors" and get a digest."""
     name = Path(file_name(url))
@@ -228,10 +215,9 @@ def fetch_weights(url: str, folder: Path, sha256: str | None = None, mirror: str
 
 
 @contextmanager
-def first_use(url: str, folder: Path, sha256: str | None) -> Iterator[None]:
+def first_use(path: Path, sha256: str | None) -> Iterator[None]:
     """Keep a file downloaded within the block only if the block succeeds, and record its digest for later uses. A file
     whose digest is known beforehand (`sha256`), or that lay there already, stays whatever happens."""
-    path = local_path(url, folder)
     there = path.is_file()
     try:
         yield
@@ -240,7 +226,7 @@ def first_use(url: str, folder: Path, sha256: str | None) -> Iterator[None]:
             path.unlink(missing_ok=True)
         raise
     if sha256 is None and path.is_file() and not recorded_digest(path):
-        record(path)
+        files.write_whole(_note(path), digest_file(path))
 
 
 def package_file(reference: str, install: str) -> Path:

@@ -22,7 +22,7 @@ from registry.cards import ModelCard, builtin_cards
 from registry.checkpoints import Misfit, WeightChoice
 from registry.convert import written
 from registry.documents import own_table
-from registry.download import first_use, is_file_reference, weights_path
+from registry.download import first_use, is_file_reference, local_path, weights_path
 from registry.families.family import family_of
 from registry.files import WeightSources, parts_in
 from registry.heads import BoxAnswers, Boxes, WithHead, read_head, without_head
@@ -159,7 +159,7 @@ def load_network(card: ModelCard, place: WeightSources, *, device: str = "cpu", 
         raise CardError(f"'{card.name}' is an ideal observer, not a network: it has no {lacks}.")
     labels, url = labels_of(card), card.weights if files.is_url(card.weights) else None
     # What a card has downloaded is kept only if it turns out to be the card's network.
-    with first_use(url, place.weights_folder, card.file_sha256) if url else nullcontext():
+    with first_use(local_path(url, place.weights_folder), card.file_sha256) if url else nullcontext():
         file, option = (None, None) if bare else (card.options.get("head"), card.options.get("boxes"))
         head, boxes = file and read_head(Path(file)), option and Boxes.of(option)
         module, code = _network(card, place, labels, bare=bare or bool(head))

@@ -14,7 +14,7 @@ from registry.architectures import random_seed, split_arch, whole_arch
 from registry.cards import ModelCard, Preprocess, Source
 from registry.convert import refuse_folder
 from registry.determinism_checks import Check, check_network, takes_only_its_size
-from registry.download import fetch_weights, first_use
+from registry.download import fetch_weights, first_use, local_path
 from registry.families.family import Draft, family_of, of_files, repository_folder
 from registry.families.predict import predicting
 from registry.files import WeightSources, absence, expanded, is_file, is_folder, is_url, public
@@ -303,5 +303,5 @@ def register(
             raise
 
     # A download is kept only if it turns out to be a network.
-    with first_use(str(text), place.weights_folder, None) if is_url(text) else nullcontext():
+    with first_use(local_path(str(text), place.weights_folder), None) if is_url(text) else nullcontext():
         return _on_consent(admitted, text, given)

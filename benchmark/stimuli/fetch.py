@@ -28,7 +28,7 @@ from benchmark.stimuli.resolver import read_textures
 from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.trial_tables import trial_paths
 from benchmark.stimuli.world.sets import PREFIX, is_generated
-from registry.download import Tick, fetch_whole, forget, mismatch, places_of, record, recorded_digest
+from registry.download import Tick, fetch_whole, first_use, mismatch, places_of, recorded_digest
 from registry.files import expanded
 from registry.labels import LABEL_SPACES, hypernyms, label_space
 from registry.user_errors import foreign, some_of
@@ -269,20 +269,16 @@ def _obtain(entry: Entry, place: Path, mirrored: Sequence[Path], settings: Setti
 def _unpacked(
     entry: Entry, member: str | None, place: Path, settings: Settings, report: Report, **most: int
 ) -> Iterator[None]:
-    """Download and unpack an entry's archive; its digest is recorded if the block succeeds, otherwise it is removed."""
+    """Download and unpack an entry's archive; it is kept and its digest recorded only if the block succeeds."""
     archive = settings.home / "archives" / str(entry.archive)
     expected = entry.sha256 or recorded_digest(archive)
-    if not archive.is_file() or mismatch(archive, expected):
-        get(entry, archive.name, entry.url, archive, expected, settings, report)
-    try:
+    with first_use(archive, expected or None):
+        if not archive.is_file() or mismatch(archive, expected):
+            get(entry, archive.name, entry.url, archive, expected, settings, report)
         report(f"{entry.name}: unpacked {unpack(archive, member, place, **most)} files")
         yield
-    except StimuliError:
-        shutil.rmtree(place, ignore_errors=True)
-        forget(archive)
-        raise
     if not expected:
-        digest = record(archive)
+        digest = recorded_digest(archive)
         report(f"{archive.name}: SHA-256 {digest}, not pinned: recorded, later downloads must equal it")
 
 
