@@ -117,17 +117,6 @@ def test_coefficients_equal_an_independent_computation(summary, numbers):
     assert found["cue-conflict", "clean"].partial is None
 
 
-def test_the_columns_of_correlations(summary):
-    """Who: what names a row."""
-    (correlations,) = (one for one in link_tables(links(summary), "s") if one.rows)
-    assert [(f.key, f.title, f.who) for f in correlations.fields] == [
-        ("x", "", False), ("y", "", False), ("x_metric", "", False), ("y_metric", "", False), ("x_title", "x", True),
-        ("y_title", "y", True), ("spearman", "Spearman", False), ("partial given clean", "given clean", False),
-        ("pearson", "Pearson", False), ("", "one family left out", False), ("", "n", False), ("", "families", False),
-    ]  # fmt: skip
-    assert correlations.facts["space"] == "s"
-
-
 def conflict(name):
     """Shape bias, of the answers to "cue-conflict"."""
     bias = Metric(name="bias", title="bias", definition="", direction="higher", role="cue-conflict", headline=True)
