@@ -18,7 +18,6 @@ FEW_PEOPLE = 4
 FEW_PUBLISHED = 12
 NEAR = 2  # rows above and below one's own
 OTHERS = ("published", REPORTED)
-TAGS_MAX = 24  # characters beyond which tags may break
 
 
 def board_table(board: Board) -> Table:
@@ -38,15 +37,14 @@ def board_table(board: Board) -> Table:
         return (*who, first, first.n or None, row.training, row.note, *more, *map(row.cells.get, silent))
 
     def measured(column: Column) -> Field:
-        way = f"; {WAYS[column.direction]}" if column.direction in WAYS else ""
+        about = "; ".join(filter(None, (column.definition, WAYS.get(column.direction))))
         facts = {"direction": column.direction, "role": column.role, "set": board.sets.get(column.role, "")}
         facts |= {"stimuli": board.digests.get(column.role, ""), "over": column.over}
-        about = f"{column.definition}{way}"
         return Field(column.metric, column.title, about, said=column.average, facts=facts, measure=column)
 
     head, *others = map(measured, board.columns)
     who = (Field("section"), Field("rank", "rank", who=True), Field("observer"), Field("", "observer", who=True))
-    about = (Field("", "n", right=True), Field("training", "training", breaks=TAGS_MAX), Field("note"))
+    about = (Field("", "n", right=True), Field("training", "training", breaks=24), Field("note"))
     fields = (*who, Field("kind"), head, *about, *others, *map(Field, silent))
     first, way = board.columns[0], WAYS.get(board.columns[0].direction)
     order = f"ranked by {first.title}, {way}" if way else f"ordered by {first.title}"

@@ -9,9 +9,9 @@ from benchmark.contracts import distrust_flags
 from benchmark.display import counted, printable
 from benchmark.leaderboard.board import in_order
 from benchmark.leaderboard.board_model import CLEAN, NOBODY, REPORTED, Board, Cell, Column, Rank, Row, cell_of
-from benchmark.leaderboard.board_tables import ORIGIN, TAGS_MAX, WAYS, interval_sentence, shown_name
+from benchmark.leaderboard.board_tables import WAYS, interval_sentence, shown_name
 from benchmark.leaderboard.lineage import lineage, recipe
-from benchmark.leaderboard.table import ELSEWHERE, NOT_MEASURED, NOTHING, PUBLISHED, Field, Table, Value
+from benchmark.leaderboard.table import ELSEWHERE, NOT_MEASURED, NOTHING, PUBLISHED, Field, Table, Value, declared_table
 from benchmark.store.rows import ScoreRow
 
 NAMED = 5  # observers that a note names
@@ -103,23 +103,11 @@ def summary_table(summary: Summary, parameters: Mapping[str, int] | None = None)
 
     shown = [h for h in summary.headlines if any(line.cells[h.suite].low is not None for line in summary.lines)]
     over = interval_sentence(shown, lambda head: f"{head.suite} {head.title}")
-    mean = "mean of the ranks in the suites (of the lowest - of the highest ranks); it orders rows and is not a score"
-    who = (Field("section"), Field("mean_rank", "mean rank", mean, who=True), Field("observer"))
-    whose = (Field("", "observer", who=True), Field("kind"), Field("training"))
-    clean = (_field(summary.clean, clean=True),) if summary.clean else ()
-    last = (Field("", "recipe", breaks=TAGS_MAX), Field("", "params", right=True))
-    return Table(
-        title=f"models by suites, {summary.space}",
-        caption=f"{counted(len(summary.headlines), 'headline')}; ordered by mean rank over the suites (not a score)",
-        fields=(*who, *whose, *map(_field, summary.headlines), *clean, *last),
-        rows=tuple(values(name, line) for name, lines in sections for line in lines),
-        dividers=(len(summary.lines),) if summary.lines and summary.references else (),
-        notes=tuple(_reading(summary)),
-        intervals=f"[low, high]: 95 % interval of the number by itself, {over}; categories are fixed.",
-        facts={"space": summary.space},
-        measure="column",
-        origin=("rank", *ORIGIN),
-    )
+    fields = [*map(_field, summary.headlines), *([_field(summary.clean, clean=True)] if summary.clean else [])]
+    rows = (values(name, line) for name, lines in sections for line in lines)
+    facts, n = {"space": summary.space}, counted(len(summary.headlines), "headline")
+    table = declared_table("summary", rows, _reading(summary), (), fields, facts, **facts, n=n, over=over)
+    return replace(table, dividers=(len(summary.lines),)) if summary.lines and summary.references else table
 
 
 def _field(column: Column, *, clean: bool = False) -> Field:
