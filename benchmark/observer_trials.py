@@ -173,12 +173,10 @@ def scored_trials(store: Store, suite: Suite, observer: str | None = None) -> li
     ]
 
 
-def counting_observations(
-    store: Store, suite: Suite, observer: str | None = None
-) -> list[tuple[str, StoredObservation]]:
+def counting_observations(store: Store, suite: Suite, who: str | None = None) -> list[tuple[str, StoredObservation]]:
     """Return (role, observation) of all answers behind a suite's boards: imported ones first, then by age."""
-    imported = (by_role for imports in imports_by_space(store, observer) for by_role in imports.of(suite).values())
-    own = {(row.observer, row.key): row for one in scored_trials(store, suite, observer) for row in one.observations}
+    imported = (by_role for imports in imports_by_space(store, who) for by_role in imports.of(suite).values())
+    own = {(row.observer, row.key): row for one in scored_trials(store, suite, who) for row in one.observations}
     by_age = sorted(own.values(), key=lambda row: row.created)
     return [*(pair for by_role in imported for pair in by_role.items()), *((row.role, row) for row in by_age)]
 

@@ -6,14 +6,12 @@ from typing import TypeVar
 
 from benchmark.failures import FAILURES
 
-Loaded = TypeVar("Loaded")
+T = TypeVar("T")
 
 
-def load_each(
-    entries: Iterable[EntryPoint], load: Callable[[EntryPoint], Loaded]
-) -> tuple[dict[str, Loaded], dict[str, str]]:
+def load_each(entries: Iterable[EntryPoint], load: Callable[[EntryPoint], T]) -> tuple[dict[str, T], dict[str, str]]:
     """Return what loads, in the order of its names, and name -> why the rest cannot be used."""
-    loaded: dict[str, Loaded] = {}
+    loaded: dict[str, T] = {}
     broken: dict[str, str] = {}
     for entry in sorted(entries, key=lambda entry: entry.name):
         try:

@@ -10,11 +10,11 @@ from operator import attrgetter
 from benchmark.contracts import DISTRUST, Direction, Metric, Suite, distrust_flags
 from benchmark.contracts.suite import IMAGES, is_guessing
 from benchmark.failures import unknown_name
-from benchmark.leaderboard.board_model import NOBODY, REPORTED, Board, Cell, Column, Row, cell_of, set_in_words
+from benchmark.leaderboard.board_model import NOBODY, REPORTED, Board, Cell, Column, Notes, Row, cell_of, set_in_words
 from benchmark.stats import mean_interval
 from benchmark.stats.intervals import normal_quantile
 from benchmark.stats.rankings import rank_intervals
-from benchmark.store.rows import ScoreRow, StimuliNote
+from benchmark.store.rows import ScoreRow
 from benchmark.version import __version__
 
 NOTES = {"published": "published decisions, not run here", "reported": "another leaderboard's scores, no trials here"}
@@ -29,9 +29,7 @@ _AVERAGE = re.compile(r"\d+ of \d+ experiments")
 _CLUSTERED, _FACTOR = re.compile(r"clustered \((.+)\)"), re.compile(r"\d+ (\S+)")
 
 
-def boards(
-    rows: Sequence[ScoreRow], suite: Suite, sets: Mapping[str, StimuliNote], by: str | None = None
-) -> list[Board]:
+def boards(rows: Sequence[ScoreRow], suite: Suite, sets: Notes, by: str | None = None) -> list[Board]:
     """Rank the scores of one suite's newest version; the table with most observers comes first.
 
     rows: stored scores. Other suites, single conditions and older versions are skipped; reference conditions of the
@@ -61,7 +59,7 @@ def boards(
 class _Scores:
     """The current scores of one suite version in one label space, without single conditions."""
 
-    def __init__(self, rows: Iterable[ScoreRow], suite: Suite, sets: Mapping[str, StimuliNote]) -> None:
+    def __init__(self, rows: Iterable[ScoreRow], suite: Suite, sets: Notes) -> None:
         self.suite, self.sets = suite, sets
         # metric -> digest -> observer -> score
         self.by_metric: dict[str, dict[str, dict[str, ScoreRow]]] = defaultdict(lambda: defaultdict(dict))

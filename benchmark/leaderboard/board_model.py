@@ -17,6 +17,7 @@ REPORTED: Final = "reported"
 PAIRED = ":paired"
 #: The accuracy on images as they are, as a column of a summary.
 CLEAN = "clean"
+Notes = Mapping[str, StimuliNote]  # stimulus sets by digest
 
 
 class Rank(NamedTuple):
@@ -116,7 +117,7 @@ def title_under(title: str, condition: str, conditions: Collection[str]) -> str:
     return title.removesuffix(f" {named}") if condition and named else title
 
 
-def set_in_words(digest: str, sets: Mapping[str, StimuliNote]) -> str:
+def set_in_words(digest: str, sets: Notes) -> str:
     """Return a stimulus set in words: "cue-conflict 320 of 1280 images (a1b2c3d4)"."""
     if digest not in sets:
         return f"set {digest[:8]}" if digest else "no stimuli"

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from benchmark.contracts import Direction, Suite
 from benchmark.leaderboard.board import noted
-from benchmark.leaderboard.board_model import REPORTED, Board, Column, Row, cell_of, set_in_words, title_under
+from benchmark.leaderboard.board_model import REPORTED, Board, Column, Notes, Row, cell_of, set_in_words, title_under
 from benchmark.leaderboard.table import PUBLISHED, Field, Table, Value, declared_table, number
-from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
+from benchmark.store.rows import ObserverRow, ScoreRow
 
 #: What is told of a number from the score behind it.
 ORIGIN = ("level", "method", "excluded", "created", "program", "set_id")
@@ -151,9 +151,7 @@ def near_rows(board: Board, chosen: Collection[str]) -> Board:
     return noted(replace(board, rows=kept, references=aside), f"{hidden} others: bench rank" if hidden else "")
 
 
-def observer_tables(
-    rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote], suites: Sequence[Suite] = ()
-) -> list[Table]:
+def observer_tables(rows: Sequence[ScoreRow], sets: Notes, suites: Sequence[Suite] = ()) -> list[Table]:
     """Return all scores of one observer: a table per suite, version and space, newest first, in the suite's order."""
     parts: dict[tuple[str, int, str], list[ScoreRow]] = defaultdict(list)
     for row in rows:
@@ -219,7 +217,7 @@ def reported_lines(observer: ObserverRow) -> list[str]:
     ]
 
 
-def score_table(rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote]) -> Table:
+def score_table(rows: Sequence[ScoreRow], sets: Notes) -> Table:
     """Return stored scores as they are, one below the other."""
     names = ("observer", "kind", "training", "suite", "version", "space", "metric", "condition", "role")
 

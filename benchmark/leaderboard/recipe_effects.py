@@ -32,6 +32,7 @@ from benchmark.stats.rankings import correlation
 from registry.documents import read_document, validated
 
 PLURAL = {"recipe": "recipes", "family": "families", "architecture": "architectures"}
+Networks = Sequence[Observed]
 GroupedBy = Literal["recipe", "family", "architecture"]
 #: Of two units alone, whose spread may be next to nothing by chance, an interval would cover as little as .90.
 LEAST_PAIRS = 3
@@ -193,9 +194,7 @@ def _difference(sample: HeadlineSample, a: Sequence[int], b: Sequence[int]) -> R
     )
 
 
-def _paired(
-    networks: Sequence[Observed], a: Sequence[int], b: Sequence[int]
-) -> tuple[list[tuple[int, int]], Floats, str]:
+def _paired(networks: Networks, a: Sequence[int], b: Sequence[int]) -> tuple[list[tuple[int, int]], Floats, str]:
     """Return pairs alike in source, architecture and seed, their weights [units, networks], and a name for them."""
     # Of several partners that of the same series ("resnet50_l2_eps0" for "resnet50_l2_eps3"), then the plain one.
     each, lineages, pairs = np.eye(len(networks)), [network.lineage for network in networks], []
@@ -215,7 +214,7 @@ def _paired(
     return pairs, units, f"{len(units)} pairs by {by}"
 
 
-def inseparable(networks: Sequence[Observed], a: Sequence[int], b: Sequence[int], *, paired: bool) -> Iterator[str]:
+def inseparable(networks: Networks, a: Sequence[int], b: Sequence[int], *, paired: bool) -> Iterator[str]:
     """Yield what the two sides differ in besides the recipe, or what all share and the result is thus limited to."""
     for what, name in (("architecture", "line"), ("source", "source")):
         first, second = ({getattr(networks[i].lineage, name) or "own runs" for i in side} for side in (a, b))
@@ -283,7 +282,7 @@ def recipe_power_table(
     return declared_table("recipe_power", map(values, rows), detect=detect, power=power, training=trained)
 
 
-def doses_of(networks: Sequence[Observed]) -> dict[str, dict[int, float]]:
+def doses_of(networks: Networks) -> dict[str, dict[int, float]]:
     """Return number -> position of a network -> its value: the numbers in tags, and the parameters. A standard network
     of a line and source in which others have a treatment's number has 0 of it."""
     found: dict[str, dict[int, float]] = {}

@@ -16,7 +16,7 @@ from benchmark.contracts import Array, Metric, Suite, Trials
 from benchmark.display import counted
 from benchmark.failures import BenchError, unknown_name
 from benchmark.leaderboard.board import boards, noted
-from benchmark.leaderboard.board_model import Board, Cell
+from benchmark.leaderboard.board_model import Board, Cell, Notes
 from benchmark.leaderboard.table import Field, Table, declared_table, number
 from benchmark.observer_trials import ImportedAnswers, ScoredTrials, Shown, scored_trials
 from benchmark.plugins import WITHIN
@@ -24,7 +24,7 @@ from benchmark.stats import mean_interval, ratio_score
 from benchmark.stats.ratios import share
 from benchmark.stimuli.experiments import canonical_condition
 from benchmark.stimuli.published_sources import PUBLISHED_SPACE
-from benchmark.store import ObserverRow, ScoreRow, StimuliNote, Store
+from benchmark.store import ObserverRow, ScoreRow, Store
 from benchmark.transforms.listing import own_list
 
 #: Where people are near half right: the test conditions of the published matrix.
@@ -298,7 +298,7 @@ def _tested(kind: str, members: Sequence[ObserverTrials], conditions: Conditions
 
 
 def unseen_boards(
-    store: Store, suite: Suite, rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote], by: str | None = None
+    store: Store, suite: Suite, rows: Sequence[ScoreRow], sets: Notes, by: str | None = None
 ) -> list[Board]:
     """Return the boards of `rows`, each without the conditions that one of its observers was trained on (its notes list
     them) and without scores against references. Raises BenchError if the suite has no `seen`."""
