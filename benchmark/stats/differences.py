@@ -1,5 +1,5 @@
-"""Tests of a difference that give their interval by inversion: `p` is below 1 - level exactly where the interval at
-that level leaves out 0 (up to rounding)."""
+"""Tests of a difference that give their interval by inversion: `p` is below 1 - level where the interval leaves out
+0."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

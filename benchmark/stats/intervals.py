@@ -37,8 +37,8 @@ def mcnemar_exact(b: int, c: int) -> float:
 
 
 def paired_difference(b: float, c: float, n: int, level: float = 0.95) -> Ends:
-    """Return the score interval of p_a - p_b from n pairs (Tango 1998, Statistics in Medicine 17:891), within [-1, 1].
-    b, c: pairs that only a, that only b answers correctly."""
+    """Return the score interval of p_a - p_b from n pairs (Tango 1998, Statistics in Medicine 17:891). b, c: only a,
+    only b is right."""
     z = normal_quantile(level)
     seen = (b - c) / n
     low = -1.0 if c == n else _crossing(b, c, n, z, (-1.0, seen))

@@ -182,13 +182,10 @@ def compare_people(metric: Metric, a: Trials, people: Sequence[Trials]) -> Compa
     if metric.ratio is None:
         return undecided(start, "the metric has no value per trial")
     own, others = metric.own(a), [trials for person in people if len(trials := metric.own(person))]
-    if len(others) < 2:
-        return undecided(start, "answers of fewer than two people")
-    common = np.intersect1d(trial_keys(own), np.concatenate([trial_keys(trials) for trials in others]))
+    nobody = np.zeros(0, dtype=str)
+    common = np.intersect1d(trial_keys(own), np.concatenate([nobody, *map(trial_keys, others)]))
     only = int((~np.isin(own.keys, common)).sum()) if len(own) else 0
     start = replace(start, n=len(common), only_a=only)
-    if len(common) < 2:
-        return undecided(start, "fewer than two trials in common")
     sums = np.stack([sums_at(metric, trials, common) for trials in (own, *others)], axis=1)
     counts = (sums != 0).any(axis=(1, 2))
     heard = (sums != 0).any(axis=(0, 2))  # a person without trials that count does not add to the people

@@ -23,7 +23,7 @@ METHOD = f"bootstrap ({RESAMPLES} resamples, by image)"
 
 def score(config: Sweep, trials: Trials) -> Sequence[Score]:
     """Return the scores of one observer."""
-    role = role_of(config)
+    role = ROLE if isinstance(config, CorruptionConfig) else ""  # of one set, or of a set in many folders
     if not len(trials):
         return [Score(metric=metric.name, value=None, reason="no trials", role=role) for metric in metrics()]
     if isinstance(config, CorruptionConfig):
@@ -36,11 +36,6 @@ def score(config: Sweep, trials: Trials) -> Sequence[Score]:
         scores = [part for part in scores if part.metric[:6] == "clean_" or part.condition.partition("/")[0] in own]
         return [Score(metric="corruption_accuracy", value=None, reason=NO_MEAN, role=role), *scores]
     return scores
-
-
-def role_of(config: Sweep) -> str:
-    """Return the role of all scores: of one set, or "" for a set in many folders."""
-    return ROLE if isinstance(config, CorruptionConfig) else ""
 
 
 def settled(config: CorruptionConfig, trials: Trials) -> bool:
@@ -158,8 +153,8 @@ def over_reference(config: Sweep, trials: Trials, references: Mapping[str, Trial
     """Return mCE relative to the first reference, both resampled on the same images; nothing without a reference."""
     if not len(trials) or not references:
         return []
-    name, theirs = next(iter(references.items()))
-    own, reference, blank = CellTable(trials), CellTable(theirs), Score(metric="", value=None, role=role_of(config))
+    role, (name, theirs) = ROLE if isinstance(config, CorruptionConfig) else "", next(iter(references.items()))
+    own, reference, blank = CellTable(trials), CellTable(theirs), Score(metric="", value=None, role=role)
     cells, metrics = normalised(own), {"mce_measured": False, "relative_mce_measured": True}
     if not cells:
         return []

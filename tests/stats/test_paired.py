@@ -305,8 +305,8 @@ def test_stimuli_that_share_exemplars_widen_the_interval(accuracy, make):
 def test_what_cannot_be_compared_with_people_says_why(accuracy, bias, make):
     two = [make("st-"), make("sst")]
     cases = [
-        (bias, make("st-"), two[:1], "answers of fewer than two people"),
-        (bias, make("s-t"), [make("st", ["v", "w"])] * 2, "fewer than two trials in common"),
+        (bias, make("st-"), two[:1], "trials of fewer than two people count"),
+        (bias, make("s-t"), [make("st", ["v", "w"])] * 2, "fewer than two common trials count"),
         (bias, make("---"), two, "no common trial counts for a"),
         (bias, make("--s"), [make("---")] * 2, "fewer than two common trials count"),
         (bias, make("sts"), [make("---")] * 2, "no common trial counts for people"),

@@ -4,7 +4,7 @@ import logging
 import random
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 
 import numpy as np
@@ -97,16 +97,13 @@ def plugged_points(attack: Attack, network: AttackedNetwork, epsilon: float) -> 
 @contextmanager
 def own_randomness(device: torch.device) -> Iterator[None]:
     """Seed the global generators of torch, NumPy and Python, and put them back afterwards."""
-    numbers, plain = np.random.get_state(), random.getstate()
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(SEED)
-        np.random.seed(SEED)
-        random.seed(SEED)
-        try:
-            yield
-        finally:
-            np.random.set_state(numbers)
-            random.setstate(plain)
+    with ExitStack() as stack:
+        stack.callback(random.setstate, random.getstate())
+        stack.callback(np.random.set_state, np.random.get_state())
+        stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
+        for seed in (torch.manual_seed, np.random.seed, random.seed):
+            seed(SEED)
+        yield
 
 
 def _autoattack_points(network: AttackedNetwork, norm: NormName, epsilon: float, recipe: AutoAttack) -> Tensor:
@@ -115,18 +112,16 @@ def _autoattack_points(network: AttackedNetwork, norm: NormName, epsilon: float,
     package, options = import_module("pyautoattack"), dict(recipe.options)
     options |= {"seed": SEED, "device": str(images.device), "version": recipe.version}
     # Its warnings are not shown: the trust report has checks of its own. It removes a tracing debugger.
-    logger, tracing = logging.getLogger("auto-attack"), sys.gettrace()
-    before, logger.disabled = logger.disabled, True
-    try:
-        with own_randomness(images.device):
-            attack = package.AutoAttack(network, norm=norm.capitalize(), eps=epsilon, **options)
-            classes = network(images[:1]).shape[1]
-            for targeted in (attack.apgd_targeted, attack.fab):  # nine in the paper; there may be fewer
-                targeted.n_target_classes = min(targeted.n_target_classes, classes - 1)
-            reached: Tensor = attack.run_standard_evaluation(images, labels, batch_size=BATCH)[0]
-    finally:
-        logger.disabled = before
-        sys.settrace(tracing)
+    logger = logging.getLogger("auto-attack")
+    with own_randomness(images.device), ExitStack() as stack:
+        stack.callback(setattr, logger, "disabled", logger.disabled)
+        stack.callback(sys.settrace, sys.gettrace())
+        logger.disabled = True
+        attack = package.AutoAttack(network, norm=norm.capitalize(), eps=epsilon, **options)
+        classes = network(images[:1]).shape[1]
+        for targeted in (attack.apgd_targeted, attack.fab):  # nine in the paper; there may be fewer
+            targeted.n_target_classes = min(targeted.n_target_classes, classes - 1)
+        reached: Tensor = attack.run_standard_evaluation(images, labels, batch_size=BATCH)[0]
     return reached
 
 
