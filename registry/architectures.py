@@ -42,8 +42,8 @@ def whole_arch(arch: str) -> str:
 
 
 def module_of_file(place: str) -> ModuleType:
-    """Return the module of a .py file by its whole path; imported once. Whatever its code raises passes through;
-    CardError where its name or a neighbour's is taken by another module."""
+    """Import the .py file of a whole path once. Raises CardError if its name or a neighbour's is taken; passes its own
+    errors."""
     path = Path(place)
     if not path.is_absolute() or not is_file(path):
         raise CardError(f"{shown(path)} {absence(path)}: expected the whole path of a .py file.")
@@ -237,9 +237,8 @@ def _listen() -> None:
 
 
 def source_code(arch: str, module: nn.Module) -> str:
-    """Return the digest of the code of a Python factory and of every class in the network that it made, with all local
-    files that they import. An installed factory counts by its package's version. The architectures of libraries have ""
-    (their versions are in the environment row)."""
+    """Return the digest of a Python factory, of every class in its network, and of the local files that they import; an
+    installed factory counts by its version. A library's architecture has "" (its version is in the environment row)."""
     kind, name = split_arch(arch)
     if kind != "python":
         return ""

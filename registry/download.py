@@ -195,10 +195,9 @@ def local_path(url: str, folder: Path) -> Path:
 
 
 def fetch_weights(url: str, folder: Path, sha256: str | None = None, mirror: str | None = None) -> Path:
-    """Return the file of `url` in `folder`, downloaded unless it exists. `sha256` is the expected digest. Without it,
-    the digest in the file's name counts (NAME-0676ba61.pth), otherwise the one recorded at first use (`first_use`), if
-    any. Raises WeightsError if nothing is reachable (each place with its reason), or if a page or another digest
-    arrives."""
+    """Return the file of `url` in `folder`, downloaded unless it exists. Its digest is `sha256`, or in its name
+    (NAME-0676ba61.pth), or was recorded at first use (`first_use`). Raises WeightsError if nothing is reachable (each
+    place with its reason), or if a page or another digest arrives."""
     target, name = local_path(url, folder), file_name(url)
     mark = _MARK.search(name)
     digest = sha256 or (mark.group(1) if mark else "") or recorded_digest(target)

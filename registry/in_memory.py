@@ -60,11 +60,10 @@ class _Object:
 def hold(
     net: Any, feed: Any, labels: Any, draft: Draft, shelf: CardFolder, device: str | None, trial: Trial, save: bool
 ) -> tuple[LoadedModel, list[Check]]:
-    """Return an object as a loaded network, with the checks of a registration that it has passed.
-
-    net: a module or function, or a tuple of it, its preprocessing and perhaps a tokenizer; draft: its name, output and
-    place in a training; save: register it. Raises CardError (input that nobody states, network that no card can load if
-    it is to be saved), LabelError, and WeightsError as `checked`."""
+    """Return an object as a loaded network, with the checks of a registration that it has passed. `net` is a module or
+    function, or a tuple of it, its preprocessing and perhaps a tokenizer; `draft` has its name, output and place in a
+    training. Raises CardError (no input stated, or to be saved and not loadable by a card), LabelError, and
+    WeightsError as `checked`."""
     net, brought, tokenizer = (*net, None, None)[:3] if isinstance(net, tuple) else (net, None, None)
     original = unwrapped(net)
     if not (callable(original) or hasattr(original, "predict")):
@@ -128,9 +127,8 @@ def unwrapped(net: Any) -> Any:
 
 
 def copied(original: nn.Module) -> nn.Module:
-    """Return a copy of a network in evaluation mode and float32. It shares no memory with the network and calls no
-    hooks except those of torch.nn.utils (weight norm, pruning), which make its weights. Shards are gathered: a call of
-    all ranks."""
+    """Return a copy of a network in evaluation mode and float32, without shared memory, and without hooks except those
+    of torch.nn.utils (weight norm, pruning), which make weights. Shards are gathered: a call of all ranks."""
     memo, sharded = dict[int, Any](), fsdp.FullyShardedDataParallel
     whole = isinstance(original, sharded)
     with torch.no_grad(), sharded.summon_full_params(original, writeback=False) if whole else nullcontext():

@@ -150,9 +150,8 @@ def require_once(module: nn.Module, card: ModelCard) -> None:
 
 
 def load_network(card: ModelCard, place: WeightSources, *, device: str = "cpu", bare: bool = False) -> LoadedModel:
-    """Load a network: evaluation mode, no parameter requires a gradient, weights verified against the card.
-
-    bare: without its classifier; `module` then answers with features, and the digest is of the weights that are left.
+    """Load a network in evaluation mode, without gradients of parameters, and verify its weights against the card.
+    `bare` is without its classifier: `module` answers with features, and the digest is of the weights that are left.
     Raises WeightsError (unreadable, misfit, other digest, unreachable), CardError, UnknownName, LabelError."""
     if card.source == "ideal":
         lacks = "features" if bare else "weights"
@@ -289,8 +288,7 @@ def _options(module: nn.Module, misfit: Misfit) -> Iterator[tuple[str, int | str
 def _renamed(
     misfit: Misfit, state: Mapping[str, Tensor], want: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], str] | None:
-    """Return the weights under the network's names, and a text on them. It works if one module has another name, or if
-    all tensors match in the order in which they were made. Otherwise return None."""
+    """Return the weights under the network's names, and a text on them, if one module or only the order is shared."""
     if misfit.shapes or not misfit.missing:
         return None
     ours, theirs = ({name.rpartition(".")[0] for name in names} for names in (misfit.missing, misfit.strange))

@@ -46,8 +46,8 @@ Bits = TypeVar("Bits", Tensor, NDArray[np.int64])
 
 class TemplateReader(nn.Module):
     """One simulated person. `templates` [EXEMPLARS, 16, 16] uint8 hold the share of each cell that a silhouette covers,
-    by category. `seed` is the seed of its noise, `blur` is in cells. `early` and `late` noise are on its input, as a
-    share of the grey range, and on its correlations."""
+    by category. `blur` is in cells. `early` and `late` are noise on its input (share of the grey range) and on its
+    correlations."""
 
     templates: Tensor
     luminance: Tensor

@@ -40,9 +40,9 @@ class Placed:
 
 
 def checkpoint_files(folder: Path, pattern: str = "") -> list[Path]:
-    """Return the files of a folder by a glob, or all like checkpoints, by name; hidden ones never, nor links to others
-    of them ("last.pt"). Without a glob also those where a framework keeps them below the folder. Raises WeightsError,
-    also for several runs below it."""
+    """Return the files of a folder by a glob, or all like checkpoints, by name, except hidden ones and links to others.
+    Without a glob, files where a framework keeps them below the folder count. Raises WeightsError, also for several
+    runs."""
     try:
         paths = list(folder.glob(pattern) if pattern else folder.iterdir())
     except (ValueError, IndexError, NotImplementedError) as error:  # as pathlib answers "**x" and "."

@@ -190,8 +190,7 @@ class Chat(nn.Module):
             self.read_file()
 
     def _ask_one(self, budget: Semaphore, stop: Event, item: tuple[str, NDArray[np.uint8]]) -> bool:
-        """Ask about one image; ask again if the endpoint is busy, unless the run has ended. Returns whether the budget
-        of requests allowed it."""
+        """Ask about one image, again while the endpoint is busy. Returns whether the budget of requests allowed it."""
         digest, image = item
         # The order of the options is drawn anew for each image, from the image alone.
         options = sorted(self.words, key=lambda word: sha256(f"{digest} {word}".encode()).digest())

@@ -188,9 +188,8 @@ def describe(draft: Draft, _folder: Path, _place: WeightSources) -> Draft:
 
 
 def network(card: ModelCard, place: WeightSources, _outputs: int, **_bare: bool) -> tuple[nn.Module, str]:
-    """Return the program as a module, for images of the card's size, and the digest of its file. It runs in the mode
-    that it was exported in: export it from `model.eval()`. Raises WeightsError: missing, refused, unreadable, not for
-    such images, or asking for too much memory or time."""
+    """Return the program as a module for images of the card's size, and the digest of its file. Raises WeightsError:
+    missing, refused, unreadable, not for such images, or asking for too much memory or time."""
     path, side = weights_path(card, place), card.preprocess.size if card.preprocess else 224
     content = (copy := checked_archive(path)).getbuffer()
     require_proof("torch", prove_exported, path, side, place, (sha256(content).hexdigest(), len(content)))

@@ -75,12 +75,10 @@ def of_files(arch: str, weights: str | None) -> tuple[str, str | None]:
 
 
 def family_of(arch: str) -> ModuleType | None:
-    """Return the module of an architecture's family; None for those that need no more than an architecture and its
-    weights.
-
-    `describe(draft, folder, place)` completes the draft from the model's files and writes files for the card to
-    `folder`. `network(card, place, outputs, bare=)` returns the network with so many outputs, or bare (with features),
-    and the digest of what computes besides weights. Both raise CardError, WeightsError, LabelError."""
+    """Return the module of an architecture's family, None of a plain architecture. `describe(draft, folder, place)`
+    completes the draft from the model's files, and writes files for the card to `folder`. `network(card, place,
+    outputs, bare=)` returns the network (bare: with features) and the digest of what computes besides weights. Both
+    raise CardError, WeightsError, LabelError."""
     module = FAMILIES.get(arch.partition(":")[0])
     return None if module is None else import_module(module)
 

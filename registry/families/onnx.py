@@ -92,9 +92,8 @@ def _without_choice(path: Path, scores: str) -> Path:
 
 
 class _Program(nn.Module):
-    """A file as a network. It has `outputs` classes and takes images of `size`. `side` and `batch` are the size and
-    number of images that it takes, None for any. With `last` channels come last; if `normalised`, its outputs are
-    probabilities."""
+    """A file as a network of `outputs` classes, for images of `size`. `side` and `batch` are the size and number of
+    images that it takes, None for any; with `last` channels come last."""
 
     contents: Tensor
 

@@ -1,5 +1,5 @@
-"""The parts that zero-shot image-text models share in every library: templates, class vectors that a text tower made
-once and a file keeps, and logits of an image's vector with them."""
+"""Parts of zero-shot image-text models of every library: templates, class vectors that a text tower made once, and
+logits."""
 
 import json
 from collections.abc import Callable, Mapping
