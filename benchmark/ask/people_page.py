@@ -1,7 +1,6 @@
 """The experimenter's page of `bench ask --serve`: each person's progress, and who is at chance, late or incomplete."""
 
 from collections import defaultdict
-from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -17,43 +16,38 @@ MANY_LATE, MANY_FAILED = 0.1, 0.25
 
 def people_page(answers: Answers) -> str:
     """Return the page, to be loaded again for what is new. Texts are escaped; it runs no program and loads nothing."""
+    from scipy.stats import binom
+
     by_person: dict[str, list[Row]] = defaultdict(list)
     for (person, _), row in list(answers.known.items()):
         by_person[person].append(row)
     total, chance = answers.session.trials, 1 / len(answers.session.categories)
-    rows, seen = "", set[str]()
-    for number, participant in enumerate(ids := [one["participant"] for one in answers.begun], start=1):
-        answered = by_person[f"subject-{number:02d}"]
-        again = participant != "" and participant in seen
-        cells = (str(number), participant, *_progress(answered, total, chance, again))
-        rows += f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>\n"
+    table, seen, ids = "", set[str](), [one["participant"] for one in answers.begun]
+    for number, participant in enumerate(ids, start=1):
+        rows = by_person[f"subject-{number:02d}"]
+        trials = [row for row in rows if row["trial"].isdecimal()]
+        checks, practice = ([row for row in rows if row["status"] == status] for status in (CHECK, PRACTISED))
+        right, passed, practised = (
+            sum(row["object_response"] == row["category"] for row in some) for some in (trials, checks, practice)
+        )
+        failed, late = len(checks) - passed, sum(row["status"] == LATE for row in rows)
+        remarks = {
+            "id seen before": participant != "" and participant in seen,
+            f"incomplete: {total - len(trials)} left": len(trials) < total,
+            "at chance": bool(trials) and binom.sf(right - 1, len(trials), chance) >= GUESSING,
+            "late frames": late > MANY_LATE * max(len(trials), 1),
+            "checks failed": failed > MANY_FAILED * max(len(checks), 1),
+        }
+        last = defaultdict(str, rows[-1] if rows else {})
+        cells = (
+            str(number), participant, ", ".join(text for text, holds in remarks.items() if holds),
+            f"{len(trials)} of {total}", f"{right / len(trials):.0%}" if trials else "", f"{failed} of {len(checks)}",
+            str(late), f"{practised} of {len(practice)}", last["misunderstood"],
+            f"{last['distance_cm']} {last['distance_by']}".strip(), last["degrees"], last["screen"],
+        )  # fmt: skip
+        table += f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>\n"
         seen.add(participant)
     page = (files("benchmark.ask") / "static" / "people.html").read_text(encoding="utf-8")
     done = sum(map(answers.is_complete, range(1, len(ids) + 1)))
     title = escape(f"{answers.session.stimuli.name}, session {answers.session.number}")
-    return Template(page).substitute(title=title, begun=len(ids), done=done, total=total, rows=rows)
-
-
-def _progress(rows: Sequence[Row], total: int, chance: float, again: bool) -> tuple[str, ...]:
-    """Return the cells of a person's answers, from "remarks" on. again: whether an earlier person has the same id."""
-    from scipy.stats import binom
-
-    trials = [row for row in rows if row["trial"].isdecimal()]
-    checks, practice = ([row for row in rows if row["status"] == status] for status in (CHECK, PRACTISED))
-    right, practised = (sum(row["object_response"] == row["category"] for row in some) for some in (trials, practice))
-    failed = sum(row["object_response"] != row["category"] for row in checks)
-    late = sum(row["status"] == LATE for row in rows)
-    remarks = {
-        "id seen before": again,
-        f"incomplete: {total - len(trials)} left": len(trials) < total,
-        "at chance": bool(trials) and binom.sf(right - 1, len(trials), chance) >= GUESSING,
-        "late frames": late > MANY_LATE * max(len(trials), 1),
-        "checks failed": failed > MANY_FAILED * max(len(checks), 1),
-    }
-    last = rows[-1] if rows else dict.fromkeys(("misunderstood", "distance_cm", "distance_by", "degrees", "screen"), "")
-    return (
-        ", ".join(text for text, holds in remarks.items() if holds), f"{len(trials)} of {total}",
-        f"{right / len(trials):.0%}" if trials else "", f"{failed} of {len(checks)}", str(late),
-        f"{practised} of {len(practice)}", last["misunderstood"],
-        f"{last['distance_cm']} {last['distance_by']}".strip(), last["degrees"], last["screen"],
-    )  # fmt: skip
+    return Template(page).substitute(title=title, begun=len(ids), done=done, total=total, rows=table)

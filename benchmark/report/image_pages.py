@@ -5,7 +5,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -91,35 +90,31 @@ def small(pixels: NDArray[np.uint8], side: int = SIDE) -> bytes:
 
 
 def galleries(site: Site, observers: Mapping[str, ObserverRow]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Return (set, its rows: images, objects, models) kept under the home folder, of models as they are now."""
-    folder = site.settings.thumbnails
-    kept = []
-    for place in sorted(folder.iterdir()) if folder.is_dir() else ():
-        files = {path.stem: path for path in place.glob("*.png")}
-        strips = {name: _strip(site, path, observers.get(name)) for name, path in files.items()}
-        models = [strip for name in observers if (strip := strips.get(name))]
-        beside = [strip | {"name": title} for name, title in BESIDE.items() if (strip := strips.get(name))]
-        if models:
-            kept.append((place.name, [*beside, *models]))
-    return kept
-
-
-def _strip(site: Site, path: Path, observer: ObserverRow | None) -> dict[str, Any] | None:
-    """Copy a stored row of tiles into the report; None if it shows other weights, or was left by a killed process."""
+    """Copy the rows of tiles kept under the home folder, and return (set, its rows: images, objects, models). Rows of
+    other weights than a model has now are left out."""
     from PIL import Image
 
-    try:
-        with Image.open(path) as image:
-            (width, height), notes = image.size, dict(image.info)
-    except OSError:
-        return None
-    if observer and notes.get("identity") != observer.identity:
-        return None
-    target = f"gallery/{slug(path.parent.name)}/{slug(path.stem.lstrip('_'))}.png"
-    site.file(target, path.read_bytes())
-    page, captions = f"observers/{slug(path.stem)}.html" if observer else "", json.loads(notes.get("captions", "[]"))
-    size = {"width": width, "height": height}
-    return {"name": path.stem, "page": page, "image": target, "captions": captions, **size}
+    folder, kept = site.settings.thumbnails, []
+    for place in sorted(folder.iterdir()) if folder.is_dir() else ():
+        strips: dict[str, dict[str, Any]] = {}
+        for path in place.glob("*.png"):
+            name, observer = path.stem, observers.get(path.stem)
+            try:
+                with Image.open(path) as image:
+                    (width, height), notes = image.size, dict(image.info)
+            except OSError:  # left by a killed process
+                continue
+            if observer and notes.get("identity") != observer.identity:
+                continue
+            target = f"gallery/{slug(place.name)}/{slug(name.lstrip('_'))}.png"
+            site.file(target, path.read_bytes())
+            page, captions = f"observers/{slug(name)}.html" if observer else "", json.loads(notes.get("captions", "[]"))
+            size = {"width": width, "height": height}
+            strips[name] = {"name": name, "page": page, "image": target, "captions": captions, **size}
+        beside = [strips[name] | {"name": title} for name, title in BESIDE.items() if name in strips]
+        if models := [strips[name] for name in observers if name in strips]:
+            kept.append((place.name, [*beside, *models]))
+    return kept
 
 
 def stimulus_pages(site: Site, contents: Contents, pictures: Pictures) -> None:
