@@ -168,18 +168,10 @@ def _headline_rows(strips: Sequence[Strip], records: Records, width: int) -> Spe
         for dot in levelled(one.dots, letter)
         if dot.own
     ]
-    levels = range(1 + max((dot.level for one in strips for dot in levelled(one.dots, letter)), default=0))
-    rows = []
-    for level in levels:
-        tie = 6 + drawing.TEXT * level if level else 0  # px
-        row = chart(
-            "overview-labels", own=[label for label in labels if label["level"] == level], suites=suites, left=left,
-            tie=tie, offset=-tie / 2, dy=-12 - drawing.TEXT * level,
-        )  # fmt: skip
-        rows += row["layer"]
+    levels = 1 + max((int(str(label["level"])) for label in labels), default=0)
     return chart(
-        "overview", records=records, width=width - left - 20, step=40 + drawing.TEXT * len(levels), suites=suites,
-        left=left, labels=rows,
+        "overview", records=records, width=width - left - 20, step=40 + drawing.TEXT * levels, suites=suites, left=left,
+        labels=labels,
         bands=[{"suite": one.head.suite, "low": one.band[0], "high": one.band[1]} for one in strips if one.band],
         chances=[{"suite": one.head.suite, "place": one.chance} for one in strips if one.chance is not None],
         goals=[{"suite": one.head.suite, "place": 1, "observer": one.goal} for one in strips],
