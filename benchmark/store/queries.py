@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from benchmark.contracts import CHUNK, Array, Coded, Score, Trials
 from benchmark.contracts.trials import Column, Columns, as_coded, coded, narrowed, stacked_tables
 from benchmark.failures import StoreError
-from benchmark.store import schema
+from benchmark.store import schema, sql
 from benchmark.store.codec import decode, decode_codes
 from benchmark.store.db_errors import damaged
 from benchmark.store.rows import (
@@ -33,18 +33,7 @@ from benchmark.store.rows import (
     StoredObservation,
     fault,
 )
-from benchmark.store.sql import (
-    DigestTexts,
-    batches,
-    digest_of,
-    dump,
-    fetched,
-    fetched_of,
-    parsed,
-    row_digest,
-    seal_of,
-    texts,
-)
+from benchmark.store.sql import DigestTexts, batches, dump, fetched, fetched_of, parsed, seal_of, texts
 
 _OBSERVERS, _CARDS, _STIMULI = schema.OBSERVERS.c, schema.REGISTRATIONS.c, schema.STIMULI.c
 _OBSERVED, _CHUNKS, _SETTLED = schema.OBSERVATIONS.c, schema.CHUNKS.c, schema.SETTLED.c
@@ -185,7 +174,7 @@ def trials_digest(connection: sa.Connection, keys: Sequence[str]) -> str:
     """Return the digest of the chunks of some observations, without those beyond a settlement; "" if there are none."""
     rows = fetched_of(connection, counting_chunks(_CHUNKS.checksum), _CHUNKS.observation, keys)
     checksums = sorted(checksum for (checksum,) in rows)
-    return digest_of(checksums) if checksums else ""
+    return sql.digest_of(checksums) if checksums else ""
 
 
 def incomplete(connection: sa.Connection, *, failed: bool = True) -> dict[str, str]:
@@ -550,7 +539,7 @@ def chunk_columns(row: Any) -> Table:
     """Return the columns of a row of `chunks`. Raises StoreError if it differs from the stored row."""
     what = f"chunk {row.position} of observation {row.observation}"
     columns = decode_codes(bytes(row.payload), row.n, what)
-    if row_digest(schema.CHUNKS, row._mapping) != row.checksum:
+    if sql.row_digest(schema.CHUNKS, row._mapping) != row.checksum:
         raise damaged(what, "its checksum does not fit its place and its content")
     return columns
 

@@ -161,10 +161,10 @@ class ObserverRow(NamedTuple):
     @property
     def training(self) -> tuple[str, ...]:
         """The recipe tags of the card; () where it states none."""
-        return recipe_tags(self.card)
+        return card_tags(self.card)
 
 
-def recipe_tags(card: Mapping[str, Any]) -> tuple[str, ...]:
+def card_tags(card: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the card's training as tags; a single text is one tag."""
     tags = card.get("training") or ()
     return (tags,) if isinstance(tags, str) else tuple(str(tag) for tag in tags)

@@ -12,17 +12,7 @@ from benchmark.contracts import Array, Observer, Score, Stimuli
 from benchmark.failures import StoreError
 from benchmark.store import queries, schema
 from benchmark.store.codec import encode
-from benchmark.store.rows import (
-    IMPORTED,
-    IMPORTED_KINDS,
-    Chunk,
-    Ending,
-    Observation,
-    ScoreSet,
-    Work,
-    fault,
-    recipe_tags,
-)
+from benchmark.store.rows import IMPORTED, IMPORTED_KINDS, Chunk, Ending, Observation, ScoreSet, Work, card_tags, fault
 from benchmark.store.sql import dump, fetched, insert_new, later, sealed, storable, texts
 from registry.files import redacted
 
@@ -62,7 +52,7 @@ def put_observer(connection: sa.Connection, moment: str, observer: Observer) -> 
     ).first()
     card = dump(observer.card)
     if before is None or (before.observer, before.card) != (number, card):
-        row = {"observer": number, "training": dump(recipe_tags(observer.card)), "card": card}
+        row = {"observer": number, "training": dump(card_tags(observer.card)), "card": card}
         _inserted(connection, registrations, {**row, "created": later(moment, before.created if before else None)})
     return number
 
