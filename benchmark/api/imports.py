@@ -21,7 +21,7 @@ from benchmark.engine.trial_import import store_trials as read_in
 from benchmark.failures import BenchError, PluginError, unknown_name
 from benchmark.identity import Codes, environment_record
 from benchmark.plugins import known_suites
-from benchmark.stimuli.catalogue import find_entry, group_members, stimuli_folder
+from benchmark.stimuli.catalogue import find_entry, group_members
 from benchmark.stimuli.experiments import added_experiments, name_experiment, published_experiments
 from benchmark.stimuli.fetch import fetch_set
 from benchmark.stimuli.image_names import GEIRHOS16, NO_ANSWER
@@ -167,9 +167,7 @@ def reference(
     folders: dict[str, Path] = {}
     for name in names:
         try:
-            fetch_set(name, settings, shown.note)
-            if (place := stimuli_folder(name, settings)) is not None:
-                folders[name] = place
+            folders[name] = fetch_set(name, settings, shown.note)
         except BenchError as error:
             outcome.failed.append(f"{name}: {error}")
     if not folders:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from benchmark.api.imports import import_trials
 from benchmark.failures import BenchError
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import Entry, find_entry, is_fetchable, remedy, stimuli_folder
+from benchmark.stimuli.catalogue import Entry, find_entry, is_fetchable, remedy
 from benchmark.stimuli.fetch import Report, fetch_set
 from benchmark.stimuli.published_sources import PUBLISHED_SPACE
 from benchmark.stimuli.roles import SECOND_LOSS, SECOND_SET
@@ -76,10 +76,10 @@ def fetch_needs(needs: Sequence[Need], settings: Settings, report: Report) -> li
     problems = []
     for entry in (entry for need in needs if need.fetchable for entry in need.entries):
         try:
-            fetch_set(entry.name, settings, report)
+            folder = fetch_set(entry.name, settings, report)
             if entry.name == PEOPLE_TRIALS:
                 report(f"{entry.name}: importing")
-                import_trials(str(stimuli_folder(entry.name, settings)), db=str(settings.db))
+                import_trials(folder, db=str(settings.db))
         except BenchError as error:
             problems.append(f"{entry.name}: {error}")
     return problems
