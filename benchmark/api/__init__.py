@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from benchmark.api.recipe_samples import claims, compare_recipes, doses, recipe_power, recipes, transfer
     from benchmark.api.registration import entrances, load_model, models, one_card, register, registered, rename_model
     from benchmark.api.reproduction import NumberAgain, Reproduction, provenance, reproduce
-    from benchmark.api.running import DEFAULT_MODELS, RunPlan, RunRequest, estimates, prepare
-    from benchmark.api.slurm import array_script
+    from benchmark.api.running import DEFAULT_MODELS, RunPlan, RunRequest, array_script, estimates, prepare
     from benchmark.api.sweeps import run_name, sweep
     from benchmark.api.verdicts import verdict
     from benchmark.engine.reporters import Silent

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from operator import attrgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from benchmark import plugins
-from benchmark.api.options import Db, Limit, Names, Option, Precision, Seed, SuiteNames, Target, joined
+from benchmark.api.options import Db, Limit, Names, Option, Precision, Seed, SuiteNames, Target, command_line, joined
 from benchmark.contracts import Policy
 from benchmark.engine import tasks as planning
 from benchmark.engine.reporters import Reporter
@@ -23,6 +25,7 @@ from benchmark.store import Store, open_store, require_usable
 from benchmark.store.versions import is_there
 from benchmark.variables import set_default
 from registry.cards import ModelCard, read_cards, select_cards
+from registry.files import digest_data
 
 if TYPE_CHECKING:
     from benchmark.engine.costs import CostEstimate
@@ -189,6 +192,28 @@ def prepare(request: RunRequest, settings: Settings, loaded: Sequence[LoadedMode
             what = f"the stimulus set '{entry.name}' (role '{entry.role}', space '{entry.space}')"
             raise BenchError(f"{what} is not used by these suites for these models.")
     return cut_plan(prepared, devices_and_policy(request)[1], shard[1])[shard[0] - 1] if shard else prepared
+
+
+def array_script(request: RunRequest, db: str, tasks: int) -> str:
+    """Return a bash script that submits a plan to Slurm as an array of shards, then a job that merges and scores.
+
+    Each shard starts its own leaderboard with the trials of `db`; a server's leaderboard is shared."""
+    from benchmark import templates
+    from benchmark.store.location import parse_location
+
+    if request.device not in ("auto", "cpu", "cuda"):
+        raise BenchError(f"each shard has its own device: --device must be auto, cpu or cuda, not '{request.device}'.")
+    device = "cpu" if request.device == "cpu" else "cuda"  # never the CPU by accident
+    listed = {name: joined(getattr(request, name)) for name in ("models", "suites", "stimuli")}
+    asked = {**vars(request), **listed, "device": device, "db": None, "reporter": None}
+    words = command_line(RunRequest, "bench run", **asked)
+    path, folder = parse_location(db).path, ""
+    if path is not None:
+        db = str(path.absolute())
+        folder = f"{db}-shards-{digest_data([words, tasks])[:8]}"
+    script = Path(templates.__file__).with_name("slurm.sh" if folder else "slurm_server.sh").read_text(encoding="utf-8")
+    places = {"leaderboard": shlex.quote(db), "folder": shlex.quote(folder)}
+    return script.format(tasks=tasks, run=words, gpus="" if device == "cpu" else " --gpus=1", **places)
 
 
 def require_possible(request: RunRequest, settings: Settings) -> None:
