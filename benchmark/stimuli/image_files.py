@@ -163,9 +163,11 @@ class FileImages:
         with whole_image(path, self.remedy):
             data = read_plain(path)
             if self.digests is not None and hashlib.sha256(data).hexdigest() != self.digests[index]:
+                why = (
+                    "it is not the published file, or it changed in the run. `bench data verify` reads every file again"
+                )
                 raise StimuliError(
-                    f"{path}: its content is not the one that was planned: it changed in the run, or its times were "
-                    "set back. Run again; `bench data verify` reads every file again."
+                    f"{path}: its content has not the SHA-256 {self.digests[index]}: {why}. {self.remedy}"
                 )
             pixels = decoded_rgb(data)
             if self.border and min(pixels.shape[:2]) <= 2 * self.border:

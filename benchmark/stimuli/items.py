@@ -304,8 +304,8 @@ def _classified(
     entry: Entry, folder: Path, place: Path, named: Iterable[tuple[Path | str, tuple[str, ...], Sequence[str]]],
     spellings: Spellings, left_out: Counter[str], notes: list[str],
 ) -> Listing:  # fmt: skip
-    """Build the listing of images by category, then name. place: what names the classes; named: where, the names of
-    folders or a label, and files below `folder`; left_out: why -> number of files."""
+    """Build the listing of images by category, then name. `named` has a place, names of folders or a label, and files
+    below `folder`. `place` is that of the classes; `left_out` counts files by reason."""
     rows, known, spelled = list[tuple[str, str, str]](), dict[tuple[str, ...], tuple[str, str]](), dict[str, str]()
     for where, parts, files in named:
         if files and parts not in known:

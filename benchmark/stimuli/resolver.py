@@ -1,6 +1,5 @@
 """The set of a role in a label space, and the textures and networks for which a suite asks."""
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ from benchmark.failures import CardError, LabelError, MissingStimuli, StimuliErr
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, is_fetchable, missing_set, read_catalogue, remedy, stimuli_folder
 from benchmark.stimuli.datasets import open_cells, open_folder, sample
-from benchmark.stimuli.image_files import decoded_rgb, read_plain, whole_image
+from benchmark.stimuli.image_files import FileImages
 from benchmark.stimuli.items import images_below
 from benchmark.stimuli.world.sets import PREFIX, SPACE, WORLD_SETS, generated_set
 from registry.cards import read_cards
@@ -33,14 +32,8 @@ def read_textures(entry: Entry, folder: Path) -> Textures:
     paths = [folder / name for name in entry.files] or list(images_below(folder))
     if not paths:
         raise StimuliError(f"{folder}: no images for the textures '{entry.name}'.")
-    textures = []
-    for path in paths:
-        with whole_image(path, remedy(entry)):
-            data = read_plain(path)
-            if entry.files and hashlib.sha256(data).hexdigest() != (expected := entry.files[path.name]):
-                raise StimuliError(f"{path}: not the published file, of SHA-256 {expected}. {remedy(entry)}")
-            textures.append(decoded_rgb(data))
-    return tuple(textures)
+    images = FileImages(files=paths, remedy=remedy(entry), digests=tuple(entry.files.values()) or None)
+    return tuple(map(images, range(len(paths))))
 
 
 def _moved(model: "LoadedModel", device: str) -> "LoadedModel":

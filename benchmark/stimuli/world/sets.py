@@ -234,9 +234,8 @@ def _pair(texture: str, seed: int, index: int) -> tuple[int, int]:
 
 
 def _image(condition: str, seed: int, index: int) -> Image:
-    """Return the image of one stimulus, (64, 64, 3) uint8: the textured object on its ground ("painting"), its texture
-    over the whole frame ("swatch"), or black on white the object ("solid") or its outlines and inner lines ("drawn").
-    """
+    """Return the image of one stimulus, (64, 64, 3) uint8. A "painting" shows the textured object on its ground, a
+    "swatch" its texture over the whole frame. "solid" and "drawn" objects and outlines are black on white."""
     how = CONDITIONS[condition]
     if how["draw"] in ("solid", "drawn"):
         cells = _object(condition, seed, index)

@@ -166,7 +166,7 @@ def cracks(t: Chart) -> Field:
     return t.ramp(np.sqrt(second) - np.sqrt(nearest) - 0.17, 1.1)
 
 
-def tiles(t: Chart) -> Field:
+def tesserae(t: Chart) -> Field:
     """Square tiles, each dark or bright by chance."""
     tile = t.cells(np.floor(t.u * 1.25), np.floor(t.v * 1.25))
     return (tile > 0.5).astype(np.float32)
@@ -201,7 +201,7 @@ def tread(t: Chart) -> Field:
 #: Texture i belongs to class i.
 FAMILIES: dict[str, Callable[[Chart], Field]] = {
     family.__name__: family for family in (
-        mesh, fur, chevron, scales, wood, dots, checks, tabby, weave, rings, blotch, cracks, tiles, brushed, bricks,
+        mesh, fur, chevron, scales, wood, dots, checks, tabby, weave, rings, blotch, cracks, tesserae, brushed, bricks,
         tread,
     )
 }  # fmt: skip
