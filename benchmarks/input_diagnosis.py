@@ -85,7 +85,7 @@ class Kept:
         self.model, self.targets = model, targets
         self.x = torch.cat([model.fit(model.prepare([image], "card")) for image in images])
         folded = fold_batch_norm(model.module, model.normalise(self.x[:2]))
-        self.fast = replace(model, module=folded) if folded else model
+        self.fast = replace(model, module=folded[0]) if folded else model
         self.tables: dict[Any, Tensor] = {}
 
     def turned(self, turns: Sequence[str], rows: Any) -> Tensor:

@@ -366,10 +366,14 @@ def _foldable(module: nn.Module, example: Tensor, answer: Answer) -> tuple[list[
 
 
 def fold_batch_norm(
-    module: nn.Module, example: Tensor, answer: Answer = lambda module, x: module(x)
-) -> nn.Module | None:
-    """Return a copy of `module` with every foldable batch normalisation folded. Return None if nothing could be folded,
-    or if the copy's logits on `example` (what `answer` takes) differ by more than 1e-4 of the largest."""
+    module: nn.Module,
+    example: Tensor,
+    layouts: Sequence[torch.memory_format] = (torch.contiguous_format,),
+    answer: Answer = lambda module, x: module(x),
+) -> tuple[nn.Module, torch.memory_format] | None:
+    """Return a copy of `module` with every foldable batch normalisation folded, and the layout of its weights and
+    images. Return None if nothing could be folded, or if the copy's logits on `example` (what `answer` takes) differ by
+    more than 1e-4 of the largest. Of the `layouts`, the first that runs and agrees is taken."""
     if module.training or isinstance(module, torch.fx.GraphModule):
         return None
     pairs, logits = _foldable(module, example, answer)
@@ -387,6 +391,14 @@ def fold_batch_norm(
         for name, part in zip(names, (fused, rest if left else nn.Identity()), strict=True):
             parent, _, last = name.rpartition(".")
             setattr(folded.get_submodule(parent), last, part)
-    with torch.no_grad():
-        gap = (answer(folded, example) - logits).abs().max()
-    return folded if bool(gap <= 1e-4 * logits.abs().max().clamp(min=1.0)) else None
+    for layout in layouts:
+        moved: nn.Module = cast(Any, folded).to(memory_format=layout)
+        try:
+            with torch.no_grad():
+                gap = (answer(moved, example.contiguous(memory_format=layout)) - logits).abs().max()
+            if bool(gap <= 1e-4 * logits.abs().max().clamp(min=1.0)):
+                return moved, layout
+        except RuntimeError:  # a view of what lies otherwise in memory
+            if layout == layouts[-1]:
+                raise
+    return None

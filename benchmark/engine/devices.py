@@ -152,9 +152,9 @@ def _runner(model: LoadedModel, layout: torch.memory_format, device: str) -> Run
 
 def _form(model: LoadedModel, device: str, channels_last: bool) -> tuple[LoadedModel, torch.memory_format]:
     """Return a model with batch norms folded, and the memory layout that its images are to have."""
-    parts = list(model.module.modules())
+    layout, parts = torch.contiguous_format, list(model.module.modules())
     if model.card.source == "export":
-        return model, torch.contiguous_format
+        return model, layout
     normed = any(isinstance(part, _BatchNorm) for part in parts)
     # Weights that a first pass casts would pass no gradient on if it were made in inference mode.
     if model.card.gradients and not normed:
@@ -162,19 +162,23 @@ def _form(model: LoadedModel, device: str, channels_last: bool) -> tuple[LoadedM
             model.forward(example(model, 1))
     last = (channels_last or device.startswith("cpu")) and any(isinstance(part, nn.Conv2d) for part in parts)
     if normed:
+        layouts = (torch.channels_last, layout) if last else (layout,)
         # In the precision of the weights: rounding to bf16 would hide whether the copy is the same function.
         images = example(model, 1)
         with full_precision(images.device.type), torch.inference_mode(mode=False):
             plain = model  # its logits are found in whatever the network returns, folded or not
-            folded = fold_batch_norm(model.module, images, lambda module, x: replace(plain, module=module).forward(x))
-        model = model if folded is None else replace(model, module=folded)
-    if last:
+            folded = fold_batch_norm(
+                model.module, images, layouts, lambda module, x: replace(plain, module=module).forward(x)
+            )
+        if folded is not None:
+            model, layout = replace(model, module=folded[0]), folded[1]
+    if last and layout != torch.channels_last:
         turned = replace(model, module=cast(Any, copy.deepcopy(model.module)).to(memory_format=torch.channels_last))
         # RuntimeError: the network takes a view of what then lies otherwise in memory
         with contextlib.suppress(RuntimeError), torch.inference_mode():
-            turned.forward(example(model, 2).contiguous(memory_format=torch.channels_last))
+            _runner(turned, torch.channels_last, device)(example(model, 2))
             return turned, torch.channels_last
-    return model, torch.contiguous_format
+    return model, layout
 
 
 def check_tuned(model: LoadedModel) -> list[Check]:
