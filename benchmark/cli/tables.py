@@ -17,7 +17,7 @@ from benchmark.cli.derive import Command, command
 from benchmark.cli.printing import echo_data, echo_line, echo_lines, print_tables, prose_width
 from benchmark.failures import BenchError, UnknownName, UsageError
 from benchmark.leaderboard import comparison
-from benchmark.leaderboard.board_tables import card_line, headline_table, observer_tables, reported_lines
+from benchmark.leaderboard.board_tables import card_lines, headline_table, observer_tables
 from benchmark.leaderboard.consistency import HUMAN_METRICS, comparison_of, kappa_table, likeness_table
 from benchmark.leaderboard.forms import rendered, written
 from benchmark.leaderboard.lineage import STANDARD
@@ -76,7 +76,7 @@ def show(
                 print_curves(leaderboard, observer)
                 return
             raise
-        echo_lines((card_line(rows.observer), *reported_lines(rows.observer)))
+        echo_lines(card_lines(rows.observer))
         if (heads := headline_table(rows, rows.suites)).rows:
             print_tables([heads], apart=True)
             echo_line("")

@@ -193,8 +193,9 @@ def headline_table(rows: Sequence[ScoreRow], suites: Sequence[Suite]) -> Table:
     return declared_table("headlines", values)
 
 
-def card_line(observer: ObserverRow) -> str:
-    """Return an observer in a line: kind, architecture, weights, recipe, parameters, labels."""
+def card_lines(observer: ObserverRow) -> list[str]:
+    """Return an observer in a line: kind, architecture, weights, recipe, parameters, labels. Below are the scores that
+    its card quotes from others, a line each."""
     card, count = observer.card, observer.card.get("parameters")
     parts = [
         observer.kind,
@@ -205,16 +206,12 @@ def card_line(observer: ObserverRow) -> str:
         f"labels {card['labels']}" if card.get("labels") else "",
         f"identity {observer.identity[:8]}",
     ]
-    return f"{observer.name}: {', '.join(str(part) for part in parts if part)}"
-
-
-def reported_lines(observer: ObserverRow) -> list[str]:
-    """Return the scores that a card quotes from others, a line each."""
-    return [
+    quoted = [
         f"reported, not measured here: {claim.get('metric', '')} {claim.get('value', '')} ({claim.get('where', '')})"
-        for claim in observer.card.get("reported") or ()
+        for claim in card.get("reported") or ()
         if isinstance(claim, dict)
     ]
+    return [f"{observer.name}: {', '.join(str(part) for part in parts if part)}", *quoted]
 
 
 def score_table(rows: Sequence[ScoreRow], sets: Notes) -> Table:

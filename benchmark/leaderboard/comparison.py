@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
 from itertools import groupby
+from operator import attrgetter
 
 from benchmark.contracts import Direction
 from benchmark.display import counted, printable
@@ -21,6 +22,7 @@ from benchmark.stats.comparisons import Compared, ComparedToEach, Comparison, Di
 from benchmark.stats.differences import detectable, needed, power_of
 
 MANY = 200  # images that are listed of one metric
+_ANSWERS = attrgetter("condition", "stimulus", "category", "answer_a", "answer_b")
 
 
 def comparison_tables(tests: Compared) -> list[Table]:
@@ -103,10 +105,7 @@ def discordant_tables(trials: Sequence[DiscordantTrial], a: str, b: str) -> Iter
         rows = list(group)
         first = sum(row.winner == "a" for row in rows)
         won = f"{counted(first, 'image')} that only A answers correctly, {len(rows) - first} that only B does"
-        shown = (
-            (row.winner.upper(), row.condition, row.stimulus, row.category, row.answer_a, row.answer_b)
-            for row in rows[:MANY]
-        )
+        shown = ((row.winner.upper(), *_ANSWERS(row)) for row in rows[:MANY])
         more = [f"... {len(rows) - MANY} more"] * (len(rows) > MANY)
         yield declared_table("discordant", shown, more, suite=suite, metric=metric, won=won, a=a, b=b)
 

@@ -10,8 +10,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from html import escape
+from importlib.resources import files
 from math import hypot
 from statistics import fmean
+from string import Template
 from typing import Any, Literal
 
 from benchmark.contracts import Suite, distrust_flags
@@ -41,10 +43,6 @@ POWER = 0.8
 NUMBERS = "its numbers are not those of the trained network"
 _KINDS = {"group": "people", "human": "people", "simulated": "simulated people"}
 VerdictForm = Literal["text", "markdown", "json", "html"]
-_STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}"
-    "dt{font-weight:600}dd{margin:0 0 .6rem}"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +85,8 @@ class Verdict:
             return "\n".join([f"### {markdown_code(self.observer)}", "", *items]) + "\n"
         name = printable(self.observer)
         if form == "html":
-            return (
-                f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(name)}</title>'
-                '<meta name="viewport" content="width=device-width, initial-scale=1">'
-                f"<style>{_STYLE}</style><h1>{escape(name)}</h1>{self._repr_html_()}</html>\n"
-            )
+            page = Template((files("benchmark.leaderboard") / "verdict.html").read_text(encoding="utf-8"))
+            return page.substitute(name=escape(name), sentences=self._repr_html_())
         left = max((len(each.about) for each in self.sentences), default=0) + 2
         lines = [name]
         for each in self.sentences:
