@@ -1,13 +1,14 @@
 """Which images are shown under which corruption."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from benchmark.contracts import Block, Plan, Presentation, Shelf, Stimuli
 from benchmark.failures import MissingStimuli, PluginError
 from benchmark.stimuli.datasets import restrict, shuffled, subset
 from benchmark.stimuli.roles import ROLE, natural_images, sets_of
-from benchmark.transforms.listing import CorruptionEntry, plugins, transform
+from benchmark.transforms.listing import plugins, transform
 from suites.corruption.cells import CLEAN
 from suites.corruption.config import SIZE_224, WORLD, CorruptionConfig, Folders
 from suites.corruption.protocols import groups_of, shown_corruptions
@@ -28,14 +29,9 @@ def plan(config: CorruptionConfig, shelf: Shelf, stimuli: Stimuli | None = None)
     stimuli = stimuli if images is None else subset(stimuli, images)
     how = "whole" if shelf.space == WORLD else CROPS[config.resize]
     blocks = [Block(stimuli=stimuli, condition=CLEAN, presentation=how, role=ROLE)]
-    entries: Iterable[CorruptionEntry]
-    if config.source == "plugins":
-        shipped, broken = plugins()
-        missing.update(broken)
-        entries = shipped.values()
-    else:
-        entries = shown_corruptions(config, shelf.space).values()
-    for entry in entries:
+    entries, broken = plugins() if config.source == "plugins" else (shown_corruptions(config, shelf.space), {})
+    missing.update(broken)
+    for entry in entries.values():
         levels = [level for level in entry.impaired if not config.severities or str(level) in config.severities]
         options: dict[str, Any] = {"jpeg85": config.jpeg85, "pictures": stimuli}
         if config.quantise != "published":
@@ -47,10 +43,8 @@ def plan(config: CorruptionConfig, shelf: Shelf, stimuli: Stimuli | None = None)
         except (MissingStimuli, PluginError) as error:
             missing[entry.name] = str(error)
             continue
-        for level, change in zip(levels, changes, strict=True):
-            blocks.append(
-                Block(stimuli=stimuli, condition=entry.condition(level), transform=change, presentation=how, role=ROLE)
-            )
+        pairs = zip(levels, changes, strict=True)
+        blocks += (replace(blocks[0], condition=entry.condition(level), transform=change) for level, change in pairs)
     if len(blocks) == 1:
         raise MissingStimuli(f"no corruption can be made: {'; '.join(missing.values())}")
     return Plan(tuple(blocks), missing)
@@ -58,10 +52,12 @@ def plan(config: CorruptionConfig, shelf: Shelf, stimuli: Stimuli | None = None)
 
 def plan_folders(config: Folders, shelf: Shelf) -> Plan:
     """Plan the parts of a folder set, and the same clean images if the held-out ones are on disk."""
-    parts, missing, blocks = shelf.parts(config.role), {}, []
-    for name, stimuli in parts.items():
-        if groups_of(name.partition("/")[0]) & set(config.corruptions):
-            blocks.append(Block(stimuli=stimuli, condition=name, presentation=presentation(stimuli), role=name))
+    missing: dict[str, str] = {}
+    blocks = [
+        Block(stimuli=stimuli, condition=name, presentation=presentation(stimuli), role=name)
+        for name, stimuli in shelf.parts(config.role).items()
+        if groups_of(name.partition("/")[0]) & set(config.corruptions)
+    ]
     if not blocks:
         raise MissingStimuli(f"'{config.role}' has none of {', '.join(config.corruptions)}")
     if other := [block.role for block in blocks if block.presentation != "whole"]:

@@ -47,12 +47,10 @@ def plan(config: Experiment | None, shelf: Shelf) -> Plan:
         # The world's natural images under the experiments' own degradations.
         natural = shelf.find("natural")
         stimuli = replace(restrict(natural, natural.ids[:WORLD_IMAGES]), whole=WORLD_IMAGES)  # categories take turns
+        block = Block(stimuli=stimuli, presentation="whole")
         for graded, levels in WORLD_LEVELS.items():
             changes = ((level, transform(own_list("human")[graded], level)) for level in levels)
-            blocks += [
-                Block(stimuli=stimuli, condition=level, transform=change, presentation="whole", role=graded)
-                for level, change in changes
-            ]
+            blocks += (replace(block, condition=level, transform=change, role=graded) for level, change in changes)
     if not blocks:
         first = next(iter(missing.values()), "")
         raise MissingStimuli(f"none of the {len(roles)} experiments is on this disk; the first: {first}")

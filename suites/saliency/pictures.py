@@ -110,11 +110,9 @@ class Gallery:
 
 def chosen_stimuli(stimuli: Stimuli, count: int) -> tuple[int, ...]:
     """Return the positions of at most `count` stimuli: the first of each category, categories evenly spaced by name."""
-    categories: Array = np.asarray(stimuli.labels["category"])
-    names = np.unique(categories)
+    names, first = np.unique(np.asarray(stimuli.labels["category"]), return_index=True)
     count = min(count, len(names))
-    wanted = [names[i * len(names) // count] for i in range(count)]
-    return tuple(int(np.flatnonzero(categories == name)[0]) for name in wanted)
+    return tuple(int(first[i * len(names) // count]) for i in range(count))
 
 
 def map_picture(values: Array) -> Pixels:
