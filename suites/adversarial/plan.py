@@ -3,9 +3,9 @@
 from importlib.util import find_spec
 
 from benchmark.contracts import Block, Plan, Shelf
-from benchmark.failures import MissingStimuli, PluginError
+from benchmark.failures import PluginError
 from benchmark.stimuli.datasets import subset
-from benchmark.stimuli.roles import ROLE, natural_images
+from benchmark.stimuli.roles import ROLE, natural_images, sets_of
 from suites.adversarial.attack_plugins import BROKEN
 from suites.adversarial.config import AdversarialConfig, AutoAttack, PluggedIn
 from suites.adversarial.metrics import LISTED
@@ -21,14 +21,9 @@ def plan(config: AdversarialConfig, shelf: Shelf) -> Plan:
                 "this attack needs the package 'pyautoattack', which is not installed: "
                 "pip install 'gestaltbench[autoattack]'"
             )
-    missing: dict[str, str] = {}
-    stimuli = None
-    if config.listed and shelf.space == "imagenet1k":
-        try:
-            stimuli = shelf.find("natural-robustbench")
-        except MissingStimuli as error:
-            missing[LISTED] = f"evenly spaced images shown instead: {error}"
-    stimuli = natural_images(shelf, missing) if stimuli is None else stimuli
+    found, gone = sets_of(shelf, ["natural-robustbench"] if config.listed and shelf.space == "imagenet1k" else [])
+    missing = {LISTED: f"evenly spaced images shown instead: {[*gone.values()][0]}"} if gone else {}
+    stimuli = next(iter(found.values()), None) or natural_images(shelf, missing)
     if config.images is not None:
         stimuli = subset(stimuli, config.images)
     others = shelf.networks(config.transfer) if config.transfer else ()

@@ -53,8 +53,7 @@ def score(_config: SaliencyConfig, trials: Trials) -> Sequence[Score]:
             part = conflict.where(np.asarray((shape != texture) & given, dtype=bool))
             scores.append(_measured(_BY_NAME[name], part, CONFLICT, f"answered {answer}"))
     if len(conflict) and CONFLICT not in boards:
-        for name in _HELD:
-            scores.append(_measured(_BY_NAME[name], conflict, CONFLICT, "conflict images"))
+        scores += (_measured(_BY_NAME[name], conflict, CONFLICT, "conflict images") for name in _HELD)
         scores += _beside(conflict, CONFLICT, "conflict images, ")
     return scores
 
