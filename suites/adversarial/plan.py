@@ -22,7 +22,7 @@ def plan(config: AdversarialConfig, shelf: Shelf) -> Plan:
                 "pip install 'gestaltbench[autoattack]'"
             )
     found, gone = sets_of(shelf, ["natural-robustbench"] if config.listed and shelf.space == "imagenet1k" else [])
-    missing = {LISTED: f"evenly spaced images shown instead: {[*gone.values()][0]}"} if gone else {}
+    missing = {LISTED: f"evenly spaced images shown instead: {next(iter(gone.values()))}"} if gone else {}
     stimuli = next(iter(found.values()), None) or natural_images(shelf, missing)
     if config.images is not None:
         stimuli = subset(stimuli, config.images)
