@@ -163,12 +163,11 @@ class FileImages:
         with whole_image(path, self.remedy):
             data = read_plain(path)
             if self.digests is not None and hashlib.sha256(data).hexdigest() != self.digests[index]:
+                lost = f"its content has not the SHA-256 {self.digests[index]}"
                 why = (
-                    "it is not the published file, or it changed in the run. `bench data verify` reads every file again"
+                    "it is not the published file, or it changed in the run. `bench data verify` reads all files again"
                 )
-                raise StimuliError(
-                    f"{path}: its content has not the SHA-256 {self.digests[index]}: {why}. {self.remedy}"
-                )
+                raise StimuliError(f"{path}: {lost}: {why}; get the set again with {self.remedy}.")
             pixels = decoded_rgb(data)
             if self.border and min(pixels.shape[:2]) <= 2 * self.border:
                 raise ValueError(f"its frame of {self.border} px is all of it")
