@@ -36,7 +36,7 @@ def serve():
         own = {"html": b"<!doctype html>", "answers": answers, "flood": Flood(), "token": token, "completion": "C-1"}
         handler = partial(AskHandler, **own)
         server = open_server(host, 0, handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         running.append(server)
         return server.server_address[1]
 
