@@ -201,7 +201,7 @@ def _fit_probe(
     name: str, backbone: str, weights: str | None, train: str, kind: Kind, limit: int | None, device: str, **given: Any
 ) -> tuple[ModelCard, list[Check]]:
     """Fit a head to features of a frozen backbone (a name or an architecture) and register it; or write nothing."""
-    from registry.families.family import labels_of_folders, require_classes
+    from registry.families.family import labels_of_folders
     from registry.heads import write_head
     from registry.register import UNTRAINED, CardFolder, admit, backbone_card, require_free
 
@@ -215,13 +215,14 @@ def _fit_probe(
     else:
         own, rows = one_card(backbone, settings), []
     stimuli = _training_set(train, limit, settings)
-    if labels:
-        require_classes({*stimuli.labels["category"].tolist()}, str(labels))
-    head, findings = _head(own, stimuli, kind, device, settings)
     # Classes outside the known label spaces get a mapping file, which belongs to the list, not to the model.
     space = str(labels) if labels else stimuli.space if train == WORLD else None
-    known, order, _ = labels_of_folders(head.classes, space, expanded(train), settings.cards)
-    at, classes = [*order], tuple(head.classes[i] for i in order)
+    spaces = partial(labels_of_folders, space=space, place=expanded(train), folder=settings.cards)
+    if labels:  # a mistake is said before anything is computed
+        spaces({*stimuli.labels["category"].tolist()})
+    head, findings = _head(own, stimuli, kind, device, settings)
+    known, classes = spaces(head.classes)
+    at = list(map(head.classes.index, classes))
     head = dataclasses.replace(head, weight=head.weight[at], bias=head.bias[at], classes=classes)
     file = head_file(name, head.digest, settings.cards)
     write_head(head, file)

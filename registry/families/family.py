@@ -119,24 +119,17 @@ def repository_folder(repository: str, place: WeightSources, files: Sequence[str
 
 
 def labels_of_folders(
-    classes: Sequence[str], space: str | None, place: Path, folder: Path
-) -> tuple[str, tuple[int, ...], list[Path]]:
-    """Return the label space of class folders in any order (a name or a mapping file below `folder`), the place in
-    `classes` of each output's class, and the files written. `space` is the required label space, `place` the folders'
-    place. Raises LabelError if the classes of `space` are others."""
-    if space:
-        require_classes(classes, space)
+    names: Collection[str], space: str | None, place: Path, folder: Path
+) -> tuple[str, tuple[str, ...]]:
+    """Return the label space of the class folders at `place` (a name or a mapping file in `folder`), and its classes.
+    Raises LabelError if those of the required `space` are others."""
     for name in (space,) if space else ("imagenet1k", "geirhos16"):
-        own = label_space(name).classes
-        if set(own) == set(classes):
-            return name, tuple(map(classes.index, own)), []
-    file, _ = write_mapping(space_name(place, "own"), classes, folder / "labels")
-    return str(file), tuple(range(len(classes))), [file]
-
-
-def require_classes(classes: Collection[str], space: str) -> None:
-    """Raise LabelError if the classes, in any order, differ from the label space."""
-    own = set(label_space(space).classes)
-    if odd := sorted(own ^ set(classes)):
-        differing = some_of(odd, 5)
-        raise LabelError(f"the classes are not those of label space '{space}': {differing}. Leave --labels out.")
+        classes = label_space(name).classes
+        odd = sorted(set(classes) ^ set(names))
+        if not odd:
+            return name, classes
+        if space:
+            differing = some_of(odd, 5)
+            raise LabelError(f"the classes are not those of label space '{space}': {differing}. Leave --labels out.")
+    listed = tuple(sorted(names))
+    return str(write_mapping(space_name(place, "own"), listed, folder / "labels")[0]), listed

@@ -2,6 +2,7 @@
 an object fills about [-1, 1]. A `Drawing` paints them in order: each adds to the object or cuts a piece out of it."""
 
 from collections.abc import Sequence
+from functools import partialmethod
 from itertools import groupby, pairwise
 from operator import itemgetter
 
@@ -27,19 +28,14 @@ class Drawing:
         self.polygons: list[Polygon] = []
         self.adds: list[bool] = []
 
-    def add(self, *pieces: Polygon | list[Polygon]) -> None:
-        """Paint the pieces onto the object."""
-        self._put(True, pieces)
-
-    def cut(self, *pieces: Polygon | list[Polygon]) -> None:
-        """Remove the pieces from the object: the ground shows through."""
-        self._put(False, pieces)
-
-    def _put(self, adds: bool, pieces: Sequence[Polygon | list[Polygon]]) -> None:
+    def _put(self, adds: bool, *pieces: Polygon | list[Polygon]) -> None:
         for piece in pieces:
             polygons = piece if isinstance(piece, list) else [piece]
             self.polygons += polygons
             self.adds += [adds] * len(polygons)
+
+    add = partialmethod(_put, True)  # paints the pieces onto the object
+    cut = partialmethod(_put, False)  # removes the pieces: the ground shows through
 
 
 def polygon(*corners: Point) -> Polygon:
@@ -71,12 +67,9 @@ def _turned(points: Polygon, c: float, s: float) -> Polygon:
 
 def plate(x0: float, y0: float, x1: float, y1: float, r: float) -> Polygon:
     """Return a rectangle with round corners of radius r."""
-    arcs = []
     centres = ((x1 - r, y1 - r), (x0 + r, y1 - r), (x0 + r, y0 + r), (x1 - r, y0 + r))
-    for quarter, centre in enumerate(centres):
-        c, s = ((1, 0), (0, 1), (-1, 0), (0, -1))[quarter]
-        arcs.append(_turned(_CORNER * r, c, s) + centre)
-    return np.concatenate(arcs)
+    turns = ((1, 0), (0, 1), (-1, 0), (0, -1))
+    return np.concatenate([_turned(_CORNER * r, *turn) + at for turn, at in zip(turns, centres, strict=True)])
 
 
 def stroke(points: Sequence[Point] | Polygon, width: float, end: float | None = None) -> list[Polygon]:
