@@ -181,18 +181,15 @@ def in_words(contents: Contents, head: Column, people: PeopleScore | None, lines
     best = (min if head.direction == "lower" else max)(values.values())
     if head.direction == "none" and goal is not None:
         best = min(values.values(), key=lambda value: abs(value - goal))
-    usual = median_low(plain) if plain and len(values) > 1 else None
-    if not metric.plain or not all(0 <= value <= 1 for value in (best, goal or 0.0, usual or 0.0)):
-        said = [f"{people.called} {short_number(goal)}"] if people else []
-        said.append(f"the best network {short_number(best)}")
-        said += [f"a standard one {short_number(usual)}"] if usual is not None else []
-        return f"{head.title[:1].upper()}{head.title[1:]}: {', '.join(said)}."
+    named = [(people.called, goal)] if people is not None and goal is not None else []
+    usual = [("a standard one", median_low(plain))] if plain and len(values) > 1 else []
+    named += [("the best network", best), *usual]
+    if not metric.plain or not all(0 <= value <= 1 for _, value in named):
+        said = ", ".join(f"{who} {short_number(value)}" for who, value in named)
+        return f"{head.title[:1].upper()}{head.title[1:]}: {said}."
+    (who, first), *others = named
+    start = "The best networks" if goal is None else f"{who[:1].upper()}{who[1:]}"
     before = "in " if "in {}" in metric.plain else ""
-    hundred = [f"{100 * value:.0f}" for value in (best, usual) if value is not None]
-    called = ["the best network", "a standard one"]
-    if people is not None and goal is not None:
-        start = f"{people.called[:1].upper()}{people.called[1:]} {metric.plain.format(f'{100 * goal:.0f}')}"
-    else:
-        start, called = f"The best networks {metric.plain.format(hundred.pop(0))}", called[1:]
-    rest = (f"{who} {before}{number}" for who, number in zip(called, hundred, strict=False))
-    return f"{', '.join([start, *rest])}."
+    rest = (f"{who} {before}{100 * value:.0f}" for who, value in others)
+    told = metric.plain.format(f"{100 * first:.0f}")
+    return f"{', '.join([f'{start} {told}', *rest])}."

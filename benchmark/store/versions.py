@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from contextlib import closing
+from importlib.resources import files
 
 import sqlalchemy as sa
 
@@ -58,18 +59,6 @@ def is_there(url_or_path: str) -> bool:
         return database.read(revision, location) is not None
 
 
-#: What PostgreSQL has in a leaderboard's schema, extensions' own things left out: (kind, name).
-_POSTGRES = """
-WITH ours AS (
-    SELECT oid, relname, relkind::text AS kind FROM pg_class c WHERE relnamespace = current_schema()::regnamespace
-    AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
-)
-SELECT CASE WHEN kind = 'i' THEN 'index' WHEN kind IN ('v', 'm') THEN 'view' ELSE 'table' END, relname FROM ours
-WHERE kind IN ('r', 'p', 'f', 'v', 'm', 'i')
-UNION ALL SELECT 'trigger', tgname FROM pg_trigger JOIN ours ON ours.oid = tgrelid WHERE NOT tgisinternal
-UNION ALL SELECT 'policy', polname FROM pg_policy JOIN ours ON ours.oid = polrelid
-UNION ALL SELECT 'rule', rulename FROM pg_rewrite JOIN ours ON ours.oid = ev_class WHERE kind IN ('r', 'p')
-"""
 _SQLITE = "SELECT sql, lower(name) FROM sqlite_master WHERE sql NOT LIKE 'CREATE TABLE sqlite_stat_(%'"
 #: What a leaderboard has, by kind: PostgreSQL calls the index of a key like its rule.
 _KNOWN = {
@@ -85,7 +74,8 @@ def revision(connection: sa.Connection, location: Location) -> str | None:
     """Return the schema's number, None for an empty database. Raises StoreError if it belongs to another program, or
     contains foreign objects: a trigger or a view may change reads and writes, a unique index the stored rows."""
     found: dict[str, set[str]] = defaultdict(set)
-    for what, name in connection.exec_driver_sql(_POSTGRES if location.server else _SQLITE):
+    server = files("benchmark.store").joinpath("postgres_objects.sql")
+    for what, name in connection.exec_driver_sql(server.read_text() if location.server else _SQLITE):
         # SQLite reads the statement ("CREATE TRIGGER ..."), whatever the row's type says.
         found[str(what).lower().split()[0 if location.server else 1]].add(name)
     tables = found["table"]
