@@ -1,16 +1,5 @@
-"""Read every environment variable that the program uses.
-
-BENCH_HOME    the folder of downloaded stimuli, registered cards and tuning notes (default: the user's data folder)
-BENCH_DB      the leaderboard: a file or a database URL (default: results.db in the working directory)
-BENCH_MIRROR  a folder or URL that is tried first for every download (a folder for repositories of the Hugging Face hub)
-BENCH_DATA    a folder with stimulus sets already on disk, one sub-folder per catalogue name
-
-BENCH_KEY_HOST  the key of an endpoint, sent to that host alone: BENCH_KEY_API_OPENAI_COM, BENCH_KEY_LOCALHOST___8000
-
-TORCH_HOME, HF_HUB_CACHE, HF_HOME and XDG_CACHE_HOME locate weights that other libraries have downloaded. rich reads
-FORCE_COLOR and TTY_COMPATIBLE. The program sets these unless the user has: RAY_USAGE_STATS_ENABLED (off),
-CUBLAS_WORKSPACE_CONFIG for runs on a GPU, OMP_WAIT_POLICY for commands; and PYTHONSAFEPATH while it starts a process.
-"""
+"""Read every environment variable that the program uses. docs/commands.md lists them. rich reads FORCE_COLOR and
+TTY_COMPATIBLE, and the program sets `DEFAULTS`, and PYTHONSAFEPATH while it starts a process."""
 
 import os
 from collections.abc import Iterator
