@@ -116,17 +116,12 @@ def kappa_table(role: str, who: Mapping[str, Trials]) -> Table:
     table = match([who[name] for name in names], every=False)
     kept = [table.condition == condition for condition in _averaged(who.values())]
     kappas = np.stack([pairwise(table.right[part], table.present[part]).kappa for part in kept])
-    known = np.isfinite(kappas)
-    mean = np.where(known, kappas, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-
-    def cell(i: int, j: int) -> str:
-        if i == j:
-            return ""
-        return number(float(mean[i, j]), 2) if known[:, i, j].any() else NOTHING
-
-    at = range(len(names))
+    mean = np.ma.masked_invalid(kappas).mean(axis=0).filled(np.nan)
+    shown = [[NOTHING if np.isnan(kappa) else number(kappa, 2) for kappa in row] for row in mean.tolist()]
+    for i in range(len(names)):
+        shown[i][i] = ""
     numbers = (Field(name, str(i + 1), right=True) for i, name in enumerate(names))
-    rows = ((names[i], f"{i + 1} {names[i]}", *(cell(i, j) for j in at)) for i in at)
+    rows = ((name, f"{i} {name}", *row) for i, (name, row) in enumerate(zip(names, shown, strict=True), 1))
     return declared_table("kappas", rows, columns=numbers, role=role)
 
 

@@ -37,7 +37,6 @@ class TrainingCurve:
     space: str
     suite: str  # "": accuracy on clean images
     column: Column
-    stimuli: str  # in words
     points: tuple[Point, ...]
 
     @property
@@ -106,7 +105,6 @@ def _of_run(run: str, summary: Summary, observers: Observers) -> Iterator[Traini
                 space=summary.space,
                 suite=suite,
                 column=head,
-                stimuli=head.stimuli,
                 points=tuple(points.values()),
             )
 
@@ -142,7 +140,7 @@ def checkpoint_table(curves: Sequence[TrainingCurve], places: Sequence[tuple[int
     fields = []
     for curve in curves:
         metric = curve.column.metric
-        facts = {"suite": curve.suite, "metric": metric, "title": curve.title, "set": curve.stimuli}
+        facts = {"suite": curve.suite, "metric": metric, "title": curve.title, "set": curve.column.stimuli}
         fields.append(Field(f"{curve.suite}.{metric}", curve.title, curve.column.definition, facts=facts))
     rows = ((step, name, *(cells.get((step, name, at)) for at in range(len(curves)))) for step, name in places)
     held = {"run": first.run, "space": first.space, "unit": first.unit}

@@ -288,7 +288,7 @@ def over_training(
     rows = (record for curve in curves for record in table_records(checkpoint_table([curve])))
     records = [{key: row[key] for key in TRAINING_FIELDS} for row in rows]
     runs = list(dict.fromkeys(curve.run for curve in curves))
-    shared = {(curve.title, curve.stimuli, curve.unit): curve for curve in curves}
+    shared = {(curve.title, curve.column.stimuli, curve.unit): curve for curve in curves}
     titles = Counter(curve.title for curve in shared.values())
 
     def panel(place: tuple[str, str, str], width: int) -> Spec:
@@ -296,14 +296,14 @@ def over_training(
         inside = [record for record in records if (record["title"], record["set"], record["unit"]) == place]
         hue, form = look("run", runs, width if len(runs) > 1 else 0)
         bands = drawing.guides("y", curve.column.chance, (people or {}).get(curve.suite))
-        title = {"text": curve.title, "subtitle": curve.stimuli} if titles[curve.title] > 1 else curve.title
+        title = {"text": curve.title, "subtitle": curve.column.stimuli} if titles[curve.title] > 1 else curve.title
         return chart(
             "training", records=inside, width=width - 50, title=title, guides=bands, unit=curve.unit,
             ends=[min(unit), max(unit)], colour=hue, shape=form,
         )  # fmt: skip
 
     drawn = [(place[0], partial(panel, place)) for place in shared]
-    stimuli = "; ".join(dict.fromkeys(f"{curve.title}: {curve.stimuli}" for curve in shared.values()))
+    stimuli = "; ".join(dict.fromkeys(f"{curve.title}: {curve.column.stimuli}" for curve in shared.values()))
     who = " line and dark band: people;" if people else ""
     return Figure(
         name=name,

@@ -67,10 +67,11 @@ def test_a_run_is_drawn_on_what_its_own_checkpoints_were_shown():
     large = board("up", {"other": 0.9, "odd": 0.5, "b-1": 0.4}, "rises", stimuli="480 images")
     small = board("up", {"a-1": 0.1, "a-9": 0.2}, "rises", stimuli="16 images")
     found = curves_of_runs([large, small], observers(CARDS))
-    assert [(one.run, one.stimuli, len(one.points)) for one in found] == [("a", "16 images", 2), ("b", "480 images", 1)]
+    shown = [(one.run, one.column.stimuli, len(one.points)) for one in found]
+    assert shown == [("a", "16 images", 2), ("b", "480 images", 1)]
     more = board("up", {"a-1": 0.1, "a-9": 0.2, "a-10": 0.3}, "rises", stimuli="32 images")
     found = curves_of_runs([small, more, board("down", {"a-1": 1}, "falls")], observers(CARDS))
-    assert [(one.suite, one.stimuli) for one in found] == [("up", "32 images"), ("down", "set one")]
+    assert [(one.suite, one.column.stimuli) for one in found] == [("up", "32 images"), ("down", "set one")]
 
 
 @pytest.mark.parametrize(
