@@ -394,14 +394,11 @@ def by_order(have: Tensors, want: Tensors, origin: str) -> State:
     Every pair must agree in its field (weight, bias, running_mean, ...) and shape, otherwise WeightsError."""
     if len(have) != len(want):  # older files lack the counters of batch norms
         have, want = ({n: t for n, t in s.items() if not n.endswith("num_batches_tracked")} for s in (have, want))
-    pairs = list(zip(have.items(), want.items(), strict=False))
-    for (theirs, tensor), (ours, target) in pairs:
-        if theirs.rpartition(".")[2] != ours.rpartition(".")[2] or tensor.shape != target.shape:
-            pair = f"{theirs} {tuple(tensor.shape)} does not match {ours} {tuple(target.shape)}"
-            raise WeightsError(f"checkpoint {origin}: {pair}. It is of another network.")
-    if len(have) != len(want):
-        raise WeightsError(f"checkpoint {origin}: expected {len(want)} tensors, found {len(have)}.")
-    return {ours: tensor for (_, tensor), (ours, _) in pairs}
+    theirs, ours = ([(name.rpartition(".")[2], t.shape) for name, t in state.items()] for state in (have, want))
+    if theirs != ours:
+        counts = f"its {len(have)} tensors are not the {len(want)} of the network, in their order"
+        raise WeightsError(f"checkpoint {origin}: {counts}. It is of another network.")
+    return dict(zip(want, have.values(), strict=True))
 
 
 def _listed(names: Sequence[str]) -> str:
