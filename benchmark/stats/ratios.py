@@ -82,6 +82,19 @@ def under(condition: str, of: Callable[[Trials], Array]) -> Ratio:
     return lambda trials: ((own := trials["condition"] == condition) & of(trials), own)
 
 
+def fall(kept: str, gone: str, right: Callable[[Trials], Array], of: str = "") -> Ratio:
+    """Return the accuracy under one condition less that under another ("": none), image by image, of the same images.
+    of: as a share of the correct answers under that condition."""
+
+    def ratio(trials: Trials) -> tuple[Array, Array]:
+        condition, hits = trials["condition"], right(trials)
+        there = bool(np.isin([of or kept, gone or kept, kept], condition).all())
+        lost = (condition == kept).astype(int) - (condition == gone)
+        return lost * hits * there, (condition == of) & hits & there if of else (condition == kept) & there
+
+    return ratio
+
+
 def correct(trials: Trials) -> Array:
     """Return whether each answer is the image's category [n]. "na" (no answer) is never right and always counts."""
     return np.asarray(trials["response"] == trials["category"], dtype=bool)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from benchmark.contracts import Array, Metric, Ratio, Score, Trials, View
 from benchmark.contracts.declarations import declared_suite
 from benchmark.stats import paired_difference, ratio_score
-from benchmark.stats.ratios import correct, share, under
+from benchmark.stats.ratios import correct, fall, share, under
 from benchmark.stimuli.roles import stand_in_flags
 from benchmark.transforms.listing import own_list
 from suites.corruption.cells import CLEAN
@@ -63,19 +64,12 @@ def left(whole: NDArray[np.float64], shown: NDArray[np.float64]) -> tuple[float,
     return float(variance_left), float(power_left), float(gradient)
 
 
-def _change(gone: str, kept: str = CLEAN, *, sixteen: bool = False) -> Ratio:
-    """Return the fall from one condition ("": none) to another as a share of the correct answers to the clean images.
-    Both have the same images, so the difference is taken image by image."""
+#: Both conditions have the same images, so the difference is taken image by image.
+_fall = partial(fall, of=CLEAN)
 
-    def ratio(trials: Trials) -> tuple[Array, Array]:
-        condition, right = trials["condition"], correct(trials)
-        if sixteen:
-            right = trials.columns.get("right16", np.full(len(trials), -1)) == 1
-        there = bool(np.isin([CLEAN, gone or kept, kept], condition).all())
-        fall = (condition == kept).astype(int) - (condition == gone)
-        return fall * right * there, (condition == CLEAN) & right & there
 
-    return ratio
+def _right16(trials: Trials) -> Array:
+    return np.asarray(trials.columns.get("right16", np.full(len(trials), -1)) == 1)
 
 
 def _mean(column: str) -> Ratio:
@@ -112,8 +106,8 @@ def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
     for cell in (name for name in order if name in shown):
         part = trials.where(np.isin(trials["condition"], [cell, CLEAN]))
         own = part.where(part["condition"] == cell)
-        by_cell = [("suppressed_accuracy", share(correct), own), ("accuracy_kept", _change("", cell), part)]
-        by_cell += [("accuracy_kept16", _change("", cell, sixteen=True), part)] if sixteen else []
+        by_cell = [("suppressed_accuracy", share(correct), own), ("accuracy_kept", _fall(cell, "", correct), part)]
+        by_cell += [("accuracy_kept16", _fall(cell, "", _right16), part)] if sixteen else []
         by_cell += [(name, _mean(name), own) for name in KEPT if _mean(name)(own)[1].any()]
         for name, ratio, of in by_cell:
             metric = replace(SUPPRESSION.metric(name), ratio=ratio)
@@ -124,9 +118,9 @@ def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
 SUPPRESSION = declared_suite(
     "suites.corruption", "feature_reliance",
     {
-        **{f"{name}_reliance": _change(cell) for name, cell in {**MATCHED, **PAIRS}.items()},
-        **{f"{cue}_reliance16": _change(cell, sixteen=True) for cue, cell in MATCHED.items()},
-        "shape_over_texture": _change(MATCHED["shape"], MATCHED["texture"]),
+        **{f"{name}_reliance": _fall(CLEAN, cell, correct) for name, cell in {**MATCHED, **PAIRS}.items()},
+        **{f"{cue}_reliance16": _fall(CLEAN, cell, _right16) for cue, cell in MATCHED.items()},
+        "shape_over_texture": _fall(MATCHED["texture"], MATCHED["shape"], correct),
         "clean_accuracy": under(CLEAN, correct),
     },
     plan=plan, observe=observed, score=score,

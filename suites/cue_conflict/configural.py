@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
-from benchmark.contracts import Array, Block, Plan, Ratio, Score, Shelf, Trials
+from benchmark.contracts import Block, Plan, Score, Shelf, Trials
 from benchmark.contracts.declarations import declared_suite
 from benchmark.stats import ratio_score
-from benchmark.stats.ratios import correct, share
+from benchmark.stats.ratios import correct, fall, share
 from benchmark.stimuli.experiments import observe
 
 ROLE = "silhouettes"
@@ -34,20 +32,8 @@ def score(_config: None, trials: Trials) -> Sequence[Score]:
     ]
 
 
-def _fall(name: str) -> Ratio:
-    """Return the accuracy on whole silhouettes less that on others, object by object."""
-
-    def ratio(trials: Trials) -> tuple[Array, Array]:
-        condition, right = trials["condition"], correct(trials)
-        there = bool(np.isin([WHOLE, name], condition).all())
-        whole = condition == WHOLE
-        return (whole.astype(int) - (condition == name)) * right * there, whole & there
-
-    return ratio
-
-
 CONFIGURAL = declared_suite(
     "suites.cue_conflict", "configural",
-    {**{name: _fall(other) for name, other in COSTS.items()}, "silhouette_accuracy": share(correct)},
+    {**{name: fall(WHOLE, other, correct) for name, other in COSTS.items()}, "silhouette_accuracy": share(correct)},
     plan=plan, observe=observe, score=score,
 )  # fmt: skip
