@@ -176,12 +176,8 @@ def _run(*args: Any, **given: Any) -> Results[Record]:
     with reporting(asked.get("reporter"), log=False) as reporter:
         report = api.run(*args, **{**given, "reporter": reporter})
     rows: list[Record] = [{"what": str(s), "count": n, "reason": ""} for s, n in sorted(report.counts.items())]
-    waiting = report.ended("waiting for data")
-    for status, names in {
-        "failed": report.failed,
-        "not applicable": report.ended("not applicable"),
-        "waiting for data": waiting,
-    }.items():
+    ended = [("failed", report.failed), *((how, report.ended(how)) for how in ("not applicable", "waiting for data"))]
+    for status, names in ended:
         rows += [{"what": f"{status}: {name}", "count": 1, "reason": reason} for name, reason in names.items()]
     counts = ", ".join(f"{n} {status}" for status, n in sorted(report.counts.items())) or "nothing to do"
     answered = dict.fromkeys(work[0] for work, (status, _) in report.tasks.items() if status in ("done", "cached"))
