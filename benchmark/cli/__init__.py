@@ -31,22 +31,19 @@ class ClosedPipe(Exception):
     """The reader of our output has gone (`bench ... | head`). Not an OSError: click would end with code 1."""
 
 
-class LazyGroup(click.Group):
+class _LazyGroup(click.Group):
     """A group that knows its commands' names and one-line help without importing them."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a closed pipe is not an error."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:
             raise ClosedPipe from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Return the commands in the order of the table."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import a command on demand."""
         from benchmark.cli.derive import Command
 
         module = import_module(f"benchmark.cli.{COMMANDS[cmd_name][0]}")
@@ -58,14 +55,12 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """Write the command table from the one-line helps."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Refuse an unknown command with close matches."""
         from benchmark.failures import unknown_name
 
         if args[0] not in COMMANDS and not args[0].startswith("-"):
@@ -75,7 +70,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="bench")
 def cli() -> None:
     """Does my network see like a person, and does it break like a machine?

@@ -84,7 +84,7 @@ def reporting(
         finally:
             shown.update(drawn(""), raw=True)
     elif console.is_terminal:
-        bars = Bars(console)
+        bars = _Bars(console)
         try:
             yield bars
         finally:
@@ -119,8 +119,9 @@ class DownloadReport:
         self._progress.update(self._bar, completed=done, total=whole, visible=True)
 
 
-class Bars:
-    """A reporter with bars. It draws nothing before the first bar, so that a terminal can be asked whether to start."""
+class _Bars:
+    """A reporter with bars, which move with passes if these are known. It draws nothing before the first bar, so that a
+    terminal can be asked whether to start."""
 
     def __init__(self, console: Console) -> None:
         columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=20))
@@ -131,12 +132,10 @@ class Bars:
         return [task for task in self.progress.tasks if task.description == observer]
 
     def tuning(self, observer: str) -> None:
-        """Show a bar without a total, until the observer's own bar starts."""
-        self.progress.start()
+        self.progress.start()  # of a bar without a total, until the observer's own starts
         self.progress.add_task(f"tuning {observer}", total=None, n="")
 
     def expect(self, observer: str, trials: int, passes: float = 0) -> None:
-        """Show a bar for an observer that owes answers; it moves with passes if these are known."""
         self.done(observer)
         if trials:
             self.progress.start()
@@ -144,23 +143,19 @@ class Bars:
             self.progress.add_task(observer, total=passes or trials, **owed)
 
     def advance(self, observer: str, trials: int) -> None:
-        """Count the observer's answers."""
         for task in self._of(observer):
             moved, answered = 0 if task.fields["passes"] else trials, task.fields["answered"] + trials
             self.progress.update(task.id, advance=moved, answered=answered, n=f"{answered}/{task.fields['trials']}")
 
     def work(self, observer: str, passes: float) -> None:
-        """Move the observer's bar."""
         for task in self._of(observer):
             self.progress.advance(task.id, passes if task.fields["passes"] else 0)
 
     def done(self, observer: str) -> None:
-        """Remove the observer's bars."""
         for task in (*self._of(observer), *self._of(f"tuning {observer}")):
             self.progress.remove_task(task.id)
 
     def note(self, text: str) -> None:
-        """Print a line above the bars."""
         self.progress.console.print(text, highlight=False, markup=False)
 
 

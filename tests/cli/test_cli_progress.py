@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from benchmark.cli.progress import Bars, Heartbeat
+from benchmark.cli.progress import Heartbeat, _Bars
 from benchmark.display import duration
 from benchmark.engine import costs
 
@@ -50,7 +50,7 @@ def test_the_time_left_is_of_the_whole_plan():
 
 
 def test_bars_move_with_work_or_pieces_and_count_trials():
-    bars = Bars(Console(file=io.StringIO(), force_terminal=True, width=80))
+    bars = _Bars(Console(file=io.StringIO(), force_terminal=True, width=80))
 
     def shown():
         return [(task.description, task.completed, task.fields["n"]) for task in bars.progress.tasks]
