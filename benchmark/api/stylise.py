@@ -47,7 +47,6 @@ class SourcePicture:
 
 _ORDER = attrgetter("category", "path.name")
 
-
 #: "CATEGORY/name.png" in the set's folder -> content and style of the image to make.
 Pairings = Mapping[str, tuple[SourcePicture, SourcePicture]]
 

@@ -34,7 +34,6 @@ MOST = 400 * 2**30, 4_000_000  # bytes, images
 RATIO, LEAST = 20, 16 * 2**20
 _FORMATS = ((b"\xff\xd8", ".jpg"), (b"\x89PNG", ".png"), (b"RIFF", ".webp"))
 
-
 #: An image: its name or "", its class (None: the name is a path), its file's bytes.
 Packed = tuple[str, str | None, bytes]
 KINDS = (".parquet", ".arrow", ".tar", ".zip")

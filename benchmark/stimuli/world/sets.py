@@ -22,10 +22,8 @@ from benchmark.stimuli.world.textures import FAMILIES, texture
 # jitter, then a gentle warp, shear, change of aspect, mirror, rotation within a limit of its class, scale and position.
 # The result is a (256, 256) boolean raster: four cells to a pixel each way.
 
-
 SIZE = 64
 CELLS = 4  # raster cells to a pixel, each way
-
 
 #: Class -> how far it may turn either way, degrees; each is drawn by the function of its name in `objects`.
 TURNS = {
@@ -89,7 +87,6 @@ def outline(raster: NDArray[np.bool_]) -> NDArray[np.bool_]:
 # stimulus: geometry, texture and colour. Conditions that share a seed share them, so a silhouette or an edge drawing is
 # that of the natural image with the same index, and a change of texture contrast changes nothing else. Images inside
 # this module are float32 in [0, 1]; what leaves it is uint8.
-
 
 Image = NDArray[np.uint8]
 Colour = tuple[float, float, float]
