@@ -21,6 +21,7 @@ SIGMA_BLUR = {3: 0.33, 5: 0.66, 7: 1.0, 9: 1.33, 11: 1.66, 13: 2.0, 15: 2.33}
 #: OpenCV makes 15; they use the variant for grey images, which combines the three channels of a colour image.
 TEMPLATE, SEARCH = 7, 10
 LEAST_WEIGHT = 0.001  # OpenCV drops smaller weights
+CACHED = 224**2  # pixels of the images at a time that fill a CPU's cache
 
 
 def patch_shuffle(images: torch.Tensor, grid: int, seeds: Seeds) -> torch.Tensor:
@@ -84,12 +85,7 @@ def bilateral(images: torch.Tensor, diameter: int, seeds: Seeds) -> torch.Tensor
                 weights += weight
         return rounded(total.div_(weights) / 255)
 
-    return in_parts(images, seeds, _together(images), smoothed)
-
-
-def _together(images: torch.Tensor) -> int:
-    """Return the number of images at a time that fill a CPU's cache: one of 224 px."""
-    return max(1, 224**2 // images[0, 0].numel()) if len(images) else 1
+    return in_parts(images, seeds, CACHED // images.shape[-2:].numel() or 1, smoothed)
 
 
 def _around(padded: torch.Tensor, reach: int) -> Iterator[tuple[float, torch.Tensor]]:
@@ -123,7 +119,7 @@ def non_local_means(images: torch.Tensor, strength: int, seeds: Seeds) -> torch.
             weights += weight
         return rounded(total.div_(weights) / 255)
 
-    return in_parts(images, seeds, _together(images), smoothed)
+    return in_parts(images, seeds, CACHED // images.shape[-2:].numel() or 1, smoothed)
 
 
 def gaussian_blur(images: torch.Tensor, kernel: int, seeds: Seeds) -> torch.Tensor:  # noqa: ARG001 - all take seeds
