@@ -1,7 +1,7 @@
 """Everything behind a number, and the command that reproduces it."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -58,7 +58,19 @@ def rerun_command(score: ScoreRow, observer: ObserverRow, facts: Facts, builtin:
         return {}, "", ["it was evaluated in memory and no card loads it: gb.evaluate(net, save=True) makes one"]
     elsewhere = {observation["observer"] for observation in imported}
     shown = dict.fromkeys(o["observer"] for o in others if o["observer"] not in elsewhere)
-    request = _checked_request([observer.name, *shown], score.suite, first["details"])
+    details = first["details"]
+    stated: dict[str, Any] = {"models": [observer.name, *shown], "suites": score.suite}
+    for name, part in (("policy", details["policy"]), ("asked", details.get("asked", {}))):
+        stated |= part if isinstance(part, dict) else {name: part}
+    try:
+        request = _Request.model_validate(stated)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        what = next((str(name) for name in reversed(wrong["loc"]) if isinstance(name, str)), "request")
+        raise StoreError(
+            f"the leaderboard asks for {what[:40]!r} {wrong['input']!r:.60}, which no run of this program records: it "
+            "is damaged, or of a newer program. No command is made of it."
+        ) from error
     asked = request.model_dump(exclude_none=True)
     arguments = asked | {"models": ",".join(request.models)}
     words = ["bench", "run", "-m", arguments["models"], "-s", request.suites]
@@ -73,21 +85,6 @@ def _by_owner(observer: ObserverRow, facts: Facts) -> tuple[list[Facts], list[Fa
     """Return the observations of the observer, and those of others."""
     own = [behind for behind in facts["observations"] if behind["identity"] == observer.identity]
     return own, [behind for behind in facts["observations"] if behind["identity"] != observer.identity]
-
-
-def _checked_request(models: Sequence[str], suite: str, details: Facts) -> _Request:
-    stated: dict[str, Any] = {"models": models, "suites": suite}
-    for name, part in (("policy", details["policy"]), ("asked", details.get("asked", {}))):
-        stated |= part if isinstance(part, dict) else {name: part}
-    try:
-        return _Request.model_validate(stated)
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        what = next((str(name) for name in reversed(wrong["loc"]) if isinstance(name, str)), "request")
-        raise StoreError(
-            f"the leaderboard asks for {what[:40]!r} {wrong['input']!r:.60}, which no run of this program records: it "
-            "is damaged, or of a newer program. No command is made of it."
-        ) from error
 
 
 def _registration(observer: ObserverRow) -> str:

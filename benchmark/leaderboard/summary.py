@@ -106,7 +106,21 @@ def summary_table(summary: Summary, parameters: Mapping[str, int] | None = None)
     fields = [*map(_field, summary.headlines), *([_field(summary.clean, clean=True)] if summary.clean else [])]
     rows = (values(name, line) for name, lines in sections for line in lines)
     facts, n = {"space": summary.space}, counted(len(summary.headlines), "headline")
-    table = declared_table("summary", rows, _reading(summary), (), fields, facts, **facts, n=n, over=over)
+    notes, sizes_of = [], dict[str, list[int]]()
+    for head in summary.headlines:
+        cells = (line.cells[head.suite] for line in summary.lines)
+        if trials := sorted({cell.n for cell in cells if cell.value is not None}):
+            sizes_of[head.suite] = list(dict.fromkeys((trials[0], trials[-1])))
+    if said := [f"{suite} {'-'.join(map(str, ends))}" for suite, ends in sizes_of.items()]:
+        notes.append(f"n, trials behind a number: {', '.join(said)}.")
+    if less := [f"{head.suite} {head.title}" for head in summary.headlines if head.direction == "lower"]:
+        notes.append(f"Lower is better: {', '.join(less)}.")
+    if any(line.kind == "published" for line in summary.lines):
+        notes.append(f"{PUBLISHED} published decisions, not run here")
+    notes += [f"Note: {note}" for note in summary.notes]
+    if any(cell.value is None for line in summary.lines for cell in line.cells.values()):
+        notes.append(f"{NOTHING} no number; bench show has the reason")
+    table = declared_table("summary", rows, notes, (), fields, facts, **facts, n=n, over=over)
     return replace(table, dividers=(len(summary.lines),)) if summary.lines and summary.references else table
 
 
@@ -125,24 +139,6 @@ def millions(count: int | None) -> str:
     if not count:
         return ""
     return f"{count / 1e6:.1f}M" if count >= 1e6 else f"{count / 1e3:.0f}k"
-
-
-def _reading(summary: Summary) -> Iterator[str]:
-    sizes: dict[str, list[int]] = {}
-    for head in summary.headlines:
-        cells = (line.cells[head.suite] for line in summary.lines)
-        trials = sorted({cell.n for cell in cells if cell.value is not None})
-        sizes[head.suite] = list(dict.fromkeys((trials[0], trials[-1]))) if trials else []
-    if said := [f"{suite} {'-'.join(map(str, ends))}" for suite, ends in sizes.items() if ends]:
-        yield f"n, trials behind a number: {', '.join(said)}."
-    less = [f"{head.suite} {head.title}" for head in summary.headlines if head.direction == "lower"]
-    if less:
-        yield f"Lower is better: {', '.join(less)}."
-    if any(line.kind == "published" for line in summary.lines):
-        yield f"{PUBLISHED} published decisions, not run here"
-    yield from (f"Note: {note}" for note in summary.notes)
-    if any(cell.value is None for line in summary.lines for cell in line.cells.values()):
-        yield f"{NOTHING} no number; bench show has the reason"
 
 
 # A number that a publisher reports was made of images that are not here. So published scores have tables of their own:

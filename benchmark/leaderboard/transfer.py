@@ -251,17 +251,14 @@ def transfer_matrix(pool: TrialPool, ways: Sequence[str] = ("default",)) -> Tabl
     notes += [f"{title}: mean over {', '.join(observers)}" for title, _, _, observers, *_ in several]
     if any(row[1] == "observer" for row in rows):
         notes.append("Rows below the recipes: observers whose cards state none, by name.")
-    shown = [_column(columns[i], [row[at] for row in rows if row[1] != "people"]) for at, i in enumerate(used, 4)]
+    shown = []
+    for at, i in enumerate(used, 4):
+        title, sizes = column_title(columns[i]), sorted({row[at].n for row in rows if row[1] != "people"} - {0})
+        n = f"(n {'-'.join(map(str, dict.fromkeys((sizes[0], sizes[-1]))))})" if sizes else ""  # trials of a cell
+        text, about = f"{title.replace('_', ' ')} {n}".strip(), {"conditions": "; ".join(columns[i])}
+        shown.append(Field(title, text, facts=about, right=True))
     facts = {"matrix": pool.title, "space": pool.space, "chance": 1 / pool.categories}
     return declared_table("transfer", rows, notes, columns=shown, facts=facts, pool=pool.title)
-
-
-def _column(conditions: Conditions, cells: Sequence[Cell]) -> Field:
-    """Return a column with the trials per cell of networks: "(n 1120)", or "(n 160-1120)" if rows differ."""
-    title, sizes = column_title(conditions), sorted({cell.n for cell in cells} - {0})
-    n = f"(n {'-'.join(map(str, dict.fromkeys((sizes[0], sizes[-1]))))})" if sizes else ""
-    shown = f"{title.replace('_', ' ')} {n}".strip()
-    return Field(title, shown, facts={"conditions": "; ".join(conditions)}, right=True)
 
 
 def _place(row: tuple[Any, ...]) -> tuple[int, int, int, str]:
