@@ -39,9 +39,8 @@ def rescore(suite: SuiteName = None, *, db: Db = None) -> int:
     """Recompute scores from stored trials, without any network.
 
     Returns the number of new score sets."""
-    settings = read_settings(db)
     # A missing leaderboard is an error here.
-    with open_store(settings.db, create=False) as store, recorded(store, "bench db rescore") as number:
+    with open_store(read_settings(db).db, create=False) as store, recorded(store, "bench db rescore") as number:
         return score_again(store, number, suite).new_sets
 
 
@@ -130,9 +129,6 @@ def import_trials(
     return report
 
 
-GROUPS = ("published-trials", "published-scores")
-
-
 @dataclass(kw_only=True)
 class ReferenceReport:
     """The outcome of collecting published networks and people."""
@@ -162,7 +158,8 @@ def reference(
     set) and imported. Repeating the command adds nothing. Exit code 3 means that a part could not be fetched or
     read."""
     settings, shown = read_settings(), reporter or Silent()
-    names = [find_entry(name, settings).name for collection in sources or GROUPS for name in group_members(collection)]
+    collections = sources or ("published-trials", "published-scores")
+    names = [find_entry(name, settings).name for collection in collections for name in group_members(collection)]
     outcome = ReferenceReport(db=db or str(settings.home / "reference.db"))
     folders: dict[str, Path] = {}
     for name in names:

@@ -28,8 +28,6 @@ from registry.card_files import stated_cards
 #: Between two names: "adversarial(l2,3.0)" is one.
 COMMA = re.compile(r",(?![^(]*\))")
 FED = ("arch", "preprocess")  # fields of a card that decide answers, beside its weights
-#: Filters that leave nobody out.
-EVERYBODY = Filters()
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Selection:
     """A leaderboard (a file or a database URL; None: BENCH_DB, else results.db here) with filters."""
 
     location: str | Path | None = None
-    filters: Filters = EVERYBODY
+    filters: Filters = field(default_factory=Filters)
 
     @property
     def settings(self) -> Settings:
