@@ -174,7 +174,7 @@ def reference(
     settings.home.mkdir(parents=True, exist_ok=True)
     with open_store(outcome.db) as store, recorded(store, "bench db reference") as run:
         if not sources:
-            put_reported_scores(shipped_scores().scores, store, run)
+            put_reported_scores(shipped_scores(), store, run)
         _bring_in(store, run, folders, outcome, shown)
         kinds = Counter(note.kind for note in store.observers())
         outcome.people, outcome.observers, outcome.reported = kinds["human"], kinds["published"], kinds["reported"]
@@ -186,9 +186,7 @@ def _bring_in(store: Store, run: str, folders: Mapping[str, Path], report: Refer
     for name, folder in folders.items():
         try:
             if find_entry(name, read_settings()).kind == "scores":
-                tables = read_scores(folder)
-                put_reported_scores(tables.scores, store, run)
-                report.notes += tables.notes
+                put_reported_scores(read_scores(folder), store, run)
             else:
                 imported = read_in(folder, store, run, advance=partial(_step, f"reading {name}", reporter))
                 report.trials += imported.trials
@@ -227,13 +225,11 @@ def import_scores(
     path, plain = Path(path), plugins.find_suites().suites
     suites = {suite.name: suite for one in plain.values() for suite in (*one.variants.values(), one)}
     metrics = {metric.name: metric for suite in suites.values() for metric in suite.metrics}
-    tables = read_scores(path, None if source is None else check_source(source), metrics)
-    for name in {score.observer.source for score in tables.scores}:
+    scores = read_scores(path, None if source is None else check_source(source), metrics)
+    for name in {score.observer.source for score in scores}:
         check_source(name)
-    check_names(tables.scores, {n: [m.name for m in s.metrics] for n, s in suites.items()}, same)
+    check_names(scores, {n: [m.name for m in s.metrics] for n, s in suites.items()}, same)
     settings = read_settings(db)
     command = command_line(import_scores, "bench import scores", path=path.absolute(), source=source, same=same)
     with open_store(settings.db) as store, recorded(store, command) as run:
-        report = put_reported_scores(tables.scores, store, run)
-    report.notes += tables.notes
-    return report
+        return put_reported_scores(scores, store, run)

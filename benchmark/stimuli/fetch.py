@@ -334,7 +334,7 @@ def _check_readable(entry: Entry, place: Path, settings: Settings, report: Repor
     elif entry.kind == "textures":
         report(f"{entry.name}: {len(read_textures(entry, place))} textures{', as published' if entry.files else ''}")
     elif entry.kind == "scores":
-        report(f"{entry.name}: {len(read_scores(place).scores)} scores")
+        report(f"{entry.name}: {len(read_scores(place))} scores")
     elif entry.kind == "trials":
         report(f"{entry.name}: {len(trial_paths(place))} tables")
     elif entry.layout == "cells":

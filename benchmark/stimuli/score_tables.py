@@ -3,8 +3,8 @@ tables and caveats are in `reported_metrics.yaml`. The meaning of their files fo
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -80,12 +80,7 @@ class ReportedMetric:
         return replace(score, low=min(low, value), high=max(high, value), method="wilson", n=self.n)
 
 
-@dataclass(frozen=True)
-class ScoreTables:
-    """Scores that were read, and notes on skipped parts."""
-
-    scores: Sequence[ReportedScore]
-    notes: list[str] = field(default_factory=list)
+Scores = tuple[ReportedScore, ...]
 
 
 @cache
@@ -95,7 +90,7 @@ def known_metrics() -> Mapping[tuple[str, str], ReportedMetric]:
     return {(source, name): ReportedMetric(**row) for source, rows in tables.items() for name, row in rows.items()}
 
 
-def read_scores(path: Path, source: str | None = None, metrics: Mapping[str, Metric] | None = None) -> ScoreTables:
+def read_scores(path: Path, source: str | None = None, metrics: Mapping[str, Metric] | None = None) -> Scores:
     """Read the scores of a table, or of a folder with a known layout. `source` is the publisher if the table names
     none. `metrics` are gestaltbench's own by name, whose range values must respect. Raises ScoresError."""
     if path.is_dir():
@@ -121,10 +116,10 @@ def read_scores(path: Path, source: str | None = None, metrics: Mapping[str, Met
         if metric is not None and (why := metric.outside(score.value)):
             raise wrong(why)
         scores.append(score)
-    return ScoreTables(_once(path, scores))
+    return _once(path, scores)
 
 
-def _read_wide(folder: Path, source: str, tables: Collection[str]) -> ScoreTables:
+def _read_wide(folder: Path, source: str, tables: Collection[str]) -> Scores:
     """Read tables with a row per network. An empty cell has no value. Raises ScoresError."""
     scores: list[ReportedScore] = []
     for path in sorted(folder / name for name in tables if (folder / name).exists()):
@@ -145,7 +140,7 @@ def _read_wide(folder: Path, source: str, tables: Collection[str]) -> ScoreTable
                         raise ScoresError(f"{where}, '{column}': expected {expected}, got {text!r:.40}.")
                     score = known.score(observer, metric, value / 100 if known.percent else value, condition)
                     scores.append(replace(score, remarks=(*score.remarks, *row.get("remarks", ()))))
-    return ScoreTables(_once(folder, scores))
+    return _once(folder, scores)
 
 
 @cache
@@ -171,7 +166,7 @@ def _entries(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield str(path), {**entry, "model": path.stem, "external": external, "remarks": remarks}
 
 
-def shipped_scores() -> ScoreTables:
+def shipped_scores() -> Scores:
     """Read the published board in the package: ten rows of LAION-C."""
     with as_file(files("benchmark.stimuli") / "laion_c.csv") as path:
         return read_scores(path)
@@ -192,7 +187,7 @@ def check_names(scores: Iterable[ReportedScore], suites: Mapping[str, Collection
             )
 
 
-def _once(path: Path, scores: Iterable[ReportedScore]) -> tuple[ReportedScore, ...]:
+def _once(path: Path, scores: Iterable[ReportedScore]) -> Scores:
     """Remove repeated scores. Raises ScoresError if one observer has two values of one metric."""
     known: dict[tuple[ObserverName, str, str, str], ReportedScore] = {}
     for score in scores:
@@ -235,11 +230,10 @@ _NOISE = re.compile(r"solomon_(?P<name>.+)_accuracies_.*\.json")
 _CELL = re.compile(r"noise(?P<strength>[0-9.]+)freq(?P<band>\d)")
 
 
-def _read_masking(folder: Path) -> ScoreTables:
+def _read_masking(folder: Path) -> Scores:
     """Read all scores of the folder. Raises ScoresError if a file is not as published."""
     names = sorted(path.name for path in folder.iterdir())
     second = [name for name, whole in SECOND_RUNS.items() if {name, whole} <= set(names)]
-    notes = [f"{name}: a second run of {SECOND_RUNS[name]} on some of its networks: left out" for name in second]
     rows: list[tuple[str, str, float, dict[str, Any]]] = []  # network, metric, value, other fields
     clean: dict[str, float] = {}
     for name in (name for name in names if name not in second):
@@ -270,7 +264,7 @@ def _read_masking(folder: Path) -> ScoreTables:
         score = replace(known_metrics()[SOURCE, metric].score(ObserverName(SOURCE, who), metric, value), **own)
         idle = clean.get(who, 1) < CHANCE
         scores.append(replace(score, remarks=(*score.remarks, GUESSES)) if idle else score)
-    return ScoreTables(_once(folder, scores), notes)
+    return _once(folder, scores)
 
 
 def _by_noise(network: str, table: Mapping[str, Any]) -> Iterator[tuple[str, str, float, dict[str, Any]]]:

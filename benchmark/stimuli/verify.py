@@ -49,8 +49,7 @@ def verify_set(
         lines = [f"{sum(map(len, tables.files))} trials in {len({file.path for file in tables.files})} tables"]
         problems[""] = list(map(str, tables.unfit.values()))
     elif entry.kind == "scores":
-        scores = read_scores(folder)
-        lines = [f"{len(scores.scores)} scores", *scores.notes]
+        lines = [f"{len(read_scores(folder))} scores"]
     elif entry.kind == "textures":
         try:
             count, pinned = len(read_textures(entry, folder)), "as published" if entry.files else "digests not pinned"

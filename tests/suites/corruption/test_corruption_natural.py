@@ -211,6 +211,6 @@ def test_made_ones_are_of_images_of_super_classes():
 
 
 def test_the_board_of_its_authors_comes_with_the_package():
-    rows = {str(score.observer): score.value for score in shipped_scores().scores}
+    rows = {str(score.observer): score.value for score in shipped_scores()}
     assert len(rows) == 10 and rows["best person (laion-c)"] == 0.552 and max(rows.values()) == 0.675
-    assert {(score.observer.source, score.metric) for score in shipped_scores().scores} <= set(known_metrics())
+    assert {(score.observer.source, score.metric) for score in shipped_scores()} <= set(known_metrics())
