@@ -166,7 +166,7 @@ def ask(
 
 def presentation_times(text: str) -> tuple[int, ...]:
     """Parse presentation times in ms, "50,200". Raises UsageError."""
-    times = [milliseconds("--durations", f"{part.strip()}ms") for part in text.split(",")]
+    times = [milliseconds("--durations", f"{part.strip().removesuffix('ms')}ms") for part in text.split(",")]
     if len(set(times)) < len(times) or len(times) > MOST_TIMES:
         raise UsageError(f"--durations '{text}': expected up to {MOST_TIMES} different times, such as 50,200.")
     return tuple(times)

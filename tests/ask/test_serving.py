@@ -211,7 +211,7 @@ def test_times_are_said_with_their_unit():
     for text in ("0.1ms", "61s", "5", "infs", "nanms", "s"):
         with pytest.raises(UsageError, match=r"expected a time like 200ms or 1\.5s"):
             milliseconds("--answer-time", text)
-    assert presentation_times("50, 200,1000") == (50, 200, 1000)
+    assert presentation_times("50, 200ms,1000") == (50, 200, 1000)
 
 
 def test_an_experiments_yaml_says_how_its_images_are_shown(tmp_path):
