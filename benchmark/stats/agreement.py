@@ -129,10 +129,10 @@ def pairwise(right: Array, present: Array | None = None) -> AgreementMatrix:
 def agreement(
     a: Array, b: Array, clusters: Sequence[Array] = (), *, strata: Array | None = None, resamples: int = RESAMPLES
 ) -> Agreement:
-    """Return the kappa of correct answers a, b [n] bool on the same images, with its score test: a 95 % interval and
-    the p of no agreement beyond chance. clusters: components that images share, [n] each, for a two-way cluster-robust
-    variance. strata: [n] conditions (None: one). Every number except the counts is a mean over strata: pooled
-    conditions of different difficulty make independent observers agree."""
+    """Return the kappa of correct answers a, b [n] bool on the same images, with a 95 % interval and the p of no
+    agreement beyond chance. Both are from one score test. Components that images share (`clusters`, [n] each) make its
+    variance two-way cluster-robust. Every number except the counts is a mean over conditions (`strata` [n]; None: one):
+    pooled conditions of different difficulty make independent observers agree."""
     first, second = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
     codes = np.unique(np.zeros(len(first)) if strata is None else strata, return_inverse=True)[1]
     cells = (first & second, first & ~second, ~first & second, ~first & ~second)

@@ -18,10 +18,10 @@ Values = Sequence[float | None] | Floats
 
 def rank_intervals(values: Values, ses: Values, higher_is_better: bool = True) -> tuple[Ranks, Ranks, Ranks]:
     """Return (rank, low, high), each [n] int; 0 if a value is None or NaN (unranked); equal values share the better
-    rank. ses: [n] standard errors (None, NaN: not separable). [low, high] contains the true rank of one given entry
-    with probability >= 95 %, or more on common stimuli. Its differences from the other n - 1 are tested two-sided,
-    Bonferroni-corrected: low = 1 + those certainly better, high = n - those certainly worse (Mogstad, Romano, Shaikh &
-    Wilhelm 2024, Review of Economic Studies 91:476)."""
+    rank. Standard errors `ses` [n] may be None or NaN: not separable. [low, high] contains the true rank of one given
+    entry with probability >= 95 %, or more on common stimuli. Its differences from the other n - 1 are tested
+    two-sided, Bonferroni-corrected: low = 1 + those certainly better, high = n - those certainly worse (Mogstad,
+    Romano, Shaikh & Wilhelm 2024, Review of Economic Studies 91:476)."""
     x, se = (np.array(a, dtype=float) for a in (values, ses))  # None becomes NaN
     ranked = np.isfinite(x)
     rank, low, high = (np.zeros(len(x), dtype=np.int64) for _ in range(3))

@@ -82,10 +82,10 @@ def by_corruption(cells: Iterable[SweepCell]) -> dict[str, list[SweepCell]]:
 
 
 class CellTable:
-    """The trials of one observer, images by cells, in any order. images: [n] names, sorted; cells: [c]. Column 0 of
-    every array [n, c + 1] is the clean condition, which may be empty. row, column: [trials] position of each trial.
-    hits, counts: name -> [n, c + 1], whether it is true and whether it is defined. of: [c + 1] images of a condition,
-    if it may have stopped early (else those shown); thousand: whether answers are ImageNet's 1,000 classes."""
+    """The trials of one observer, images [n] by cells [c], in any order. Column 0 of every array [n, c + 1] is the
+    clean condition, which may be empty. Each trial has its position in `row` and `column`. For each name, `hits` and
+    `counts` [n, c + 1] say whether it is true and whether it is defined. `of` [c + 1] are images of a condition, if it
+    may have stopped early (else those shown); `thousand`: answers are ImageNet's 1,000 classes."""
 
     def __init__(self, trials: Trials) -> None:
         condition, response, category = (trials.coded(name) for name in ("condition", "response", "category"))

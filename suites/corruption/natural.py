@@ -35,9 +35,9 @@ def plan(config: NaturalSet, shelf: Shelf) -> Plan:
 
 
 def observe(config: NaturalSet, view: View) -> Mapping[str, Array]:
-    """Return the suite's own columns and, [n] each, `among` and `of_all`: whether the most probable output is one of
-    the image's class, among the outputs of the set's classes and among all. `response` is the answer by the rule of the
-    set's authors. `confidence`, `probability` and `brier` are of the set's classes by that rule."""
+    """Return the suite's own columns and, [n] each, `among` and `of_all`: the most probable output is one of the
+    image's class. It is taken among the outputs of the set's classes, or among all. `response` is the answer by the
+    rule of the set's authors. `confidence`, `probability` and `brier` are of the set's classes by that rule."""
     n, wnids = len(view.categories), label_space("imagenet1k").classes
     groups = [[wnids[output] for output in outputs] for outputs in subset_groups(config.role).values()]
     number = {name: at for at, group in enumerate(groups or zip(view.categories, strict=True)) for name in group}

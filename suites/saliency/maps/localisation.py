@@ -1,5 +1,5 @@
-"""The position of maps [n, h, w] >= 0 relative to objects' masks [n, h, w], as one value per image (NaN: map is zero or
-not finite, or mask empty or full). `valid` are the pixels [n, h, w] that count (None: every one)."""
+"""The position of maps [n, h, w] >= 0 relative to objects' masks [n, h, w]. Each image has one value (NaN: its map is
+zero or not finite, or its mask empty or full). `valid` are the pixels [n, h, w] that count (None: every one)."""
 
 from dataclasses import dataclass, replace
 
@@ -40,8 +40,9 @@ def pixel_ranks(maps: Array, valid: Flags | None = None) -> Floats:
 
 
 def auc_of_ranks(ranks: Floats, masks: Floats, valid: Flags | None = None) -> Floats:
-    """Return [n, k] area under the ROC curve of each map against each mask (Mann & Whitney 1947): the chance that an
-    object pixel gets more than a ground pixel, ties counting half. ranks: [n, p] from `pixel_ranks`; masks: [k, p]."""
+    """Return [n, k] area under the ROC curve of each map against each mask (Mann & Whitney 1947). It is the chance that
+    an object pixel gets more than a ground pixel, ties counting half. Ranks [n, p] are from `pixel_ranks`; masks: [k,
+    p]."""
     counts, sizes = _pixels(ranks, valid), masks.sum(axis=1)[None]
     sizes = sizes if valid is None else counts @ masks.T
     return _area(ranks @ masks.T, sizes, counts.sum(axis=1)[:, None])  # sums of halves: exact in any order
@@ -57,7 +58,8 @@ def auc_of_own(ranks: Floats, masks: Flags, valid: Flags | None = None) -> Float
 
 def mean_auc_of_others(ranks: Floats, own: Array, pool: Floats, categories: Array, valid: Valid = None) -> Floats:
     """Return [n] mean AUC of each map against the masks of other categories, NaN without any: the value of its
-    position. ranks: [n, p]; own: [n] category of each map's image; pool: [k, p] masks; categories: [k]."""
+    position. The arrays are ranks [n, p], each image's category `own` [n], and the masks `pool` [k, p] with categories
+    [k]."""
     areas = auc_of_ranks(ranks, pool, valid)
     other = (own[:, None] != categories[None, :]) & np.isfinite(areas)
     return _ratio(np.where(other, areas, 0.0).sum(axis=1), other.sum(axis=1))
@@ -71,8 +73,8 @@ def area_share(masks: Flags, valid: Flags | None = None) -> Floats:
 
 
 def mass_columns(maps: Array, masks: Flags, valid: Flags | None = None) -> dict[str, Floats]:
-    """Return, from the share of the map's mass on the object, mass_ratio [n]: over the object's area share (1 by
-    chance, at most 1 / area); and skill [n]: (mass - area) / (1 - area) (0 by chance, 1 with all mass on it)."""
+    """Return mass_ratio [n], the share of the map's mass on the object over its area share (1 by chance, at most 1 /
+    area). Also return skill [n]: (mass - area) / (1 - area) (0 by chance, 1 with all mass on it)."""
     counts, area = _pixels(maps, valid), area_share(masks, valid)
     flat = np.where(counts, maps.reshape(counts.shape), 0).astype(np.float64)
     share = _ratio(np.where(masks.reshape(counts.shape), flat, 0.0).sum(axis=1), flat.sum(axis=1))
