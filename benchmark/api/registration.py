@@ -62,7 +62,7 @@ def one_card(name: str, settings: Settings) -> ModelCard:
     """Return the card of exactly this name."""
     cards = read_cards(settings.cards)
     if name not in cards:
-        raise unknown_name("model", name, cards, "`bench models` lists them.")
+        raise cards.broken.get(name) or unknown_name("model", name, cards, "`bench models` lists them.")
     return cards[name]
 
 
