@@ -18,6 +18,7 @@ from benchmark.failures import StimuliError, TrialsError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import added_file, read_catalogue
 from benchmark.stimuli.image_names import NO_ANSWER
+from benchmark.transforms.listing import spelled
 from registry.documents import read_document, validated
 from registry.labels import LABEL_SPACES, label_space
 from registry.user_errors import some_of
@@ -208,14 +209,6 @@ def yaml_line(file: str | Path, key: str) -> str:
             break
     name = key.rpartition(".")[2]
     return f"{file}, line {row} (`{name}:`)" if row else f"{file} (add `{key}:`)"
-
-
-def spelled(text: object) -> str:
-    """Spell a condition one way, so that tables of people and of networks match: the shortest decimal of a number
-    ("0.20" -> "0.2", "3.0" -> "3"; "inf" is kept), other text in small letters ("True" -> "true")."""
-    plain = str(text).strip().lower()
-    number = _number(plain)
-    return plain if number is None else f"{number:.10g}"
 
 
 def _number(text: Any) -> float | None:

@@ -3,7 +3,6 @@ experiment and condition in the spelling of the published trial files."""
 
 import math
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
@@ -16,7 +15,7 @@ from benchmark.contracts import Transform
 from benchmark.failures import StimuliError, unknown_name
 from benchmark.transforms import basics
 from benchmark.transforms.basics import Seeds, Streams, blur, luminance, rounded, scramble
-from benchmark.transforms.listing import own_list
+from benchmark.transforms.listing import own_list, spelled
 
 # The degradations of Geirhos et al. 2018, each a pure function of working-precision images in [0,1].
 #
@@ -206,7 +205,7 @@ def degradation(experiment: str, condition: str) -> Transform:
     condition: the published string, or another spelling of its number ("0.1" for "0.10"). Raises UnknownName."""
     what, entry = GEIRHOS[experiment], own_list("human")[experiment]
     names = [str(level) for level in entry.levels]
-    fitting = [name for name in names if _plain(name) == _plain(condition)]
+    fitting = [name for name in names if spelled(name) == spelled(condition)]
     if not fitting:
         raise unknown_name(f"condition of {experiment}", condition, names)
     name, level = fitting[0], what.level(fitting[0])
@@ -226,12 +225,6 @@ def degradation(experiment: str, condition: str) -> Transform:
         return basics.in_parts(images, seeds, what.together, change).contiguous()
 
     return Transform(name=f"{experiment}/{name}", params=params, apply=apply, stored=True)
-
-
-def _plain(condition: str) -> float | str:
-    with suppress(ValueError):
-        return float(condition)
-    return condition.lower()
 
 
 def _eidolon(images: torch.Tensor, reach: float, draws: Streams, *, coherence: float) -> torch.Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -30,6 +31,15 @@ Level = bool | int | float | str
 GROUP = "bench.corruptions"
 FILE = "corruptions.yaml"
 FROST_USED = 5  # the published code draws from five of its six pictures
+
+
+def spelled(text: object) -> str:
+    """Spell a condition one way, so that tables of people and of networks match: the shortest decimal of a number
+    ("0.20" -> "0.2", "3.0" -> "3"; "inf" is kept), other text in small letters ("True" -> "true")."""
+    plain = str(text).strip().lower()
+    with suppress(ValueError):
+        return f"{float(plain):.10g}"
+    return plain
 
 
 @dataclass(frozen=True, kw_only=True)
