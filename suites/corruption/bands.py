@@ -139,7 +139,7 @@ def _right(trials: Trials) -> Array:
 
 
 def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
-    """Return the channel with intervals over images, then every band's threshold and every condition's accuracy."""
+    """Return every band's threshold, the channel with intervals over images, and every condition's accuracy."""
     conditions = trials.coded("condition").used if len(trials) else []
     if UNMASKED not in conditions:
         metrics = BANDS_SUITE.metrics
