@@ -152,6 +152,13 @@ class Chat(nn.Module):
         answers = [places.get(self._kept[digest].answer, -1) for digest in digests]
         return chosen_alone(answers, len(self.words)).to(x.device)
 
+    @property
+    def remark(self) -> str:
+        """Return a summary of the endpoint's answers so far."""
+        kinds = Counter(reply.kind for reply in self._kept.values())
+        silent = f"{kinds['refusal']:,} refused, {kinds['other']:,} none of the options"
+        return f"{kinds.total():,} replies kept, {kinds['refusal'] + kinds['other']:,} of them no answer ({silent})"
+
     def read_file(self) -> None:
         """Read the lines that this or another process has added. A truncated or invalid line is ignored."""
         with suppress(FileNotFoundError), self.file.open("rb") as file:
@@ -175,10 +182,8 @@ class Chat(nn.Module):
             stop.set()
             pool.shutdown(cancel_futures=True)
         if not all(within):
-            kinds = Counter(reply.kind for reply in self._kept.values())
-            cap = f"its cap, {self.endpoint.most_requests:,} requests: {kinds.total():,} replies kept"
-            silent = f"{kinds['refusal']:,} refused, {kinds['other']:,} none of the options"
-            raise AnswerError(f"'{self.name}' has reached {cap} ({silent}). Nothing is asked twice.")
+            cap = f"its cap, {self.endpoint.most_requests:,} requests: {self.remark}"
+            raise AnswerError(f"'{self.name}' has reached {cap}. Nothing is asked twice.")
 
     def _write(self, reply: Reply) -> None:
         with self._lock:

@@ -1,7 +1,6 @@
 """An endpoint of chat completions as an observer: a server on this machine plays the model."""
 
 import json
-from collections import Counter
 from contextlib import nullcontext
 
 import pytest
@@ -119,8 +118,7 @@ def test_answers_are_read_strictly(asking, model):
     model.replies = {name: (200, {"choices": [reply]}) for name, (reply, _) in zip(NAMES, replies, strict=False)}
     network = asking()
     assert answers(network, IMAGES[:9]) == [answer for _, answer in replies]
-    kinds = Counter(reply.kind for reply in network._kept.values())
-    assert kinds == {"answer": 3, "refusal": 2, "other": 4}
+    assert network.remark.startswith("9 replies kept, 6 of them no answer (2 refused, 4 none of the options)")
 
 
 def test_another_model_behind_the_name_is_found_without_a_request_of_its_own(asking, model):
