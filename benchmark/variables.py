@@ -1,5 +1,5 @@
 """Read every environment variable that the program uses. docs/commands.md lists them. rich reads FORCE_COLOR and
-TTY_COMPATIBLE, and the program sets `DEFAULTS`, and PYTHONSAFEPATH while it starts a process."""
+TTY_COMPATIBLE, too, and a process that the program starts has PYTHONSAFEPATH."""
 
 import os
 from collections.abc import Iterator
