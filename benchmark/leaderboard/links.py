@@ -305,8 +305,8 @@ def _ordered(table: Summary, shown: Collection[str] | None) -> Summary:
 
 
 def disagreement(link: Link, textures: frozenset[str]) -> tuple[float | None, list[tuple[str, float, float]]]:
-    """Return the share of pairs of networks that two measures order differently, of those that neither ties. Also return
-    the networks whose two ranks differ most, with both. Measures in `textures`, whose high end is texture, are reversed."""
+    """Return the share of pairs of networks that two measures order differently, of those that neither ties, and the
+    networks whose two ranks differ most. Measures in `textures`, whose high end is texture, are reversed."""
     from scipy.stats import rankdata
 
     xs, ys = (
