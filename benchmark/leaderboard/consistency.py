@@ -17,7 +17,7 @@ from benchmark.stimuli.image_names import shared_exemplars
 
 #: experiment -> observer -> trials
 ExperimentTrials = Mapping[str, Mapping[str, Trials]]
-MEAN, LEVEL = "mean over conditions", 0.05
+MEAN = "mean over conditions"
 #: The three human metrics and whether a larger value ranks higher.
 HUMAN_METRICS = {"accuracy_difference": False, "observed_consistency": True, "error_consistency": True}
 ACCURACY = "ood_accuracy"
