@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from inspect import Parameter, signature
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
@@ -49,14 +48,10 @@ class Command(click.Command):
     """A command with sub-commands beside its arguments: `bench models [PATTERN]`, `bench models show NAME`."""
 
     def __init__(
-        self,
-        *args: Any,
-        parts: Sequence[click.Command] = (),
-        options: Mapping[str, Option] = MappingProxyType({}),
-        **more: Any,
+        self, *args: Any, parts: Sequence[click.Command] = (), options: Mapping[str, Option] | None = None, **more: Any
     ) -> None:
         super().__init__(*args, **more)
-        self.parts, self.options = {part.name or "": part for part in parts}, options
+        self.parts, self.options = {part.name or "": part for part in parts}, options or {}
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command unless an option would be ignored."""

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import escape
 from importlib import import_module
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from benchmark.engine.costs import CostEstimate
 
 SHOWN = 20  # rows of the estimate before a run, the costliest
-NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
 def agreed(prepared: RunPlan, *, yes: bool) -> bool:
@@ -62,7 +60,7 @@ def estimate_table(lines: Sequence[CostEstimate], title: str) -> Table:
 
 @contextmanager
 def reporting(
-    given: Reporter | None = None, *, quiet: bool = False, log: bool = True, planned: Mapping[str, float] = NOTHING
+    given: Reporter | None = None, *, quiet: bool = False, log: bool = True, planned: Mapping[str, float] | None = None
 ) -> Iterator[Reporter]:
     """Yield the reporter of a run: the `given` one, or a bar in a notebook, or bars in a terminal. Elsewhere a `log`
     gets a line a minute. planned: observer -> forward passes, if known."""
@@ -90,7 +88,7 @@ def reporting(
         finally:
             bars.progress.stop()
     else:
-        yield Heartbeat(note=lambda line: echo_line(line, err=True), left=dict(planned)) if log else Silent()
+        yield Heartbeat(note=lambda line: echo_line(line, err=True), left=dict(planned or {})) if log else Silent()
 
 
 @contextmanager
