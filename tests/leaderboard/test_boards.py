@@ -24,6 +24,7 @@ from benchmark.report.board_site import build_board
 from benchmark.store import open_store
 from benchmark.store.codec import decode, encode
 from benchmark.templates import BOARD
+from registry import loading
 from registry.files import digest_data, digest_file
 
 pytestmark = pytest.mark.slow
@@ -452,7 +453,7 @@ def begun(folder):
     """A new board with a network of the package, under git with a bare origin."""
     board, db = folder / "begun", folder / "world.db"
     assert write_board(board)
-    api.run(db=str(db), models="world-standard-0", suites="cue-conflict", limit=16)
+    api.run(db=str(db), models="world-standard-0", suites="cue-conflict,corruption:quick", limit=16)
     submit(api.Selection(db), "world-standard-0", to=board, owner="anna")
     git(folder, "init", "-q", "--bare", "origin.git")
     git(board, "init", "-q", "-b", "main")
@@ -513,3 +514,6 @@ def test_each_step_of_the_workflows_runs_in_a_repository(begun, tmp_path, monkey
     file.write_bytes(whole)
     (file.parent / "bo.json.sigstore.json").write_text('{"messageSignature": {"messageDigest": {"digest": "AAAA"}}}')
     assert "signs other bytes" in check_board(begun).findings[0].text
+    loads, load = [], loading.load_network
+    monkeypatch.setattr(loading, "load_network", lambda *a, **k: loads.append(a) or load(*a, **k))
+    assert attest(file.parents[1], "carl").agreeing == 64 and len(loads) == 1  # for both suites
