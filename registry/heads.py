@@ -230,7 +230,7 @@ def held_out(targets: Tensor) -> Tensor:
     import pandas as pd  # takes longer to import than a network to load
 
     classes = pd.Series(targets.numpy())
-    return torch.tensor((classes.groupby(classes).cumcount() % 5 == 4).to_numpy())
+    return torch.from_numpy((classes.groupby(classes).cumcount() % 5 == 4).to_numpy(copy=True))
 
 
 def fit(kind: Kind, features: Tensor, targets: Tensor, classes: int) -> Fitted:
