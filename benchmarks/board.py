@@ -22,13 +22,11 @@ from ratios import by_turns, ratio
 from benchmark.contracts import Observer, Score, Stimuli
 from benchmark.store import Observation, ScoreSet, open_store
 from registry.files import digest_data
+from registry.labels import geirhos_groups
 from suites.cue_conflict import SUITE
 
 SPACE = "geirhos16"
-CATEGORIES = (
-    *("airplane", "bear", "bicycle", "bird", "boat", "bottle", "car", "cat"),
-    *("chair", "clock", "dog", "elephant", "keyboard", "knife", "oven", "truck"),
-)
+CATEGORIES = tuple(geirhos_groups())
 IMPORTS = "import sqlalchemy, rich, numpy"
 
 
@@ -45,7 +43,13 @@ def synthetic_leaderboard(path: Path, models: int, scores: int) -> None:
             labels = {"category": np.array(CATEGORIES)}
             store.put_stimuli(
                 Stimuli(
-                    name=role, digest=digests[role], space=SPACE, ids=ids, items=ids, labels=labels, decode=no_image
+                    name=role,
+                    digest=digests[role],
+                    space=SPACE,
+                    ids=ids,
+                    items=ids,
+                    labels=labels,
+                    decode=list[np.ndarray]().__getitem__,
                 )
             )
         for number in range(models):
@@ -77,10 +81,6 @@ def synthetic_leaderboard(path: Path, models: int, scores: int) -> None:
             )
             store.put_scores(run, made, invented(scores, draw))
         store.end_run(run, "done")
-
-
-def no_image(index: int) -> np.ndarray:
-    raise LookupError(f"image {index} of a synthetic leaderboard")
 
 
 def invented(count: int, draw: random.Random) -> list[Score]:
@@ -123,12 +123,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "results.db"
         synthetic_leaderboard(path, options.models, options.scores)
-        size = f"{options.models} models x {options.scores} scores"
-        print(f"{size}: {path.stat().st_size / 1e6:.1f} MB")
-        there = ("--db", str(path))
+        print(f"{options.models} models x {options.scores} scores: {path.stat().st_size / 1e6:.1f} MB")
         commands = {
-            "rank": bench("rank", "--suite", SUITE.name, *there),
-            "summary": bench("rank", "--summary", *there),
+            "rank": bench("rank", "--suite", SUITE.name, "--db", str(path)),
+            "summary": bench("rank", "--summary", "--db", str(path)),
             "imports": [sys.executable, "-c", IMPORTS],
         }
         for command in commands.values():

@@ -30,7 +30,7 @@ from benchmark.stats.network_samples import from_pairs, over_networks, sampled_r
 from benchmark.stats.paired import compare_people
 from benchmark.stats.rankings import correlation
 from benchmark.stats.ratios import ratio_score
-from suites.human_comparison.against_people import compare
+from suites.human_comparison.against_people import people_scores
 from suites.human_comparison.pairing import compare_all, compare_pair
 
 Rng = np.random.Generator
@@ -227,7 +227,7 @@ def true_kappa_of_people() -> float:
 def with_people(rng: Rng, n: int, people: int, metric: str) -> dict[str, bool]:
     """Agreement of a network with people, images and people drawn; people's accuracies differ by .08."""
     hard, others = crowd(rng, n, people, 0.08, 0.12)
-    scores = compare(None, answers(rng, 0.5, hard, 0.6), others)
+    scores = people_scores(None, answers(rng, 0.5, hard, 0.6), others)
     score = next(s for s in scores if s.metric == metric and not s.condition)
     truth = 0.08**2 if metric == "accuracy_difference" else true_kappa_of_people()
     return {"images weighted, people drawn": holds(score.low, score.high, truth)}

@@ -40,7 +40,7 @@ def counts(db):
 def curves(db):
     """Title, stimuli and points (step, value, low, high) of each curve."""
     points = lambda curve: [(p.step, p.cell.value, p.cell.low, p.cell.high) for p in curve.points]  # noqa: E731
-    return [(curve.title, curve.stimuli, points(curve)) for curve in gb.training_curves(db=db)]
+    return [(curve.title, curve.column.stimuli, points(curve)) for curve in gb.training_curves(db=db)]
 
 
 def biases(db, run):
