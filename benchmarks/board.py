@@ -40,17 +40,9 @@ def synthetic_leaderboard(path: Path, models: int, scores: int) -> None:
         digests = {role: f"synthetic-{role}" for role in roles}
         for role in roles:
             ids = tuple(f"{role}-{category}.png" for category in CATEGORIES)
-            labels = {"category": np.array(CATEGORIES)}
+            labels, decode = {"category": np.array(CATEGORIES)}, list[np.ndarray]().__getitem__  # no image is shown
             store.put_stimuli(
-                Stimuli(
-                    name=role,
-                    digest=digests[role],
-                    space=SPACE,
-                    ids=ids,
-                    items=ids,
-                    labels=labels,
-                    decode=list[np.ndarray]().__getitem__,
-                )
+                Stimuli(name=role, digest=digests[role], space=SPACE, ids=ids, items=ids, labels=labels, decode=decode)
             )
         for number in range(models):
             name = f"network-{number:04d}"
