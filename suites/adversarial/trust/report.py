@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from math import comb
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,13 @@ READINGS: Mapping[str, Callable[[Tensor], Tensor]] = {
 
 def flags(config: AdversarialConfig, trials: Trials) -> tuple[str, ...]:
     """Return the flags of one observer, each beginning with `DISTRUST` or `CONFIRMED`; none if nothing was attacked."""
+    # Trials stored by earlier versions lack columns: nothing was asked, nothing failed.
+    n = len(trials)
+    blank: dict[str, Array] = {name: np.zeros(n, dtype=bool) for name in ("not_finite", "probed", "bounded", "tied")}
+    blank |= {f"gradient_{name}": np.full(n, np.nan) for name in ("error", "spread", "company", "rise", "scale")}
+    blank |= {f"{name}_difference": np.full(n, np.nan) for name in ("company", "alone")}
+    blank["second_opinion"] = np.zeros((n, 0), dtype=np.int64)
+    trials = replace(trials, columns={**blank, **trials.columns})
     c = trials.where(trials["clean_correct"].astype(bool))
     wrong = list(preprocessing(trials))
     if not len(c):
