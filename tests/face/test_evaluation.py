@@ -4,7 +4,9 @@ import copy
 import inspect
 import json
 import random
+import sys
 import threading
+import types
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ import gestaltbench as gb
 from benchmark.engine.untouched import training_untouched
 from benchmark.failures import BenchError, CardError, LabelError, WeightsError
 from benchmark.variables import read_settings
+from registry.code import code_digest
 from registry.families.family import Draft
 from registry.in_memory import copied, hold
 from registry.register import CardFolder
@@ -313,3 +316,19 @@ def test_objects_of_libraries_decide_as_their_own_pipelines(tmp_path):
         assert agreeing == 1, (name, agreeing)
         count += 1
     assert count == 20
+
+
+def test_a_class_typed_in_a_notebook_counts_by_its_source(monkeypatch):
+    import linecache
+
+    def typed(text, cell):
+        linecache.cache[cell] = (len(text), None, text.splitlines(keepends=True), cell)
+        module = types.ModuleType("__main__")
+        exec(compile(text, cell, "exec"), module.__dict__)
+        return module.f
+
+    plain = typed("def f(x):\n    return x + 1\n", "<cell 1>")
+    noted = typed("def f(x):  # of x\n    '''Add one.'''\n    return x + 1\n", "<cell 2>")
+    other = typed("def f(x):\n    return x + 2\n", "<cell 3>")
+    assert code_digest(plain) == code_digest(noted) != code_digest(other)
+    assert sys.modules["__main__"] is not plain

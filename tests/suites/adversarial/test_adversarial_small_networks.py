@@ -71,6 +71,25 @@ def test_apgd_breaks_a_linear_network_just_beyond_its_radius_and_never_within(no
     assert not apgd(problem, norm, 0.99 * exact, recipe).broken.any()
 
 
+@pytest.mark.parametrize("norm", ["linf", pytest.param("l2", marks=pytest.mark.slow)])
+def test_pgd_breaks_a_linear_network_just_beyond_its_radius_and_never_within(norm):
+    problem = problem_of(two_way, grey())
+    for row, exact in enumerate(radius(problem, norm)[:3].tolist()):
+        part = slice(row, row + 1)
+        one = Problem(
+            forward=two_way,
+            images=problem.images[part],
+            labels=problem.labels[part],
+            seeds=problem.seeds[part],
+            targets=problem.targets[part],
+        )
+        stage = Stage(loss="margin", steps=20, start="random")
+        beyond = Ascent(one, norm, schedule([(stage, 1.05 * exact)]))
+        assert beyond.broken[0] and exact * (1 - 1e-5) <= beyond.size[0] <= 1.0501 * exact
+        within = Ascent(one, norm, schedule([(stage, 0.99 * exact)]))
+        assert not within.broken[0] and within.passes[0] == 20 and within.forwards[0] == 1
+
+
 def test_targets_are_tried_in_turn():
     """One step of each run, up the margin of its own target."""
     problem, shown = watched(problem_of(linear, grey(1)))
@@ -262,6 +281,23 @@ def test_shares_are_halved_at_the_published_queries():
 
 def test_checkpoints_of_a_hundred_steps_are_the_published_ones():
     assert tuple(accumulate(DenseRules(BALLS["l2"]).windows(100))) == (22, 41, 57, 70, 80, 87, 93, 99)
+
+
+@pytest.mark.release
+def test_verdicts_towards_targets_are_no_weaker_than_the_authors(world):
+    """Untargeted, the path is theirs point by point (small networks)."""
+    theirs = pytest.importorskip("pyautoattack.autopgd_base")
+    problem = world("world-adversarial-0", 10).problem(24, tuned=False)
+    ours = apgd(problem, "linf", torch.full((len(problem.images),), 4 / 255), Apgd(loss="dlr", steps=20, targets=3))
+    attack = theirs.APGDAttack_targeted(
+        problem.forward, n_target_classes=3, n_iter=20, norm="Linf", eps=4 / 255, device="cpu"
+    )
+    points = attack.perturb(problem.images, problem.labels)
+    with torch.no_grad():
+        broken = (problem.forward(points).argmax(1) != problem.labels).numpy()
+    assert 0 < ours.broken.sum() < len(broken)  # the case decides something
+    assert ours.broken.sum() >= broken.sum() - 1  # other random starts: one image may go either way
+    assert (ours.broken != broken).sum() <= 2
 
 
 def test_what_is_no_number_breaks_its_image_alone():

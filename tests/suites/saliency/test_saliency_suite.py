@@ -88,6 +88,19 @@ def test_natural_images_come_first_and_conflict_images_stand_beside_them(toy):
     assert (paired.n, paired.difference) == (32, pytest.approx(-0.1))
 
 
+def test_images_of_one_silhouette_are_drawn_together(toy):
+    """Eight copies of each silhouette's value: four values make the interval, not thirty-two."""
+    names = np.array([f"cat{1 + i // 8}-dog{1 + i}.png" for i in range(32)])
+    values = np.repeat([0.2, 0.4, 0.6, 0.8], 8)
+    clustered = with_columns(toy, stimulus=names, grad_auc=values)
+    apart = scores(with_columns(toy, grad_auc=values))["cue-conflict", "object_auc", ""]
+    together = scores(clustered)["cue-conflict", "object_auc", ""]
+    assert (together.value, together.n, together.excluded) == (apart.value, 32, 0)
+    assert together.method == "wilson, clustered (4 shapes)"
+    assert "by stimulus" in apart.method
+    assert together.high - together.low > 2 * (apart.high - apart.low)
+
+
 def test_plans():
     world = plan(SaliencyConfig(), ToyShelf("world16"))
     roles = ["natural", "cue-conflict", "cue-conflict-alpha0", "cue-conflict-alpha1"]
