@@ -30,7 +30,7 @@ from benchmark.stats.comparisons import Compared, DiscordantTrial, SuiteComparis
 from benchmark.stats.intervals import wilson
 from benchmark.stats.paired import compare_people, differing
 from benchmark.stats.ratios import indicators, ratio_arrays
-from benchmark.stimuli.image_names import NO_ANSWER
+from benchmark.stimuli.image_names import any_answer
 from benchmark.stimuli.published_sources import PUBLISHED_SPACE, way_of_asking
 from benchmark.store import Observation, ScoreSet, Store
 from registry.files import digest_data
@@ -44,7 +44,7 @@ def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
         return None
     parts = [metric.own(trials) for trials in people]
     # a column measured without answers counts as answered
-    parts = [part for part in parts if len(part) and {*part.columns.get("response", ("measured",))} - {NO_ANSWER}]
+    parts = [part for part in parts if len(part) and any_answer(part.columns.get("response", ("measured",)))]
     if len(parts) < 2:
         return None
     arrays = [ratio_arrays(metric, part)[:2] for part in parts]

@@ -1,7 +1,7 @@
 """Image names of the human experiments (Geirhos et al. 2018, 2019, 2021): prefixes, categories, exemplars."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import PurePath
 
@@ -26,6 +26,11 @@ def wnid_of(name: str) -> str:
     """Return the WordNet id that a name is or begins with ("n01440764_tench"), or ""."""
     match = re.match(r"n\d{8}(?=[_ ]|$)", name)
     return match[0] if match else ""
+
+
+def any_answer(responses: Iterable[str]) -> bool:
+    """Return whether any response is an answer."""
+    return any(response != NO_ANSWER for response in responses)
 
 
 def stimulus_id(condition: str, image: str) -> str:

@@ -12,7 +12,7 @@ from benchmark.contracts.declarations import declared_suite
 from benchmark.stats import ratio_score
 from benchmark.stats.ratios import correct, shape_or_texture, share
 from benchmark.stimuli.experiments import Experiment, observe, unanswerable
-from benchmark.stimuli.image_names import GEIRHOS16, NO_ANSWER, exemplars
+from benchmark.stimuli.image_names import GEIRHOS16, NO_ANSWER, any_answer, exemplars
 from benchmark.stimuli.roles import sets_of
 
 #: Shown beside the conflict set wherever they are on disk.
@@ -89,7 +89,7 @@ def score(config: Experiment | None, trials: Trials) -> Sequence[Score]:
         reason = trials.missing.get(metric.role, "")
         if not reason and len(shown):
             bare = metric.name == GRADED and "probability" not in shown.columns
-            reason = SILENT if not {*shown["response"]} - {NO_ANSWER} else ANSWERS_ALONE if bare else ""
+            reason = SILENT if not any_answer(shown["response"]) else ANSWERS_ALONE if bare else ""
         if reason:
             blank = Score(metric=metric.name, value=None, reason=reason, excluded=len(shown), role=metric.role)
             scores.append(blank)

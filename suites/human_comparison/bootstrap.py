@@ -14,7 +14,7 @@ from benchmark.stats import agreement
 from benchmark.stats.clusters import Clusters
 from benchmark.stats.intervals import Floats, percentiles
 from benchmark.stimuli.experiments import Experiment
-from benchmark.stimuli.image_names import NO_ANSWER, SHAPE, shared_exemplars
+from benchmark.stimuli.image_names import SHAPE, any_answer, shared_exemplars
 from benchmark.stimuli.trial_tables import PEOPLE
 from suites.human_comparison.shown_experiments import Observers
 
@@ -86,7 +86,7 @@ def answers_of(experiment: Experiment, name: str, trials: Trials, references: Ob
 
 def answered(trials: Trials) -> bool:
     """Return whether the trials contain an answer: agreement with an observer without answers is meaningless."""
-    return bool({*trials["response"]} - {NO_ANSWER})
+    return bool(len(trials)) and any_answer(trials["response"])
 
 
 def sampled(observers: Iterable[str]) -> bool:
