@@ -14,15 +14,10 @@ from suites.adversarial.attacks.pgd import Slope, fgsm, slope
 from suites.adversarial.attacks.problem import Forward, GradientTrace, Problem, Rows, Truths, likely_wrong, per_category
 from suites.adversarial.config import VANISHING, AdversarialConfig, Apgd, reference_budget
 from suites.adversarial.trust import probes
-from suites.adversarial.trust.report import LEAST_ASKED, NO_SLOPE, READINGS, REPEAT, oddities
+from suites.adversarial.trust.report import LEAST_ASKED, NO_SLOPE, PROBED, READINGS, REPEAT, TRUTHS, oddities
 
-PROBED = (
-    *(f"gradient_{name}" for name in ("error", "spread", "company", "rise", "scale")),
-    *("company_difference", "alone_difference"),
-)
 #: Columns of numbers that are NaN where an image is not attacked, or not asked.
 REAL = ("loss", "margin", "gradient_norm", "repeat_difference", *PROBED)
-TRUTHS = ("probabilities", "bounded", "tied", "not_finite")  # of single images, before any attack
 KEPT = ("epsilon", "by", "size", "held", "loss", "margin")  # what is kept of a norm
 #: A wrong answer counts only if the network as it was loaded confirms it, where its margin is below so many times the
 #: largest difference of their logits on so many images.

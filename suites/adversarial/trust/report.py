@@ -44,6 +44,12 @@ CERTAIN = 0.01  # p of McNemar's test over the number of readings, above which t
 #: What the published networks were mostly normalised with (ImageNet's mean and standard deviation).
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
+#: Stored columns of what probes found on single images (NaN: not asked), and of what is true of one before any attack.
+PROBED = (
+    *(f"gradient_{name}" for name in ("error", "spread", "company", "rise", "scale")),
+    *("company_difference", "alone_difference"),
+)
+TRUTHS = ("probabilities", "bounded", "tied", "not_finite")
 
 
 def share_of(which: Array) -> float:
@@ -72,9 +78,8 @@ def flags(config: AdversarialConfig, trials: Trials) -> tuple[str, ...]:
     """Return the flags of one observer, each beginning with `DISTRUST` or `CONFIRMED`; none if nothing was attacked."""
     # Trials stored by earlier versions lack columns: nothing was asked, nothing failed.
     n = len(trials)
-    blank: dict[str, Array] = {name: np.zeros(n, dtype=bool) for name in ("not_finite", "probed", "bounded", "tied")}
-    blank |= {f"gradient_{name}": np.full(n, np.nan) for name in ("error", "spread", "company", "rise", "scale")}
-    blank |= {f"{name}_difference": np.full(n, np.nan) for name in ("company", "alone")}
+    blank: dict[str, Array] = {name: np.zeros(n, dtype=bool) for name in (*TRUTHS, "probed")}
+    blank |= {name: np.full(n, np.nan) for name in PROBED}
     blank["second_opinion"] = np.zeros((n, 0), dtype=np.int64)
     trials = replace(trials, columns={**blank, **trials.columns})
     c = trials.where(trials["clean_correct"].astype(bool))
