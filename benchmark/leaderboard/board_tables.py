@@ -46,8 +46,8 @@ def board_table(board: Board) -> Table:
     who = (Field("section"), Field("rank", "rank", who=True), Field("observer"), Field("", "observer", who=True))
     about = (Field("", "n", right=True), Field("training", "training", breaks=24), Field("note"))
     fields = (*who, Field("kind"), head, *about, *others, *map(Field, silent))
-    first, way = board.columns[0], WAYS.get(board.columns[0].direction)
-    order = f"ranked by {first.title}, {way}" if way else f"ordered by {first.title}"
+    (intervals, notes), way = _explained(board), WAYS.get(board.columns[0].direction)
+    order = f"ranked by {head.title}, {way}" if way else f"ordered by {head.title}"
     sets = {role: {"set": text, "stimuli": board.digests.get(role, "")} for role, text in board.sets.items()}
     facts = {"suite": board.suite, "version": board.version, "space": board.space, "ranked_by": board.by, "sets": sets}
     return Table(
@@ -56,8 +56,8 @@ def board_table(board: Board) -> Table:
         fields=fields,
         rows=tuple(values(*row) for block in blocks for row in block),
         dividers=tuple(sum(map(len, blocks[:at])) for at in range(1, len(blocks))),
-        notes=tuple(_notes(board)),
-        intervals=_brackets(board),
+        notes=tuple(notes),
+        intervals=intervals,
         facts=facts,
         origin=ORIGIN,
     )
@@ -78,21 +78,16 @@ def interval_sentence(columns: Iterable[Column], named: Callable[[Column], str])
     return "; ".join([f"over {most}" if most else "as reported", *others])
 
 
-def _brackets(board: Board) -> str:
+def _explained(board: Board) -> tuple[str, list[str]]:
+    """Return the meaning of the brackets, and the notes."""
     cells = (cell for row in board.rows for cell in row.cells.values())
     levels = sorted({cell.source.level for cell in cells if cell.source is not None and cell.low is not None})
-    if not levels:
-        return ""
     at = " or ".join(f"{100 * level:g} %" for level in levels)
     ranked = any(row.kind != REPORTED for row in board.rows)
     ranks = " Rank (best-worst): ranks not ruled out at 95 %, for each row separately." if ranked else ""
     shown = [c for c in board.columns if any(row.cells[c.metric].low is not None for row in board.rows)]
     about = interval_sentence(shown, lambda column: column.title)
-    return f"[low, high]: {at} interval {about}; categories are fixed.{ranks}"
-
-
-def _notes(board: Board) -> list[str]:
-    lines = []
+    intervals, lines = f"[low, high]: {at} interval {about}; categories are fixed.{ranks}" if levels else "", []
     group = [cell for row in board.references if row.kind == "group" for cell in row.cells.values()]
     # a mean of people, or all of them pooled; agreement of people with one another is about images, too
     if any(cell.low is not None and (not cell.source or cell.source.method.startswith("t over")) for cell in group):
@@ -102,7 +97,7 @@ def _notes(board: Board) -> list[str]:
         lines.append(f"Lower is better: {', '.join(less)}.")
     if any(row.kind == "published" for row in board.rows):
         lines.append(f"{PUBLISHED} published decisions, not run here")
-    return [*lines, *(f"Note: {note}" for note in board.notes)]
+    return intervals, [*lines, *(f"Note: {note}" for note in board.notes)]
 
 
 def collapse_rows(board: Board, families: Mapping[str, str]) -> Board:

@@ -263,10 +263,10 @@ class Diff:
 
 
 def judged(tests: Compared, flipped: Sequence[DiscordantTrial], margin: Margin | None) -> Diff:
-    """Return the verdict on a new network (a of the tests) against its base (b). Each suite is judged by its headline
-    and, if it has one, by its guard, since agreement with people does not imply correct answers. Without a margin, the
-    paired test of a row, adjusted over the rows (Holm), decides between worse and better. With a margin, simultaneous
-    intervals (Bonferroni over the rows) are compared with it."""
+    """Return the verdict on a new network (a of the tests) against its base (b). A suite is judged by headline and
+    guard, since agreement with people does not imply correct answers. Without a margin, paired tests decide, adjusted
+    over the rows (Holm). With a margin, simultaneous intervals (Bonferroni) are compared with it. A row without an
+    interval is inconclusive, unless no answer changed."""
     guards = [row for row in tests.secondary if row.metric.guard and not row.comparison.condition]
     rows = [
         row
@@ -274,34 +274,31 @@ def judged(tests: Compared, flipped: Sequence[DiscordantTrial], margin: Margin |
         for row in (head, *(guard for guard in guards if guard.suite == head.suite))
         if row.comparison.difference is not None or row.comparison.reason
     ]
-    tested = sum(row.comparison.test is not None for row in rows)
-    changes = tuple(_change(row, margin, tested) for row in adjusted(rows))
+    tested, changes = sum(row.comparison.test is not None for row in rows), []
+    for row in adjusted(rows):
+        paired, direction, reason = row.comparison, row.metric.direction, ""
+        low, high, verdict = paired.low, paired.high, "inconclusive"
+        asked = margin is not None and (margin.both or direction != "none")
+        if margin and asked and paired.test is not None and not paired.same:
+            low, high = paired.test.interval(margin.level(tested))
+        if paired.same:
+            verdict = "no answer changed"
+        elif paired.test is None or paired.difference is None:
+            low = high = None
+            reason = re.sub("(?<= for )[ab]$", lambda who: _WHO[who[0]], paired.reason)
+        elif low is None or high is None:
+            reason = "too few clusters for an interval"
+        elif margin and asked:
+            verdict = margin.verdict(low, high, direction)
+        elif low <= 0 <= high:
+            verdict = "no change shown"
+        else:
+            way = "better" if (low > 0) == (direction == "higher") else "worse"
+            verdict = "changed" if direction == "none" else way
+        changes.append(replace(row, comparison=replace(paired, low=low, high=high, verdict=verdict, reason=reason)))
     nothing = () if rows else ("the two have no headline in common",)
-    remarks = (*nothing, *tests.outdated, *tests.remarks, *_remarked(rows))
-    return Diff(base=tests.b, new=tests.a, margin=margin, changes=changes, flipped=tuple(flipped), remarks=remarks)
-
-
-def _change(row: SuiteComparison, margin: Margin | None, suites: int) -> SuiteComparison:
-    """Return a row with the verdict and its interval; inconclusive without an interval, unless no answer changed."""
-    paired, direction, reason = row.comparison, row.metric.direction, ""
-    low, high, verdict = paired.low, paired.high, "inconclusive"
-    asked = margin is not None and (margin.both or direction != "none")
-    if margin and asked and paired.test is not None and not paired.same:
-        low, high = paired.test.interval(margin.level(suites))
-    if paired.same:
-        verdict = "no answer changed"
-    elif paired.test is None or paired.difference is None:
-        low = high = None
-        reason = re.sub("(?<= for )[ab]$", lambda who: _WHO[who[0]], paired.reason)
-    elif low is None or high is None:
-        reason = "too few clusters for an interval"
-    elif margin and asked:
-        verdict = margin.verdict(low, high, direction)
-    elif low <= 0 <= high:
-        verdict = "no change shown"
-    else:
-        verdict = "changed" if direction == "none" else "better" if (low > 0) == (direction == "higher") else "worse"
-    return replace(row, comparison=replace(paired, low=low, high=high, verdict=verdict, reason=reason))
+    said = (*nothing, *tests.outdated, *tests.remarks, *_remarked(rows))
+    return Diff(base=tests.b, new=tests.a, margin=margin, changes=tuple(changes), flipped=tuple(flipped), remarks=said)
 
 
 def diff_markdown(diff: Diff, images: int = 20) -> str:

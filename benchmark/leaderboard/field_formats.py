@@ -26,6 +26,7 @@ FORMS = ("every-eval-ever", "eval-results", "model-index")
 CHOICES = 100  # a sample lists the answers to choose from if there are at most so many
 UNBOUNDED = {-inf: "-Infinity", inf: "Infinity"}
 CARD = ("arch", "sha256", "weights", "training")  # fields of a card that an aggregate states
+SAMPLE = ("role", "condition", "stimulus", "category", "response")  # columns of a trial that a sample states
 _FACT, _NAMED = re.compile(r"\{(\w+)\}"), re.compile(r"\{(\w+)")
 
 
@@ -124,7 +125,19 @@ def every_eval_ever(part: SuiteScores, trials: Trials | None) -> Iterator[tuple[
     }
     digest = sha256("".join(sorted({row.set_id for row in part.rows})).encode()).digest()
     place = "data/{collection}/{owner}/{name}/".format_map(facts) + str(UUID(bytes=digest[:16], version=4))
-    if lines := [json.dumps(sample, ensure_ascii=False) + "\n" for sample in _samples(part, trials, facts)]:
+    lines: list[str] = []
+    if trials is not None and "response" in trials.columns:
+        # Each answer is beside the first score of its role.
+        heads = sorted(part.rows, key=lambda row: (bool(row.condition), row.metric != part.suite.headline.name))
+        beside, space = {row.role: _named(row) for row in reversed(heads)}, heads[0].space
+        choices = list(label_space(space).classes) if space in LABEL_SPACES else []
+        shared = {**facts, "space": space, "choices": choices if 0 < len(choices) <= CHOICES else None}
+        for answer in zip(*(trials[name].tolist() for name in SAMPLE), strict=True):
+            own = {**shared, **beside.get(answer[0], _named(heads[0])), **dict(zip(SAMPLE, answer, strict=True))}
+            own["correct"] = own["response"] == own["category"]
+            own |= {"right": float(own["correct"]), "sample": "/".join(filter(None, answer[:3]))}
+            lines.append(json.dumps(fill("sample", own), ensure_ascii=False) + "\n")
+    if lines:
         text, path = "".join(lines), f"{place}_samples.jsonl"
         sealed = {"path": path, "checksum": sha256(text.encode()).hexdigest(), "total": len(lines)}
         facts["detailed"] = fill("detailed", sealed)
@@ -136,22 +149,6 @@ def _named(row: ScoreRow) -> dict[str, str]:
     """Return what names a result in aggregate and samples."""
     parts = [part for part in (row.suite, row.metric, row.condition) if part]
     return {"evaluation": " ".join(parts), "result": "/".join([*parts, row.stimuli[:12]])}
-
-
-def _samples(part: SuiteScores, trials: Trials | None, shared: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the answers one by one, each beside the first score of its role."""
-    if trials is None or "response" not in trials.columns:
-        return
-    heads = sorted(part.rows, key=lambda row: (bool(row.condition), row.metric != part.suite.headline.name))
-    beside = {row.role: _named(row) for row in reversed(heads)}
-    space = heads[0].space
-    choices = list(label_space(space).classes) if space in LABEL_SPACES else []
-    names = ("role", "condition", "stimulus", "category", "response")
-    for answer in zip(*(trials[name].tolist() for name in names), strict=True):
-        facts = {**shared, **beside.get(answer[0], _named(heads[0])), **dict(zip(names, answer, strict=True))}
-        facts["correct"] = facts["response"] == facts["category"]
-        facts |= {"right": float(facts["correct"]), "sample": "/".join(filter(None, answer[:3])), "space": space}
-        yield fill("sample", facts | {"choices": choices if 0 < len(choices) <= CHOICES else None})
 
 
 def badge_svg(part: SuiteScores, row: ScoreRow) -> str:

@@ -218,14 +218,11 @@ def terminal(
     parts: list[Any] = []
     for table in tables:
         cut, left_out = table.cut(limit)
-        room = hidden = 0
+        footnotes, hidden = dict[str, int](), 0
         if narrow:
-            cut, room, hidden = _narrowed(cut, width)
-        footnotes: dict[str, int] = {}
-        texts = shown_texts(cut, footnotes)
-        if room:
-            named = cut.visible.index(max(at for at in cut.visible if cut.fields[at].who))
-            texts[named] = _shortened(texts[named], room)
+            cut, texts, hidden = _narrowed(cut, width, footnotes)
+        else:
+            texts = shown_texts(cut, footnotes)
         blocks = _blocks(cut, texts, width)
         lines = [f"... {left_out} more, {rest}"] if left_out else []
         lines += [f"... {counted(hidden, 'more column')}, --wide"] if hidden else []
@@ -238,9 +235,9 @@ def terminal(
     return Group(*parts)
 
 
-def _narrowed(table: Table, width: int) -> tuple[Table, int, int]:
+def _narrowed(table: Table, width: int, footnotes: dict[str, int]) -> tuple[Table, list[tuple[str, ...]], int]:
     """Return the table with the columns that fit side by side: at least the names, the first number and its n. Also
-    return the characters that names have (0: all that they need) and the number of columns left out."""
+    return their texts, of which names may be cut, and the number of columns left out."""
     sizes = {
         at: max(map(cell_len, [*table.fields[at].title.split(), *texts]), default=0) + GAP
         for at, texts in zip(table.visible, shown_texts(table, {}), strict=True)
@@ -256,20 +253,20 @@ def _narrowed(table: Table, width: int) -> tuple[Table, int, int]:
         else:
             left -= sizes[at]
     fields = tuple(replace(field, title="") if at in hidden else field for at, field in enumerate(table.fields))
-    named = max(LEAST, sizes[who[-1]] - GAP + room) if room < 0 and who else 0
-    return replace(table, fields=fields), named, len(hidden)
-
-
-def _shortened(names: Sequence[str], room: int) -> tuple[str, ...]:
-    """Return names in so many characters. Two that would look the same take two lines each."""
+    table = replace(table, fields=fields)
+    texts, most = shown_texts(table, footnotes), max(LEAST, sizes[who[-1]] - GAP + room) if who else 0
 
     def cut(name: str) -> str:
         mark = f" {PUBLISHED}" if name.endswith(f" {PUBLISHED}") else ""
-        return name if cell_len(name) <= room else set_cell_size(name, room - 1 - len(mark)).rstrip() + "…" + mark
+        return name if cell_len(name) <= most else set_cell_size(name, most - 1 - len(mark)).rstrip() + "…" + mark
 
-    short = list(map(cut, names))
-    whole = ("\n".join(chop_cells(name, room)) for name in names)
-    return tuple(line if short.count(line) == 1 or not line else both for line, both in zip(short, whole, strict=True))
+    if room < 0 and who:
+        names = texts[at := table.visible.index(who[-1])]
+        short, whole = list(map(cut, names)), ("\n".join(chop_cells(name, most)) for name in names)
+        # Two that would look the same take two lines each.
+        lines = zip(short, whole, strict=True)
+        texts[at] = tuple(line if short.count(line) == 1 or not line else both for line, both in lines)
+    return table, texts, len(hidden)
 
 
 def _blocks(table: Table, columns: Sequence[Sequence[str]], width: int) -> Iterator[RichTable]:

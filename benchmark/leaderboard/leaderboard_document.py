@@ -8,7 +8,7 @@ import json
 import re
 import stat
 from base64 import b64decode, b64encode
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from hashlib import sha256
 from operator import attrgetter
@@ -236,6 +236,7 @@ def _faults(document: Document) -> Iterator[str]:
         ("a score set", sets, document.score_sets),
         ("an observation", observed, document.observations),
         ("a chunk", {(chunk.observation, chunk.index) for chunk in document.chunks}, document.chunks),
+        ("a score", {(s.score_set, s.metric, s.condition, s.role) for s in document.scores}, document.scores),
     ):
         if len(unique) < len(every):
             yield f"{noun} occurs twice in it"
@@ -254,26 +255,15 @@ def _faults(document: Document) -> Iterator[str]:
             yield f"chunk {chunk.index} is of no observation of it, or has too many trials ({chunk.observation[:12]})"
     if lacking := observed.keys() - {chunk.observation for chunk in document.chunks}:
         yield f"observation {min(lacking)[:12]} has no trials"
-    yield from _score_faults(document.scores, observers, sets)
-
-
-def _score_faults(
-    scores: Iterable[ExportedScore], observers: Collection[str], sets: Mapping[int, ExportedScoreSet]
-) -> Iterator[str]:
     owners: dict[int, str] = {}
-    seen: set[tuple[int, str, str, str]] = set()
-    for score in scores:
-        scored, what = sets.get(score.score_set), (score.score_set, score.metric, score.condition, score.role)
-        called = f"'{score.metric}' of '{score.observer}'"
+    for score in document.scores:
+        scored, called = sets.get(score.score_set), f"'{score.metric}' of '{score.observer}'"
         if score.observer not in observers or scored is None:
             yield f"{called} names no observer or no score set of it"
         elif (scored.suite, scored.version, scored.space) != (score.suite, score.version, score.space):
             yield f"{called} is of another suite than its score set"
         elif owners.setdefault(score.score_set, score.observer) != score.observer:
             yield f"score set {score.score_set} has several observers"
-        elif what in seen:
-            yield f"{called} occurs twice in score set {score.score_set}"
-        seen.add(what)
 
 
 # A submission is a document as a folder: card, run and scores as JSON, trials as Parquet, one file a stimulus set. It
@@ -330,7 +320,8 @@ def plain_json(value: Any) -> bytes:
 def files_of(
     document: Document, observer: str, owner: str = "", references: Iterable[str] = (), verdict: str = ""
 ) -> dict[str, bytes]:
-    """Return path -> content of an observer's part of a document; `run.json` seals the other files."""
+    """Return path -> content of an observer's part of a document; `run.json` seals the other files. A Parquet file has
+    one row a trial: observation, image, and the columns of its suite, "SUITE: COLUMN"."""
     own = sorted((row for row in document.observations if row.observer == observer), key=attrgetter("key"))
     order = attrgetter("suite", "space", "score_set", "metric", "role", "condition")
     scores = sorted((row for row in document.scores if row.observer == observer), key=order)
@@ -353,36 +344,44 @@ def files_of(
     files |= {VERDICT: verdict.encode()} if verdict else {}
     for stimuli in shown:
         if rows := {row.key: row for row in own if row.stimuli == stimuli.digest}:
-            files[f"{TRIALS}/{stimuli.digest}.parquet"] = _trials_file(document, rows, stimuli.ids)
+            pa, pq = (library(name, "parquet", "a submission", BenchError) for name in ("pyarrow", "pyarrow.parquet"))
+            tables, file = [], io.BytesIO()
+            for chunk in sorted(document.chunks, key=attrgetter("observation", "index")):
+                if row := rows.get(chunk.observation):
+                    start, columns = chunk.index * CHUNK, decode(b64decode(chunk.payload), chunk.n)
+                    named = {_OBSERVATION: [row.key] * chunk.n, _IMAGE: stimuli.ids[start : start + chunk.n]}
+                    values = ((name, [*held] if held.ndim > 1 else held) for name, held in columns.items())
+                    tables.append(pa.table(named | {f"{row.suite}: {name}": column for name, column in values}))
+            # The same bytes for the same trials and version of pyarrow.
+            table = pa.concat_tables(tables, promote_options="default")
+            pq.write_table(table, file, compression="zstd", compression_level=12, write_statistics=False)
+            files[f"{TRIALS}/{stimuli.digest}.parquet"] = file.getvalue()
     seals = {path: sha256(content).hexdigest() for path, content in sorted(files.items())}
     return {**files, RUN: plain_json(run | {"seals": seals})}
-
-
-def _trials_file(document: Document, rows: Mapping[str, ExportedObservation], ids: Sequence[str]) -> bytes:
-    """Return one row a trial: observation, image, and the columns of its suite, "SUITE: COLUMN"."""
-    pa, pq = (library(name, "parquet", "a submission", BenchError) for name in ("pyarrow", "pyarrow.parquet"))
-    tables, file = [], io.BytesIO()
-    for chunk in sorted(document.chunks, key=attrgetter("observation", "index")):
-        if row := rows.get(chunk.observation):
-            start, columns = chunk.index * CHUNK, decode(b64decode(chunk.payload), chunk.n)
-            named: dict[str, Any] = {_OBSERVATION: [row.key] * chunk.n, _IMAGE: ids[start : start + chunk.n]}
-            named |= {f"{row.suite}: {name}": [*own] if own.ndim > 1 else own for name, own in columns.items()}
-            tables.append(pa.table(named))
-    table = pa.concat_tables(tables, promote_options="default")
-    # The same bytes for the same trials and version of pyarrow.
-    pq.write_table(table, file, compression="zstd", compression_level=12, write_statistics=False)
-    return file.getvalue()
 
 
 def read_trials(
     folder: Path, stated: Submission, sets: Mapping[str, ExportedStimuli]
 ) -> Iterator[tuple[ExportedObservation, dict[str, Array]]]:
-    """Yield the observations of a submission with their columns [n]. sets: by digest. Raises ScoresError."""
+    """Yield the observations of a submission with their columns [n]. sets: by digest. The files may be hostile: raises
+    ScoresError."""
     for digest in (digest for digest in sets if f"{TRIALS}/{digest}.parquet" in stated.seals):
+        pa, pq = (library(name, "parquet", "a submission", BenchError) for name in ("pyarrow", "pyarrow.parquet"))
         own = {row.key: row for row in stated.observations if row.stimuli == digest}
         path, ids = folder / TRIALS / f"{digest}.parquet", sets[digest].ids
         with foreign("Parquet file", path, ScoresError, "Expected a file that `bench submit` wrote."):
-            columns = _columns(read_bytes(path, "Parquet file", ScoresError, most=LARGEST_FOLDER), len(own) * len(ids))
+            content = read_bytes(path, "Parquet file", ScoresError, most=LARGEST_FOLDER)
+            schema = pq.read_schema(pa.BufferReader(content))
+            # Texts stay codes and a vocabulary: a million equal names are small.
+            texts = [field.name for field in schema if pa.types.is_string(field.type)]
+            file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts)
+            groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+            sizes = [group.total_byte_size for group in groups]
+            sizes += [8 * group.column(i).num_values for group in groups for i in range(group.num_columns)]
+            if file.metadata.num_rows > len(own) * len(ids) or sum(sizes) > INFLATED:
+                raise ValueError(f"it holds more trials than are stated, or more than {INFLATED // 2**20} MiB")
+            table = file.read(use_threads=False).combine_chunks()
+            columns = dict(zip(schema.names, table.columns, strict=True))
             owners, images = (_plain_column(columns.pop(name), name) for name in (_OBSERVATION, _IMAGE))
             starts = [0, *(np.flatnonzero(owners[1:] != owners[:-1]) + 1).tolist()]
             for start, end in zip(starts, [*starts[1:], len(owners)], strict=True):
@@ -394,22 +393,6 @@ def read_trials(
                 held = {name.removeprefix(prefix): columns[name] for name in columns if name.startswith(prefix)}
                 parts = ((name, column.slice(start, end - start)) for name, column in held.items())
                 yield row, {name: _plain_column(part, name) for name, part in parts if part.null_count < len(part)}
-
-
-def _columns(content: bytes, most: int) -> dict[str, Any]:
-    """Return the columns of a Parquet file with at most `most` rows. The file may be hostile."""
-    pa, pq = (library(name, "parquet", "a submission", BenchError) for name in ("pyarrow", "pyarrow.parquet"))
-    schema = pq.read_schema(pa.BufferReader(content))
-    # Texts stay codes and a vocabulary: a million equal names are small.
-    texts = [field.name for field in schema if pa.types.is_string(field.type)]
-    file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts)
-    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
-    sizes = [group.total_byte_size for group in groups]
-    sizes += [8 * group.column(i).num_values for group in groups for i in range(group.num_columns)]
-    if file.metadata.num_rows > most or sum(sizes) > INFLATED:
-        raise ValueError(f"it holds more trials than are stated, or more than {INFLATED // 2**20} MiB")
-    table = file.read(use_threads=False).combine_chunks()
-    return dict(zip(schema.names, table.columns, strict=True))
 
 
 def _plain_column(column: Any, name: str) -> Array:

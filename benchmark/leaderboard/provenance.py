@@ -158,9 +158,24 @@ def provenance_of(
 
 def provenance_text(behind: Provenance) -> list[str]:
     """Return a line per fact, under the name of the number."""
-    names = (behind.score.observer, behind.score.suite, behind.score.metric, behind.score.condition)
-    facts = (f"  {name:<10} {printable(redacted(text))}" for name, text in (*_number(behind), *_origin(behind)))
-    return [" ".join(map(printable, filter(None, names))), *facts]
+    score, facts = behind.score, list(_number(behind))
+    facts += [*(("trials", _run_line(run)) for run in behind.runs), ("", f"{len(behind.observations)} observations")]
+    facts += [("rests on", f"trials of {', '.join(behind.peers)}")] if behind.peers else []
+    facts += [("scored", _run_line(behind.scored)), ("", f"scoring code {behind.code}")]
+    facts += [("program", f"gestaltbench {score.program}")] if score.program else []
+    where = (behind.runs[0] if behind.runs else behind.scored)["environment"]
+    packages = [f"{name} {version}" for name, version in (where.get("packages") or {}).items() if version]
+    facts.append(("versions", ", ".join([f"python {where.get('python')}", *packages])))
+    parts = [where.get("platform"), where.get("machine"), where.get("gpu") or "no GPU"]
+    facts.append(("machine", ", ".join([*map(str, parts), f"{where.get('threads')} threads"])))
+    if code := where.get("code"):
+        facts.append(("code", f"{code['revision']}{' with changes' if code['dirty'] else ''}"))
+    if components := where.get("components"):
+        facts.append(("components", ", ".join(f"{name} {version}" for name, version in components.items())))
+    facts += [*(("first", line) for line in behind.first), *([("again", behind.command)] if behind.command else [])]
+    names = (score.observer, score.suite, score.metric, score.condition)
+    lines = (f"  {name:<10} {printable(redacted(text))}" for name, text in facts)
+    return [" ".join(map(printable, filter(None, names))), *lines]
 
 
 def _number(behind: Provenance) -> Iterator[tuple[str, str]]:
@@ -168,10 +183,9 @@ def _number(behind: Provenance) -> Iterator[tuple[str, str]]:
     yield "value", f"{format_interval(score.value, score.low, score.high)} {score.reason}".strip()
     yield "", f"{behind.title}: {score.value!r}" if score.value is not None else behind.title
     if score.low is not None:
-        yield ("interval", f"{100 * score.level:.4g} %, {score.method}: [{score.low!r}, {score.high!r}]")
+        yield "interval", f"{100 * score.level:.4g} %, {score.method}: [{score.low!r}, {score.high!r}]"
     yield "n", f"{score.n} trials count, {score.excluded} do not"
-    for flag in score.flags:
-        yield "flag", flag
+    yield from (("flag", flag) for flag in score.flags)
     yield "observer", f"{behind.observer.kind}, identity {behind.observer.identity}"
     for name in ("sha256", "weights", "arch", "labels", "preprocess", "options"):
         if value := card.get(name):
@@ -186,30 +200,6 @@ def _number(behind: Provenance) -> Iterator[tuple[str, str]]:
         yield ("stimuli", f"{role or note.name}: {note.name}, {note.n}{whole} images, digest {note.digest}")
     yield "run on", score.policy or "imported trials"
     yield "suite", f"{score.suite} version {score.version}, space {score.space}"
-
-
-def _origin(behind: Provenance) -> Iterator[tuple[str, str]]:
-    for run in behind.runs:
-        yield "trials", _run_line(run)
-    yield "", f"{len(behind.observations)} observations"
-    if behind.peers:
-        yield "rests on", f"trials of {', '.join(behind.peers)}"
-    yield "scored", _run_line(behind.scored)
-    yield "", f"scoring code {behind.code}"
-    if behind.score.program:
-        yield "program", f"gestaltbench {behind.score.program}"
-    where = (behind.runs[0] if behind.runs else behind.scored)["environment"]
-    packages = [f"{name} {version}" for name, version in (where.get("packages") or {}).items() if version]
-    yield "versions", ", ".join([f"python {where.get('python')}", *packages])
-    parts = [where.get("platform"), where.get("machine"), where.get("gpu") or "no GPU"]
-    yield "machine", ", ".join([*map(str, parts), f"{where.get('threads')} threads"])
-    if code := where.get("code"):
-        yield "code", f"{code['revision']}{' with changes' if code['dirty'] else ''}"
-    if components := where.get("components"):
-        yield "components", ", ".join(f"{name} {version}" for name, version in components.items())
-    yield from (("first", line) for line in behind.first)
-    if behind.command:
-        yield "again", behind.command
 
 
 def _run_line(run: Facts) -> str:

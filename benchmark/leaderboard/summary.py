@@ -152,46 +152,42 @@ def reported_boards(
 ) -> list[Board]:
     """Return one table per suite on whose subject the scores are, and per source. Of the stored scores `rows`, only
     reported ones count. sources: observer -> its source; suites: only of these (None: all, also of none)."""
-    groups: dict[tuple[str, str], list[ScoreRow]] = defaultdict(list)
-    for row in rows:
-        if row.suite == REPORTED and (suites is None or row.role in suites):
-            groups[row.role, sources.get(row.observer, "")].append(row)
-    return [_board(role, source, part) for (role, source), part in sorted(groups.items())]
-
-
-def _board(role: str, source: str, rows: Sequence[ScoreRow]) -> Board:
     from benchmark.stimuli.score_tables import known_metrics  # reads every form of published scores
 
-    scores: dict[str, dict[str, ScoreRow]] = defaultdict(dict)  # column -> observer -> score
-    whole = {row.metric for row in rows if not row.condition}
-    for row in rows:
-        if not row.condition or row.metric not in whole:
+    groups: dict[tuple[str, str], list[ScoreRow]] = defaultdict(list)
+    for row in (row for row in rows if row.suite == REPORTED and (suites is None or row.role in suites)):
+        groups[row.role, sources.get(row.observer, "")].append(row)
+    made = []
+    for (role, source), part in sorted(groups.items()):
+        scores: dict[str, dict[str, ScoreRow]] = defaultdict(dict)  # column -> observer -> score
+        whole = {row.metric for row in part if not row.condition}
+        for row in (row for row in part if not row.condition or row.metric not in whole):
             scores[f"{row.metric} {row.condition}".strip()][row.observer] = row
-    names = sorted(scores, key=lambda name: (-len(scores[name]), name))
-
-    def column(name: str) -> Column:
-        row = next(iter(scores[name].values()))
-        known = known_metrics().get((source, row.metric))
-        title = f"{known.title if known else row.metric}{f' ({row.condition})' if row.condition else ''}"
-        definition = known.definition if known else f"as {source} reports it"
-        clean = known is not None and known.clean
-        return Column(metric=name, title=title, direction="none", role=row.role, clean=clean, definition=definition)
-
-    table = []
-    for observer, row in {row.observer: row for row in rows}.items():
-        cells = {name: cell_of(scores[name][observer]) if observer in scores[name] else NOWHERE for name in names}
-        table.append(Row(observer=observer, kind=row.kind, training=row.training, cells=cells))
-    return Board(
-        suite=role if role != "-" else REPORTED,
-        version=1,
-        space="as published",
-        title=f"{role if role != '-' else 'other scores'}, reported by {source}",
-        sets={role: "aggregates without trials"},
-        columns=tuple(map(column, names)),
-        rows=tuple(in_order(table, names[0])),
-        notes=(NOTE,),
-        by=names[0],
-    )
+        names, columns, table = sorted(scores, key=lambda name: (-len(scores[name]), name)), [], []
+        for name in names:
+            row = next(iter(scores[name].values()))
+            known = known_metrics().get((source, row.metric))
+            title = f"{known.title if known else row.metric}{f' ({row.condition})' if row.condition else ''}"
+            about, clean = known.definition if known else f"as {source} reports it", known is not None and known.clean
+            columns.append(
+                Column(metric=name, title=title, direction="none", role=row.role, clean=clean, definition=about)
+            )
+        for observer, row in {row.observer: row for row in part}.items():
+            cells = {name: cell_of(scores[name][observer]) if observer in scores[name] else NOWHERE for name in names}
+            table.append(Row(observer=observer, kind=row.kind, training=row.training, cells=cells))
+        board = Board(
+            suite=role if role != "-" else REPORTED,
+            version=1,
+            space="as published",
+            title=f"{role if role != '-' else 'other scores'}, reported by {source}",
+            sets={role: "aggregates without trials"},
+            columns=tuple(columns),
+            rows=tuple(in_order(table, names[0])),
+            notes=(NOTE,),
+            by=names[0],
+        )
+        made.append(board)
+    return made
 
 
 def reported_summaries(boards: Sequence[Board]) -> list[Summary]:

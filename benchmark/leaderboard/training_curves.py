@@ -1,14 +1,13 @@
 """Headlines over a training run: a curve for each, from the boards of its checkpoints."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, TypeVar
 
 from benchmark.display import counted
-from benchmark.leaderboard.board_model import CLEAN, Board, Cell, Column, Row, is_trusted
-from benchmark.leaderboard.summary import Summary, summaries
+from benchmark.leaderboard.board_model import CLEAN, Board, Cell, Column, is_trusted
+from benchmark.leaderboard.summary import summaries
 from benchmark.leaderboard.table import Field, Table, Value, declared_table, number
 from benchmark.store.rows import ObserverRow
 
@@ -59,19 +58,31 @@ def curves_of_runs(boards: Sequence[Board], observers: Observers) -> list[Traini
     by name, with their stored cards. A network that has several names is one point. A run is drawn on the stimuli that
     most of its own checkpoints were shown."""
     places = {name: place for name, row in observers.items() if (place := _checkpoint(row.card))}
-    alone: dict[str, list[Board]] = defaultdict(list)  # run -> boards of its checkpoints alone
-    for board in boards:
-        rows: dict[str, list[Row]] = defaultdict(list)
-        for row in board.rows:
-            if row.observer in places:
-                rows[str(places[row.observer]["run"])].append(row)
-        for run, own in rows.items():
-            alone[run].append(replace(board, rows=tuple(own), references=(), notes=()))
-    order = {suite: at for at, suite in enumerate(dict.fromkeys(board.suite for board in boards))}
-    curves = []
-    for run in sorted(alone):  # of a suite the board that holds most of them first
-        ordered = sorted(alone[run], key=lambda board: (order[board.suite], -len(board.rows)))
-        curves += [curve for summary in summaries(ordered) for curve in _of_run(run, summary, observers)]
+    suites, curves = list(dict.fromkeys(board.suite for board in boards)), []
+    for run in runs_of({name: row.card for name, row in observers.items()}):
+        own = {name for name, place in places.items() if str(place["run"]) == run}
+        kept = (replace(b, rows=tuple(r for r in b.rows if r.observer in own), references=(), notes=()) for b in boards)
+        # Of a suite the board that holds most of them first.
+        alone = sorted((b for b in kept if b.rows), key=lambda b: (suites.index(b.suite), -len(b.rows)))
+        for summary in summaries(alone):
+            steps = {line.observer: int(places[line.observer]["step"]) for line in summary.lines}
+            lines = sorted(summary.lines, key=lambda line: (steps[line.observer], line.observer))
+            heads = [(head.suite, head, head.suite) for head in summary.headlines]
+            heads += [("", summary.clean, CLEAN)] if summary.clean else []
+            unit = str(places[lines[0].observer].get("unit", "step"))
+            names: dict[tuple[int, str], str] = {}  # step, identity -> the first name that the network has there
+            for suite, head, key in heads:
+                points: dict[tuple[int, str], Point] = {}
+                for line in lines:
+                    network = steps[line.observer], observers[line.observer].identity
+                    name = names.setdefault(network, line.observer)
+                    if line.cells[key].value is not None:
+                        points.setdefault(network, Point(step=network[0], observer=name, cell=line.cells[key]))
+                if points:
+                    drawn, space = tuple(points.values()), summary.space
+                    curves.append(
+                        TrainingCurve(run=run, unit=unit, space=space, suite=suite, column=head, points=drawn)
+                    )
     return curves
 
 
@@ -83,30 +94,6 @@ def runs_of(cards: Cards) -> list[str]:
 def _checkpoint(card: Mapping[str, Any]) -> Mapping[str, Any]:
     place = card.get("checkpoint")
     return place if isinstance(place, Mapping) and "run" in place and "step" in place else {}
-
-
-def _of_run(run: str, summary: Summary, observers: Observers) -> Iterator[TrainingCurve]:
-    places = {line.observer: _checkpoint(observers[line.observer].card) for line in summary.lines}
-    lines = sorted(summary.lines, key=lambda line: (int(places[line.observer]["step"]), line.observer))
-    heads = [(head.suite, head, head.suite) for head in summary.headlines]
-    heads += [("", summary.clean, CLEAN)] if summary.clean else []
-    names: dict[tuple[int, str], str] = {}  # step, identity -> the first name that the network has there
-    for suite, head, key in heads:
-        points: dict[tuple[int, str], Point] = {}
-        for line in lines:
-            network = (int(places[line.observer]["step"]), observers[line.observer].identity)
-            name = names.setdefault(network, line.observer)
-            if line.cells[key].value is not None:
-                points.setdefault(network, Point(step=network[0], observer=name, cell=line.cells[key]))
-        if points:
-            yield TrainingCurve(
-                run=run,
-                unit=str(places[lines[0].observer].get("unit", "step")),
-                space=summary.space,
-                suite=suite,
-                column=head,
-                points=tuple(points.values()),
-            )
 
 
 def training_tables(curves: Sequence[TrainingCurve]) -> list[Table]:

@@ -193,34 +193,25 @@ def transfer_columns(pool: TrialPool, ways: Sequence[str]) -> list[Conditions]:
         return at, kind, known, float(level) if _DECIMAL.fullmatch(level) else 0.0, condition
 
     every = sorted({c for each in pool.members for c in np.unique(each.trials["condition"]).tolist()}, key=place)
+    people = [member.trials for member in pool.members if member.kind == "human"]
     columns: list[Conditions] = []
     for way in ways:
         if way == "default":
-            parts = groupby(every, degradation_of)
-            columns += [column for kind, levels in parts for column in _usual(pool, kind, list(levels))]
+            for kind, levels in ((kind, list(part)) for kind, part in groupby(every, degradation_of)):
+                rights = {name: [trials["right"][trials["condition"] == name] for trials in people] for name in levels}
+                means = {name: [right.mean() for right in own if len(right)] for name, own in rights.items()}
+                gaps = {name: abs(float(np.mean(own)) - 0.5) for name, own in means.items() if own}
+                # An average does not count an experiment's undistorted control.
+                entry = own_list("human").get(kind)
+                plain = {common_spelling(entry.condition(level)) for level in entry.plain} if entry else set()
+                published = [(name,) for name in levels if name in PAPER and pool.space != SMALL]
+                nearest = [(min(gaps, key=lambda name: gaps[name]),)] if gaps else []
+                columns += published or nearest or [tuple(n for n in levels if n not in plain) or tuple(levels)]
         elif names := [name for name in every if way == "levels" or fnmatchcase(name, common_spelling(way))]:
             columns += [(name,) for name in names]
         else:
             raise unknown_name("condition", way, every, "Or one of: default, levels.")
     return list(dict.fromkeys(columns))
-
-
-def _usual(pool: TrialPool, kind: str, levels: Sequence[str]) -> list[Conditions]:
-    published: list[Conditions] = [(condition,) for condition in levels if condition in PAPER]
-    if published and pool.space != SMALL:
-        return published
-    gaps: dict[str, float] = {}  # how far people are from half right
-    people = [member.trials for member in pool.members if member.kind == "human"]
-    for name in levels:
-        answers = [trials["right"][trials["condition"] == name] for trials in people]
-        if means := [right.mean() for right in answers if len(right)]:
-            gaps[name] = abs(float(np.mean(means)) - 0.5)
-    if gaps:
-        return [(min(gaps, key=lambda condition: gaps[condition]),)]
-    # An average does not count an experiment's undistorted control.
-    entry = own_list("human").get(kind)
-    plain = {common_spelling(entry.condition(level)) for level in entry.plain} if entry else set()
-    return [tuple(condition for condition in levels if condition not in plain) or tuple(levels)]
 
 
 def transfer_matrix(pool: TrialPool, ways: Sequence[str] = ("default",)) -> Table:
@@ -239,13 +230,17 @@ def transfer_matrix(pool: TrialPool, ways: Sequence[str] = ("default",)) -> Tabl
     networks = [cells for (kind, _), cells in made.items() if kind != "people"]
     used = [i for i in range(len(columns)) if any(cells[i].value is not None for cells in networks)]
     rows: list[tuple[Any, ...]] = []
+    places: dict[str, tuple[int, ...]] = {}  # title -> people, what has seen no degradation, recipes, untold ones
     for group, members in groups.items():
         (kind, _), training, observers = group, members[0].trials.training, tuple(each.observer for each in members)
         titles = {"people": f"people (mean of {len(members)})", "recipe": ", ".join(training), "observer": observers[0]}
         cells = [made[group][i] for i in used]
         if any(cell.value is not None for cell in cells):
             rows.append((titles[kind], kind, training, observers, *cells))
-    rows.sort(key=_place)
+            seen = next((i for i, cell in enumerate(cells) if cell.source.seen), len(cells))
+            own = (1, PLAIN.index(training)) if training in PLAIN else (2 if training else 3, len(training), seen)
+            places[titles[kind]] = (0,) if kind == "people" else own
+    rows.sort(key=lambda row: (places[row[0]], row[0]))
     several = [row for row in rows if row[1] == "recipe" and len(row[3]) > 1]
     notes = [f"Accuracy; chance {number(1 / pool.categories)}."]
     notes += [f"{title}: mean over {', '.join(observers)}" for title, _, _, observers, *_ in several]
@@ -259,16 +254,6 @@ def transfer_matrix(pool: TrialPool, ways: Sequence[str] = ("default",)) -> Tabl
         shown.append(Field(title, text, facts=about, right=True))
     facts = {"matrix": pool.title, "space": pool.space, "chance": 1 / pool.categories}
     return declared_table("transfer", rows, notes, columns=shown, facts=facts, pool=pool.title)
-
-
-def _place(row: tuple[Any, ...]) -> tuple[int, int, int, str]:
-    title, kind, training, _, *cells = row
-    if kind == "people":
-        return 0, 0, 0, title
-    if training in PLAIN:
-        return 1, PLAIN.index(training), 0, title
-    first = next((i for i, cell in enumerate(cells) if cell.source.seen), len(cells))
-    return (2 if training else 3), len(training), first, title
 
 
 def _tested(kind: str, members: Sequence[ObserverTrials], conditions: Conditions) -> Cell:

@@ -181,43 +181,38 @@ def compare_people(metric: Metric, a: Trials, people: Sequence[Trials]) -> Compa
     start = Comparison(metric=metric.name)
     if metric.ratio is None:
         return undecided(start, "the metric has no value per trial")
-    own, others = metric.own(a), [trials for person in people if len(trials := metric.own(person))]
+    mine, others = metric.own(a), [trials for person in people if len(trials := metric.own(person))]
     nobody = np.zeros(0, dtype=str)
-    common = np.intersect1d(trial_keys(own), np.concatenate([nobody, *map(trial_keys, others)]))
-    only = int((~np.isin(own.keys, common)).sum()) if len(own) else 0
+    common = np.intersect1d(trial_keys(mine), np.concatenate([nobody, *map(trial_keys, others)]))
+    only = int((~np.isin(mine.keys, common)).sum()) if len(mine) else 0
     start = replace(start, n=len(common), only_a=only)
-    sums = np.stack([sums_at(metric, trials, common) for trials in (own, *others)], axis=1)
+    sums = np.stack([sums_at(metric, trials, common) for trials in (mine, *others)], axis=1)
     counts = (sums != 0).any(axis=(1, 2))
-    heard = (sums != 0).any(axis=(0, 2))  # a person without trials that count does not add to the people
-    heard[0] = True
+    # A person without trials that count does not add to the people.
+    heard = (sums != 0).any(axis=(0, 2)) | (np.arange(len(others) + 1) == 0)
     if heard.sum() == 2:
         return undecided(start, "trials of fewer than two people count")
     if counts.sum() < 2:
         return undecided(start, "fewer than two common trials count")
-    factors, _ = image_factors(metric, own, common)
-    num, den = np.moveaxis(sums[counts][:, heard], 2, 0)
-    return _against_people(replace(start, n=int(counts.sum())), num, den, [labels[counts] for labels in factors])
-
-
-def _against_people(start: Comparison, num: Floats, den: Floats, factors: Sequence[Array]) -> Comparison:
-    """num, den: [n, 1 + k], the observer's in the first column."""
-    observer, theirs = den[:, 0].sum(), den[:, 1:].sum()
+    factors, _ = image_factors(metric, mine, common)
+    num, den = np.moveaxis(sums[counts][:, heard], 2, 0)  # [n, 1 + k], the observer's in the first column
+    start, observer, theirs = replace(start, n=int(counts.sum())), den[:, 0].sum(), den[:, 1:].sum()
     if not observer or not theirs:
         return undecided(start, f"no common trial counts for {'people' if observer else 'a'}")
-    a, b = float(num[:, 0].sum() / observer), float(num[:, 1:].sum() / theirs)
+    value, pooled = float(num[:, 0].sum() / observer), float(num[:, 1:].sum() / theirs)
     # [k] each person's own value; 0 where nothing counts.
     total = den[:, 1:].sum(axis=0)
     own: Floats = np.where(total != 0, num[:, 1:].sum(axis=0) / np.where(total != 0, total, 1.0), 0.0)
     persons = -(num[:, 1:] - own * den[:, 1:]) / theirs
-    crowd = -(num[:, 1:] - b * den[:, 1:]) / theirs
+    crowd = -(num[:, 1:] - pooled * den[:, 1:]) / theirs
     images = ratio_influence(num[:, 0], den[:, 0]) + crowd.sum(axis=1)
-    variance = crossed_variance(images, persons, crowd.sum(axis=0), factors)
-    start = replace(start, a=a, b=b, difference=a - b)
+    variance = crossed_variance(images, persons, crowd.sum(axis=0), [labels[counts] for labels in factors])
+    start = replace(start, a=value, b=pooled, difference=value - pooled)
     if variance.value <= 0:
         return undecided(start, "the difference does not vary over images")
     # Both are drawn from more: other images and people would give another value.
     test = Studentised(
-        difference=a - b, se=sqrt(variance.value), df=variance.df,
+        difference=value - pooled, se=sqrt(variance.value), df=variance.df,
         limit=1.0 if ((num >= 0) & (num <= den)).all() else inf, people=variance.people, crossed=variance.crossed,
     )  # fmt: skip
     return decided(start, test, "t test, images and people")
