@@ -44,40 +44,48 @@ def open_folder(entry: Entry, folder: Path, settings: Settings, limit: int | Non
     return open_listing(entry, listing.sample(limit), settings, len(listing) + listing.absent)
 
 
-#: Layout -> reader of its images; READERS has those of masks and maps.
-_PLAIN = {
+#: Layout -> reader of its images; `masked.READERS` has those of masks and maps.
+_READERS: Mapping[str, Callable[[Entry, Path], Iterator[Item | LeftOut]]] = {
     "labels-csv": items.labelled_images,
     **dict.fromkeys(("cue-conflict", "session", "experiment"), items.shown_images),
+    **READERS,
 }
 
 
 def list_images(entry: Entry, folder: Path, settings: Settings) -> Listing:
     """List the images of an entry's folder, or of its list of names, by category, then name, without decoding. Raises
     StimuliError, or MissingStimuli if the set that a list of names is of is not installed."""
-    if entry.kind == "names":
-        return _named_images(entry, folder, settings)
+    if entry.kind == "names":  # in the order of the set that has them
+        names, (source, place) = read_names(entry, folder), entry_and_folder(entry.of, settings)
+        whole = list_images(source, place, settings)
+        position = {name: i for i, name in enumerate(whole.ids)}
+        if unknown := [name for name in names if name not in position]:
+            raise StimuliError(
+                f"'{source.name}' in {place} lacks {len(unknown)} of the {len(names)} images that '{entry.name}' "
+                f"names, such as {unknown[0]}. Complete it."
+            )
+        return whole.pick(sorted(position[name] for name in names))
     if entry.layout == "class-folder":
         return list_classes(entry, folder)
-    readers: Mapping[str, Callable[[Entry, Path], Iterator[Item | LeftOut]]] = {**_PLAIN, **READERS}
-    if entry.layout not in readers:
+    if entry.layout not in _READERS:
         hint = ": `bench import trials` reads its tables" if entry.layout == "trials" else ""
         raise StimuliError(f"{folder}: the layout '{entry.layout}' is not one set of labelled images{hint}.")
-    rows = list(readers[entry.layout](entry, folder))
+    rows = list(_READERS[entry.layout](entry, folder))
     left = Counter(row for row in rows if isinstance(row, LeftOut))
     notes = sorted(f"left out: {n} images ({row.reason})" for row, n in left.items())
     shown = sorted((row for row in rows if isinstance(row, Item)), key=lambda item: (item.labels["category"], item.id))
     if not shown:
-        lines = "; ".join([f"{folder}: no images of layout '{entry.layout}' for the set '{entry.name}'", *notes])
-        raise StimuliError(f"{lines}.")
+        lost = [f"{folder}: no images of layout '{entry.layout}' for the set '{entry.name}'", *notes]
+        raise StimuliError(f"{'; '.join(lost)}.")
     for item, other in pairwise(sorted(shown, key=attrgetter("id"))):
         if item.id == other.id:
             raise StimuliError(f"{item.path} and {other.path} are both called '{item.id}': image names must be unique.")
-    names = dict.fromkeys(name for item in shown for name in item.labels)
+    columns = dict.fromkeys(name for item in shown for name in item.labels)
     return Listing(
         folder=folder,
         files=tuple(os.fspath(item.path) for item in shown),
         ids=tuple(item.id for item in shown),
-        labels={name: np.array([item.labels.get(name, "") for item in shown]) for name in names},
+        labels={name: np.array([item.labels.get(name, "") for item in shown]) for name in columns},
         notes=tuple(notes),
         annotations=tuple(item.annotation for item in shown if item.annotation),
         absent=sum(n for row, n in left.items() if row.absent),
@@ -305,20 +313,6 @@ def list_cells(entry: Entry, cells: Mapping[str, Path]) -> tuple[dict[str, Listi
             distinct.append(listing)
         listings[name] = listing if twin is None else replace(twin, folder=folder)
     return listings, errors
-
-
-def _named_images(entry: Entry, folder: Path, settings: Settings) -> Listing:
-    """List the images that the list in `folder` names, in the order of the set `entry.of`."""
-    names = read_names(entry, folder)
-    source, place = entry_and_folder(entry.of, settings)
-    whole = list_images(source, place, settings)
-    position = {name: i for i, name in enumerate(whole.ids)}
-    if unknown := [name for name in names if name not in position]:
-        raise StimuliError(
-            f"'{source.name}' in {place} lacks {len(unknown)} of the {len(names)} images that '{entry.name}' names, "
-            f"such as {unknown[0]}. Complete it."
-        )
-    return whole.pick(sorted(position[name] for name in names))
 
 
 def read_names(entry: Entry, folder: Path) -> tuple[str, ...]:

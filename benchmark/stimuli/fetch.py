@@ -299,7 +299,7 @@ def add_folder(
     place = expanded(folder).resolve()
     entry = entry_of_folder(name, place, role, space, layout, columns)
     items.check_spelling(place.parent, [str(place)])
-    _check_readable(entry, member_folder(entry, Path(str(entry.folder))), settings, report)
+    check_readable(entry, member_folder(entry, Path(str(entry.folder))), settings, report)
     save_entry(entry, settings)
     return entry
 
@@ -327,7 +327,7 @@ def add_experiment(file: Path, settings: Settings, report: Report) -> Entry:
     return entry
 
 
-def _check_readable(entry: Entry, place: Path, settings: Settings, report: Report) -> None:
+def check_readable(entry: Entry, place: Path, settings: Settings, report: Report) -> None:
     """Raise StimuliError if the folder cannot be such a set; report its content and omissions."""
     if entry.kind == "names":
         report(f"{entry.name}: {len(read_names(entry, place))} names of images in {entry.of}")
@@ -348,7 +348,7 @@ def _check(entry: Entry, place: Path, settings: Settings, report: Report, whole:
     """Check that the content is the published set; whole: all of it. A partial mirror is accepted and reported."""
     place = member_folder(entry, place)
     if entry.kind != "images" or entry.layout == "cells":
-        _check_readable(entry, place, settings, report)
+        check_readable(entry, place, settings, report)
         return
     stimuli = open_folder(entry, place, settings)
     if whole and entry.count is not None and len(stimuli) != entry.count:

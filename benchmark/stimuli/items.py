@@ -69,12 +69,6 @@ def images_below(folder: Path) -> Iterator[Path]:
         yield from (folder.joinpath(*parts, name) for name in sorted(images))
 
 
-def _leads_back(folder: Path) -> bool:
-    """Return whether a folder is a link to one of its parents, which would repeat its images forever."""
-    whole = folder.resolve() if folder.is_symlink() else None
-    return whole is not None and any(place.resolve().is_relative_to(whole) for place in folder.parents)
-
-
 def check_category(category: str, space: str, where: object) -> None:
     """Raise StimuliError if `category` is not in the label space."""
     if space in SIXTEEN and category not in GEIRHOS16:
@@ -307,9 +301,16 @@ def _classified(
     """Build the listing of images by category, then name. `named` has a place, names of folders or a label, and files
     below `folder`. `place` is that of the classes; `left_out` counts files by reason."""
     rows, known, spelled = list[tuple[str, str, str]](), dict[tuple[str, ...], tuple[str, str]](), dict[str, str]()
+    classes = () if "objects" in spellings else subset_groups(entry.role)
     for where, parts, files in named:
         if files and parts not in known:
-            known[parts] = _class_of(where, parts, entry, spellings)
+            said = ((spell(name), how) for how, spell in spellings.items() for name in reversed(parts))
+            category, how = next((pair for pair in said if pair[0]), ("", "of objects that ImageNet lacks"))
+            if spellings and entry.role != "objectnet":
+                check_category(category or parts[-1], entry.space, where)
+                if classes and category not in classes:
+                    raise StimuliError(f"{where}: {category} is not one of the {len(classes)} classes of {entry.role}.")
+            known[parts] = (category, how) if spellings else (parts[0], "folders")
         category, how = known.get(parts, ("", ""))
         if category:
             spelled.setdefault(how, f"'{'/'.join(parts):.80}' is {category}")
@@ -384,19 +385,6 @@ def is_imagenet(folder: Path, *named: Collection[str]) -> bool:
     return validation_folder(folder) is not None or every in map(set, named) or any(are_all)
 
 
-def _class_of(where: Path | str, parts: Sequence[str], entry: Entry, spellings: Spellings) -> tuple[str, str]:
-    """Return the class of a folder (parts: of its path) and its spelling, or "" and why it is left out."""
-    named = ((read(name), how) for how, read in spellings.items() for name in reversed(parts))
-    category, how = next((pair for pair in named if pair[0]), ("", "of objects that ImageNet lacks"))
-    if not spellings or entry.role == "objectnet":
-        return (category, how) if spellings else (parts[0], "folders")
-    check_category(category or parts[-1], entry.space, where)
-    groups = () if "objects" in spellings else subset_groups(entry.role)
-    if groups and category not in groups:
-        raise StimuliError(f"{where}: {category} is not one of the {len(groups)} classes of {entry.role}.")
-    return category, how
-
-
 def _tree(
     folder: Path, split: str = "", parts: tuple[str, ...] = (), deepest: int | None = DEEPEST
 ) -> Iterator[tuple[tuple[str, ...], list[str], Counter[str]]]:
@@ -406,10 +394,15 @@ def _tree(
         for item in items:
             if item.name.startswith("."):
                 continue
-            if item.is_symlink() and not (path := place / item.name).exists():  # would fail a run hours later
-                raise StimuliError(f"{path}: a broken link, to {path.readlink()}. Restore its target or remove it.")
+            if item.is_symlink():
+                path = place / item.name
+                if not path.exists():  # would fail a run hours later
+                    raise StimuliError(f"{path}: a broken link, to {path.readlink()}. Restore its target or remove it.")
+                # A link to one of its parents would repeat its images forever.
+                if item.is_dir() and any(above.resolve().is_relative_to(path.resolve()) for above in path.parents):
+                    continue
             names.append((item.name, item.is_dir()))
-    below = sorted(name for name, is_folder in names if is_folder and not _leads_back(place / name))
+    below = sorted(name for name, is_folder in names if is_folder)
     plain = [name for name, is_folder in names if not is_folder]
     images = [name for name in plain if name.lower().endswith(_ENDINGS)]
     rest = {*plain}.difference(images)

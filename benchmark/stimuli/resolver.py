@@ -96,13 +96,6 @@ class Resolver:
             networks.append(OtherNetwork(name=card.name, identity=model.identity, load=partial(_moved, model)))
         return tuple(networks)
 
-    def roles(self) -> tuple[str, ...]:
-        """Roles of all known sets of this label space, installed or not."""
-        drawn = [n.removeprefix(PREFIX) for n in WORLD_SETS] if self.space == SPACE else []
-        entries = read_catalogue(self._settings).values()
-        images = (entry.role for entry in entries if entry.kind in ("images", "names") and entry.space == self.space)
-        return tuple(dict.fromkeys([*drawn, *images]))
-
     def _place(self, role: str, layout: str = "") -> tuple[Entry, Path]:
         """Find the first installed set of a role with a suitable layout and label space."""
 

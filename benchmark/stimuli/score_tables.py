@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import as_file, files
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -124,33 +125,26 @@ def _read_wide(folder: Path, source: str, tables: Collection[str]) -> Scores:
     scores: list[ReportedScore] = []
     for path in sorted(folder / name for name in tables if (folder / name).exists()):
         rows = _entries(path) if path.is_dir() else ((f"{path}, {where}", row) for where, row in _rows(path))
+        own = {name: how for (by, name), how in known_metrics().items() if (by, how.table) == (source, path.name)}
         for where, row in rows:
             if not (name := row.get("model")):
                 raise ScoresError(f"{where}: expected a row per network, as published, with its name in 'model'.")
             # one network at several sizes of the input is several observers
             observer = ObserverName(source, name + (f"@{row['img_size']}" if "img_size" in row else ""))
-            for column, text in row.items():
-                for metric, known, condition in _measured(source, path.name, column) if text not in ("", None) else ():
-                    try:
-                        value = float(text)
-                    except (TypeError, ValueError):
-                        value = -1.0
-                    if not 0 <= value <= (100 if known.percent else MOST):
-                        expected = "percent" if known.percent else "a number"
-                        raise ScoresError(f"{where}, '{column}': expected {expected}, got {text!r:.40}.")
-                    score = known.score(observer, metric, value / 100 if known.percent else value, condition)
-                    scores.append(replace(score, remarks=(*score.remarks, *row.get("remarks", ()))))
+            for (column, text), (metric, how) in product(row.items(), own.items()):
+                if text in ("", None) or not (found := re.fullmatch(how.column, column)):
+                    continue
+                try:
+                    value = float(text)
+                except (TypeError, ValueError):
+                    value = -1.0
+                if not 0 <= value <= (100 if how.percent else MOST):
+                    expected = "percent" if how.percent else "a number"
+                    raise ScoresError(f"{where}, '{column}': expected {expected}, got {text!r:.40}.")
+                condition = " ".join(filter(None, found.groups()))
+                score = how.score(observer, metric, value / 100 if how.percent else value, condition)
+                scores.append(replace(score, remarks=(*score.remarks, *row.get("remarks", ()))))
     return _once(folder, scores)
-
-
-@cache
-def _measured(source: str, table: str, column: str) -> tuple[tuple[str, ReportedMetric, str], ...]:
-    """Return the metrics of which a column has values, with the condition that its name states."""
-    return tuple(
-        (metric, known, " ".join(filter(None, found.groups())))
-        for (publisher, metric), known in known_metrics().items()
-        if (publisher, known.table) == (source, table) and (found := re.fullmatch(known.column, column))
-    )
 
 
 def _entries(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:

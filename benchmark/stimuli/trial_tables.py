@@ -224,8 +224,6 @@ def _parse(path: Path, hints: TableHints) -> "DataFrame":
     rows.columns = pd.Index(_read_header(path, header, hints, added))
     if added is None and "experiment" in rows:  # of `bench ask`
         added = hints.added(path, rows["experiment"].iloc[0], asked=True)
-    if added is not None:
-        rows = _counting(path, rows, added)
     rows = _filled(path, rows.copy(), hints.observer, added)
     words = {**(added.words if added else {}), **hints.answers}
     for name in ("category", "object_response"):
@@ -250,21 +248,6 @@ def _parse(path: Path, hints: TableHints) -> "DataFrame":
         pairs = zip(rows["imagename"], rows["condition"], strict=True)
         names = [name.removeprefix(f"{condition}/") for name, condition in pairs]
         rows = rows.assign(imagename=names, digest="", status=IN_TIME, mask="none")
-    return rows
-
-
-def _counting(path: Path, rows: "DataFrame", added: Experiment) -> "DataFrame":
-    """Select the rows that count by the experiment's YAML, and name its people as people. Raises TrialsError."""
-    where = added.where("trials.left_out")
-    for column, values in added.trials.left_out.items():
-        if column.lower() not in rows:
-            raise TrialsError(f"{path}: no column '{column}'; {where} names it.")
-        rows = rows[~rows[column.lower()].str.lower().isin([value.lower() for value in values])]
-    if rows.empty:
-        raise TrialsError(f"{path}: no trial is left; {where}.")
-    if "subj" in rows:
-        person = rows["subj"].str.fullmatch(added.trials.people)
-        rows = rows.assign(subj=rows["subj"].where(~person, PEOPLE + rows["subj"].str.removeprefix(PEOPLE)))
     return rows
 
 
@@ -380,7 +363,18 @@ def _read_header(path: Path, header: Sequence[str], hints: TableHints, added: Ex
 
 
 def _filled(path: Path, rows: "DataFrame", observer: str | None, added: Experiment | None) -> "DataFrame":
-    """Add missing columns that file names or hints provide. Raises TrialsError."""
+    """Select the rows that count by an experiment's YAML, name its people as people, and add missing columns that file
+    names or hints provide. Raises TrialsError."""
+    if added is not None:
+        for column, values in added.trials.left_out.items():
+            if column.lower() not in rows:
+                raise TrialsError(f"{path}: no column '{column}'; {added.where('trials.left_out')} names it.")
+            rows = rows[~rows[column.lower()].str.lower().isin([value.lower() for value in values])].copy()
+        if rows.empty:
+            raise TrialsError(f"{path}: no trial is left; {added.where('trials.left_out')}.")
+        if "subj" in rows:
+            person = rows["subj"].str.fullmatch(added.trials.people)
+            rows["subj"] = rows["subj"].where(~person, PEOPLE + rows["subj"].str.removeprefix(PEOPLE))
     if observer is not None:
         rows["subj"] = observer
     defaults = {"session": "1", "trial": [str(i + 1) for i in range(len(rows))], "rt": "", "condition": ""}

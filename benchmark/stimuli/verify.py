@@ -11,10 +11,9 @@ from benchmark.failures import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, entry_and_folder
 from benchmark.stimuli.datasets import find_cells, list_cells, list_images, open_listing
+from benchmark.stimuli.fetch import check_readable
 from benchmark.stimuli.image_files import reread, text_digest
 from benchmark.stimuli.items import Listing
-from benchmark.stimuli.resolver import read_textures
-from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.trial_tables import read_tables
 from registry.labels import label_space
 from registry.user_errors import foreign, some_of
@@ -48,14 +47,12 @@ def verify_set(
         tables = read_tables(folder)
         lines = [f"{sum(map(len, tables.files))} trials in {len({file.path for file in tables.files})} tables"]
         problems[""] = list(map(str, tables.unfit.values()))
-    elif entry.kind == "scores":
-        lines = [f"{len(read_scores(folder))} scores"]
-    elif entry.kind == "textures":
+    elif entry.kind in ("scores", "textures"):
+        lines = list[str]()
         try:
-            count, pinned = len(read_textures(entry, folder)), "as published" if entry.files else "digests not pinned"
-            lines = [f"{count} images, {pinned}"]
+            check_readable(entry, folder, settings, lines.append)
         except StimuliError as error:
-            lines, problems[""] = [], [str(error)]
+            problems[""].append(str(error))
     else:
         lines = _verify_images(entry, folder, settings, full, expect, problems)
     wrong = [f"{name}: {problem}" if name else problem for name, several in problems.items() for problem in several]

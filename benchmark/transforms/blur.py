@@ -96,24 +96,13 @@ def elastic_transform(
 ) -> torch.Tensor:
     """Warp the images. strength: px per unit of the smoothed field; sigma: its smoothness, px; jitter: px."""
     height, width = images.shape[-2:]
-    corners = (2 * draws.uniform_here(3, 2).double() - 1) * jitter
-    tilted = _affine(images, corners.numpy())
-    field = draws.uniform(height, width), draws.uniform(height, width)  # across, then down
-    across, down = (blur(2 * u.to(images) - 1, sigma, "reflect", truncate=3.0).mul_(strength) for u in field)
-    rows = torch.arange(height, dtype=images.dtype, device=images.device)[:, None]
-    columns = torch.arange(width, dtype=images.dtype, device=images.device)
-    grid = torch.stack([((columns + across) * 2 + 1) / width - 1, ((rows + down) * 2 + 1) / height - 1], dim=1)
-    return F.grid_sample(tilted, grid.permute(0, 2, 3, 1), padding_mode="reflection", align_corners=False)
-
-
-def _affine(images: torch.Tensor, shifts: NDArray[np.float64]) -> torch.Tensor:
-    """Move three points of each image by `shifts` [n, 3, 2] (x, y) px; borders are mirrored without the edge."""
-    height, width = images.shape[-2:]
+    shifts = (2 * draws.uniform_here(3, 2).double() - 1) * jitter
+    # First, three points are moved by `shifts` [n, 3, 2] (x, y), with borders mirrored without the edge.
     # Source of each pixel (x, y, 1) of the result, px [n, 2, 3]. The three points are (rows // 2, columns // 2) plus or
     # minus a third of the shorter side, used as (x, y), as published; this matters only for images that are not square.
     centre, third = np.array([height // 2, width // 2], dtype=np.float32), min(height, width) // 3
     start = np.stack([centre + third, centre + third * np.array([1, -1]), centre - third]).astype(np.float32)
-    moved = start + shifts.astype(np.float32)
+    moved = start + shifts.numpy().astype(np.float32)
     homogeneous = np.concatenate([start, np.ones((3, 1))], axis=1).astype(np.float64)
     there = np.stack([np.linalg.solve(homogeneous, to.astype(np.float64)).T for to in moved])
     linear = np.linalg.inv(there[:, :, :2])
@@ -128,7 +117,14 @@ def _affine(images: torch.Tensor, shifts: NDArray[np.float64]) -> torch.Tensor:
     across, down, shift = torch.from_numpy(theta).to(images, non_blocking=True)[..., None, None].unbind(2)
     x, y = (torch.linspace(-1, 1, length, dtype=images.dtype, device=images.device) for length in (width, height))
     grid = across * x + down * y[:, None] + shift
-    return F.grid_sample(images, grid.permute(0, 2, 3, 1), padding_mode="reflection", align_corners=True)
+    tilted = F.grid_sample(images, grid.permute(0, 2, 3, 1), padding_mode="reflection", align_corners=True)
+    # Then each pixel, by a smooth field.
+    field = draws.uniform(height, width), draws.uniform(height, width)  # across, then down
+    across, down = (blur(2 * u.to(images) - 1, sigma, "reflect", truncate=3.0).mul_(strength) for u in field)
+    rows = torch.arange(height, dtype=images.dtype, device=images.device)[:, None]
+    columns = torch.arange(width, dtype=images.dtype, device=images.device)
+    grid = torch.stack([((columns + across) * 2 + 1) / width - 1, ((rows + down) * 2 + 1) / height - 1], dim=1)
+    return F.grid_sample(tilted, grid.permute(0, 2, 3, 1), padding_mode="reflection", align_corners=False)
 
 
 # Glass blur: the published loop as index arithmetic, exactly.

@@ -84,33 +84,24 @@ def disarray(levels: torch.Tensor, reach: float, coherence: float, grain: float,
     blurred = _blur(fiducial[:, None].expand(-1, len(scales), -1, -1), scales)
     # Differences of neighbouring blurs [n, scales, S, S]; the last layer is the coarsest blur.
     layers = torch.cat([blurred[:, :-1] - blurred[:, 1:], blurred[:, -1:]], dim=1)
-    fields = _displacements(side, scales, coherence, grain, draws, levels)
-    rows = torch.arange(side, device=levels.device)
-    down, across = (
-        (field * reach + origin).clamp_(0, side - 1).long()
-        for field, origin in zip(fields, (rows[:, None], rows[None, :]), strict=True)
-    )
-    moved = layers.flatten(-2).gather(-1, (down * side + across).flatten(-2))
-    whole = moved.sum(dim=1).reshape(-1, 1, side, side)
-    return whole[..., pad : pad + size, pad : pad + size].clamp(0, 255).floor()
-
-
-def _displacements(
-    side: int, scales: tuple[float, ...], coherence: float, grain: float, draws: Streams, like: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return row and column displacements [n, scales, S, S] for a reach of 1."""
-    shape = (len(scales), side, side)
-    down, across = like.new_zeros(()), like.new_zeros(())
+    # Displacements down and across for a reach of 1, [n, scales, S, S].
+    down, across = levels.new_zeros(()), levels.new_zeros(())
     if coherence > 0:
-        weights = like.new_tensor(scales) / 2 ** (len(scales) / 2)  # a quarter of the nominal size
+        weights = levels.new_tensor(scales) / 2 ** (len(scales) / 2)  # a quarter of the nominal size
         # Noise of layer k: the sum over all scales from k upwards, each weighted by its scale.
-        scaled = (_noise(draws.normal(*shape).to(like), scales) * weights[:, None, None] for _ in range(2))
+        shape = (len(scales), side, side)
+        scaled = (_noise(draws.normal(*shape).to(levels), scales) * weights[:, None, None] for _ in range(2))
         down, across = (coherence * noise.flip(1).cumsum(1).flip(1) for noise in scaled)
     if coherence < 1:
-        noise = draws.normal(shape[0], 2, *shape[1:]).to(like)
-        down = down + (1 - coherence) * _noise(noise[:, :, 0], (grain,))
-        across = across + (1 - coherence) * _noise(noise[:, :, 1], (grain,))
-    return down, across
+        own = draws.normal(len(scales), 2, side, side).to(levels)
+        down = down + (1 - coherence) * _noise(own[:, :, 0], (grain,))
+        across = across + (1 - coherence) * _noise(own[:, :, 1], (grain,))
+    places = torch.arange(side, device=levels.device)
+    rows = (down * reach + places[:, None]).clamp_(0, side - 1).long()
+    columns = (across * reach + places).clamp_(0, side - 1).long()
+    moved = layers.flatten(-2).gather(-1, (rows * side + columns).flatten(-2))
+    whole = moved.sum(dim=1).reshape(-1, 1, side, side)
+    return whole[..., pad : pad + size, pad : pad + size].clamp(0, 255).floor()
 
 
 def _noise(normals: torch.Tensor, scales: tuple[float, ...]) -> torch.Tensor:
@@ -231,7 +222,6 @@ def _eidolon(images: torch.Tensor, reach: float, draws: Streams, *, coherence: f
     return disarray((images * 255).round(), reach, coherence, GRAIN, draws) / 255
 
 
-# A power law replaces the monitor curve that the authors measured.
 GEIRHOS: Mapping[str, Degradation] = {
     "colour": Degradation(
         degrade=lambda x, level, _: x if level == "colour" else luminance(x), words={"cr": "colour", "bw": "grey"}

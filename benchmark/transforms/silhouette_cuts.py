@@ -26,9 +26,19 @@ def rearranged(name: str) -> Transform:
 
 
 def _rearranged(images: torch.Tensor, seeds: Seeds, *, name: str) -> torch.Tensor:  # noqa: ARG001 - nothing is random
-    objects = (stored_levels(images).float().mean(dim=1) < 127.5).cpu().numpy()
-    ink = [functional.interpolate(_drawn(mask, name), mask.shape, mode="area") for mask in objects]
-    return ((1 - torch.cat(ink)) * 255).round().div(255).to(images.device).repeat(1, 3, 1, 1) if ink else images.clone()
+    ink = torch.zeros(len(images), 1, *images.shape[-2:])
+    for i, mask in enumerate((stored_levels(images).float().mean(dim=1) < 127.5).cpu().numpy()):
+        if mask.any():
+            # Drawn in the middle of a frame that fits each of its arrangements.
+            extents = [_points(mask, other).max(axis=0) + 1 for other in ARRANGEMENTS]
+            room = max(1.0, float(np.max(np.array(extents) / mask.shape)))
+            frame = np.ceil(room * np.array(mask.shape)).astype(int)
+            points = _points(mask, name)
+            points += (frame - points.max(axis=0) - 1) // 2
+            canvas = torch.zeros(1, 1, *frame.tolist())
+            canvas[0, 0, points[:, 0], points[:, 1]] = 1
+            ink[i] = functional.interpolate(canvas, mask.shape, mode="area")[0]
+    return ((1 - ink) * 255).round().div(255).to(images.device).repeat(1, 3, 1, 1)
 
 
 def cut_of(mask: Mask) -> tuple[int, int, int]:
@@ -56,17 +66,3 @@ def _points(mask: Mask, name: str) -> NDArray[np.int64]:
     elif name == "inverted":
         points[:, 0] = -points[:, 0]
     return np.asarray(points - points.min(axis=0))
-
-
-def _drawn(mask: Mask, name: str) -> torch.Tensor:
-    """Draw the object in the middle of a frame that fits each of its arrangements, [1, 1, h, w]."""
-    if not mask.any():
-        return torch.zeros(1, 1, *mask.shape)
-    extents = [_points(mask, other).max(axis=0) + 1 for other in ARRANGEMENTS]
-    room = max(1.0, float(np.max(np.array(extents) / mask.shape)))
-    frame = np.ceil(room * np.array(mask.shape)).astype(int)
-    points = _points(mask, name)
-    points += (frame - points.max(axis=0) - 1) // 2
-    canvas = torch.zeros(1, 1, *frame.tolist())
-    canvas[0, 0, points[:, 0], points[:, 1]] = 1
-    return canvas

@@ -28,7 +28,12 @@ def patch_shuffle(images: torch.Tensor, grid: int, seeds: Seeds) -> torch.Tensor
     """Permute the cells of a `grid` x `grid` grid at random among cells of equal size. Borders are at integer pixels,
     so cells differ by one if the grid does not divide the side (albumentations 1.4.1)."""
     height, width = images.shape[-2:]
-    (rows, tops, heights), (columns, lefts, widths) = (_cells(side, grid, images.device) for side in (height, width))
+    borders = (
+        torch.tensor([side * i // grid for i in range(grid + 1)], device=images.device) for side in (height, width)
+    )
+    (tops, heights), (lefts, widths) = ((own[:-1], own.diff()) for own in borders)
+    # The cell of each pixel, [height] and [width].
+    rows, columns = (torch.arange(grid, device=images.device).repeat_interleave(size) for size in (heights, widths))
     draws = Streams(seeds, f"patch-shuffle/{grid}", images.device).uniform(grid * grid)
     kind = (heights[:, None] * (max(height, width) + 1) + widths).reshape(-1)
     source = torch.empty(len(images), grid * grid, dtype=torch.long, device=images.device)
@@ -41,13 +46,6 @@ def patch_shuffle(images: torch.Tensor, grid: int, seeds: Seeds) -> torch.Tensor
     across = (torch.arange(width, device=images.device) - lefts[columns]).expand(height, width).reshape(-1)
     index = (tops[shown // grid] + down) * width + lefts[shown % grid] + across
     return images.flatten(2).gather(2, index[:, None].expand(-1, images.shape[1], -1)).view_as(images)
-
-
-def _cells(side: int, grid: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the cell of each pixel [side], and the first pixel and the size of each cell [grid]."""
-    borders = torch.tensor([side * i // grid for i in range(grid + 1)], device=device)
-    sizes = borders.diff()
-    return torch.arange(grid, device=device).repeat_interleave(sizes), borders[:-1], sizes
 
 
 def patch_rotation(images: torch.Tensor, grid: int, seeds: Seeds) -> torch.Tensor:

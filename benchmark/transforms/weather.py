@@ -1,7 +1,6 @@
 """Weather of ImageNet-C: snow, frost, fog, spatter."""
 
 from collections.abc import Sequence
-from importlib import import_module
 
 import numpy as np
 import torch
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 
 from benchmark.failures import StimuliError
 from benchmark.transforms.basics import Streams, blur, widest
-from benchmark.transforms.blur import angles, enlarged, smeared
+from benchmark.transforms.blur import angles, enlarged, opencv_module, smeared
 from benchmark.transforms.listing import FROST_USED
 
 Texture = NDArray[np.uint8]
@@ -117,21 +116,15 @@ def spatter(
         cover = blur((liquid > threshold).to(images), strength, "nearest")
         cover = torch.where(cover < 0.8, torch.zeros_like(cover), cover)
         return images * (1 - cover) + cover * torch.tensor(MUD).to(images, non_blocking=True)[:, None, None]
+    if (cv2 := opencv_module()) is None:
+        raise StimuliError("spatter at severities 1 to 3 needs OpenCV: pip install opencv-python-headless")
     liquid = torch.where(liquid < threshold, torch.zeros_like(liquid), liquid)
-    opacity = np.stack([_water(layer[0]) for layer in (liquid * 255).byte().cpu().numpy()])
-    colour = torch.tensor(WATER).to(images)[:, None, None]
-    return images + torch.from_numpy(opacity[:, None]).to(images) * strength * colour
-
-
-def _water(liquid: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the opacity in [0, 1] of one layer [H, W]: thick near the drops' edges, lit from one side."""
-    try:
-        cv2 = import_module("cv2")
-    except ImportError as error:
-        raise StimuliError("spatter at severities 1 to 3 needs OpenCV: pip install opencv-python-headless") from error
-    distance = cv2.distanceTransform(255 - cv2.Canny(liquid, 50, 150), cv2.DIST_L2, 5)
-    near = cv2.blur(np.minimum(distance, 20), (3, 3)).astype(np.uint8)
-    relief = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])
-    lit = cv2.filter2D(cv2.equalizeHist(near), cv2.CV_8U, relief)
-    thick = liquid * cv2.blur(lit, (3, 3)).astype(np.float32)
-    return np.asarray(thick / max(float(thick.max()), 1.0), dtype=np.float32)
+    opacity = np.empty(liquid.shape, np.float32)
+    for i, (layer,) in enumerate((liquid * 255).byte().cpu().numpy()):
+        # Thick near the drops' edges, lit from one side.
+        distance = cv2.distanceTransform(255 - cv2.Canny(layer, 50, 150), cv2.DIST_L2, 5)
+        near = cv2.blur(np.minimum(distance, 20), (3, 3)).astype(np.uint8)
+        lit = cv2.filter2D(cv2.equalizeHist(near), cv2.CV_8U, np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]]))
+        thick = layer * cv2.blur(lit, (3, 3)).astype(np.float32)
+        opacity[i] = thick / max(float(thick.max()), 1.0)
+    return images + torch.from_numpy(opacity).to(images) * strength * torch.tensor(WATER).to(images)[:, None, None]

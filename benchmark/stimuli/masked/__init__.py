@@ -20,8 +20,16 @@ BESIDE = {"masks": ("masks", (".png",)), "clickme": ("heatmaps", (".npy", ".png"
 def _read_beside(entry: Entry, folder: Path) -> Iterator[Item]:
     """Yield images/ with a mask or a map of each, and labels.csv, or class folders in both."""
     (beside, suffixes), root = BESIDE[entry.layout], folder / "images"
-    tabled = entry.layout == "clickme" or (folder / "labels.csv").is_file()
-    for item in labelled_images(entry, folder) if tabled else _in_classes(entry, root) if root.is_dir() else ():
+    is_tabled = entry.layout == "clickme" or (folder / "labels.csv").is_file()
+    shown = list(labelled_images(entry, folder)) if is_tabled else []
+    for image in images_below(root) if root.is_dir() and not is_tabled else ():
+        category, *below = image.relative_to(root).parts
+        if not below:
+            expected = f"Expected {folder / 'labels.csv'}, or images/CATEGORY/NAME."
+            raise StimuliError(f"{image}: of no category. {expected}")
+        check_category(category, entry.space, image)
+        shown.append(Item(id="/".join((category, *below)), path=image, labels={"category": category}))
+    for item in shown:
         start = folder / beside / item.id
         path = next(filter(Path.is_file, map(start.with_suffix, suffixes)), None)
         if path is None:
@@ -30,17 +38,6 @@ def _read_beside(entry: Entry, folder: Path) -> Iterator[Item]:
         drawn = Annotation(mask=partial(anything_drawn, path), files=(path,))
         people = Annotation(importance=partial(graded, path), files=(path,))
         yield replace(item, annotation=drawn if entry.layout == "masks" else people)
-
-
-def _in_classes(entry: Entry, root: Path) -> Iterator[Item]:
-    for image in images_below(root):
-        category, *below = image.relative_to(root).parts
-        if not below:
-            raise StimuliError(
-                f"{image}: of no category. Expected {root.parent / 'labels.csv'}, or images/CATEGORY/NAME."
-            )
-        check_category(category, entry.space, image)
-        yield Item(id="/".join((category, *below)), path=image, labels={"category": category})
 
 
 #: Layout -> reader of its images. Readers raise StimuliError if the folder does not have the layout.

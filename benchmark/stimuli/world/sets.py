@@ -84,9 +84,8 @@ def outline(raster: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 # From a silhouette, a texture and random colours to an image of 64 x 64 pixels. Three streams of random numbers feed a
-# stimulus: geometry, texture and colour. Conditions that share a seed share them, so a silhouette or an edge drawing is
-# that of the natural image with the same index, and a change of texture contrast changes nothing else. Images inside
-# this module are float32 in [0, 1]; what leaves it is uint8.
+# stimulus: geometry, texture and colour. Conditions that share a seed share them: a silhouette or an edge drawing is
+# that of the natural image with the same index. Images inside this module are float32 in [0, 1]; uint8 leaves it.
 
 Image = NDArray[np.uint8]
 Colour = tuple[float, float, float]
@@ -107,29 +106,6 @@ def _bytes(image: Field) -> Image:
 def _room(luminance: float) -> float:
     """Return the greatest contrast around a luminance that keeps clear of black and white."""
     return 1.9 * min(luminance, 1 - luminance)
-
-
-def _surfaces(field: Field, spill: float, r: Stream) -> tuple[Field, Field]:
-    """Return figure and ground, each (64, 64, 3), for a texture with mean zero."""
-    gap = r.between(*GAP)
-    middle = 0.5 + (0.29 - 0.4 * gap) * r.between(-1, 1)
-    step = r.sign() * gap / 2
-    contrast = min(r.between(*CONTRAST), _room(middle + step))
-    luminance, ground_luminance, polarity = middle + step, middle - step, r.sign()
-    swing = polarity * contrast / 2
-    dark, bright = _colour(r, luminance - swing), _colour(r, luminance + swing)
-    shade = 1.0 + SHADE * _clouds(r, (2, 3))
-    figure = _mix(dark, bright, field + 0.5) * shade[..., None]
-    ends = _colour(r, ground_luminance), _colour(r, ground_luminance)
-    strength = r.between(*CLUTTER) * (1 - spill)
-    ground = _mix(*ends, _resize(r.grid(2))) + (strength * _clouds(r, (3, 5, 9, 17)))[..., None]
-    swing = polarity * min(contrast, _room(ground_luminance)) * spill / 2
-    low, high = _colour(r, 0.5 - swing, 0.3), _colour(r, 0.5 + swing, 0.3)
-    # Turned a quarter, the ground's texture never runs on across the object's border.
-    turned = np.rot90(field)
-    if spill > 0:
-        ground = ground + _mix(low, high, turned) - _mix(low, high, np.zeros_like(turned))
-    return figure, ground
 
 
 def _colour(r: Stream, luminance: float, saturation: float = 0.5) -> Colour:
@@ -241,10 +217,26 @@ def _image(condition: str, seed: int, index: int) -> Image:
     # Ground texture contrast as a share of the figure's: uniform, a third of them full.
     spill = how["spill"] if "spill" in how else min(1.0, 1.5 * Stream(seed, index, _LABELS).unit())
     family = TEXTURES[_pair(how["texture"], seed, index)[1]]
-    field = texture(family, Stream(seed, index, _TEXTURE))
-    figure, ground = _surfaces(field, spill, Stream(seed, index, _COLOUR))
+    field, r = texture(family, Stream(seed, index, _TEXTURE)), Stream(seed, index, _COLOUR)
+    gap = r.between(*GAP)
+    middle = 0.5 + (0.29 - 0.4 * gap) * r.between(-1, 1)
+    step = r.sign() * gap / 2
+    contrast = min(r.between(*CONTRAST), _room(middle + step))
+    luminance, ground_luminance, polarity = middle + step, middle - step, r.sign()
+    swing = polarity * contrast / 2
+    dark, bright = _colour(r, luminance - swing), _colour(r, luminance + swing)
+    shade = 1.0 + SHADE * _clouds(r, (2, 3))
+    figure = _mix(dark, bright, field + 0.5) * shade[..., None]
     if how["draw"] == "swatch":
         return _bytes(figure)
+    ends = _colour(r, ground_luminance), _colour(r, ground_luminance)
+    strength = r.between(*CLUTTER) * (1 - spill)
+    ground = _mix(*ends, _resize(r.grid(2))) + (strength * _clouds(r, (3, 5, 9, 17)))[..., None]
+    if spill > 0:
+        swing = polarity * min(contrast, _room(ground_luminance)) * spill / 2
+        low, high = _colour(r, 0.5 - swing, 0.3), _colour(r, 0.5 + swing, 0.3)
+        # Turned a quarter, the ground's texture never runs on across the object's border.
+        ground = ground + _mix(low, high, np.rot90(field)) - _mix(low, high, np.zeros_like(field))
     blend = coverage(_object(condition, seed, index))[..., None]
     return _bytes(ground * (1 - blend) + figure * blend)
 
