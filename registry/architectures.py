@@ -1,5 +1,4 @@
-"""Networks by name: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION", built without
-weights."""
+"""Networks by name ("timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", ...) are built without weights."""
 
 import importlib
 import inspect
@@ -13,7 +12,7 @@ from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -42,8 +41,7 @@ def whole_arch(arch: str) -> str:
 
 
 def module_of_file(place: str) -> ModuleType:
-    """Import the .py file of a whole path once. Raises CardError if its name or a neighbour's is taken; passes its own
-    errors."""
+    """Import the .py file of a whole path once. Raises CardError if its name or a neighbour's is taken."""
     path = Path(place)
     if not path.is_absolute() or not is_file(path):
         raise CardError(f"{shown(path)} {absence(path)}: expected the whole path of a .py file.")
@@ -77,10 +75,8 @@ def module_of_file(place: str) -> ModuleType:
 def _require_free(name: str, path: Path) -> None:
     loaded = sys.modules.get(name)
     spec = find_spec(name) if loaded is None else None
-    if loaded is None and spec is None:
-        return
     there: str | None = getattr(loaded, "__file__", None) if spec is None else spec.origin
-    if there is None or Path(there).resolve() != path.resolve():
+    if (loaded or spec) and (there is None or Path(there).resolve() != path.resolve()):
         taken = f"another module is called '{shown(name)}' ({shown(there or 'no file')})"
         raise CardError(f"{shown(path)}: {taken}. Rename the file.")
 
@@ -140,13 +136,11 @@ def require_known(arch: str) -> None:
             raise unknown_name("torchvision architecture", name, known)
 
 
-_IMPORTABLE = "Expected python:MODULE:FUNCTION, importable (folder on PYTHONPATH?), or python:FILE.py:FUNCTION."
-
-
 def factory(name: str) -> Callable[..., Any]:
     """Return the callable of "MODULE:FUNCTION" or "FILE:FUNCTION". Raises CardError if it cannot be imported."""
     place, _, function = name.rpartition(":")
-    with foreign("arch", f"'python:{name}'", CardError, _IMPORTABLE, "cannot be imported"):
+    expected = "Expected python:MODULE:FUNCTION, importable (folder on PYTHONPATH?), or python:FILE.py:FUNCTION."
+    with foreign("arch", f"'python:{name}'", CardError, expected, "cannot be imported"):
         module = module_of_file(place) if place.endswith(".py") else importlib.import_module(place)
         build: Callable[..., Any] | None = getattr(module, function, None)
     if not callable(build):
@@ -156,8 +150,8 @@ def factory(name: str) -> Callable[..., Any]:
 
 
 def build_network(arch: str, classes: int, kwargs: dict[str, Any] | None = None) -> nn.Module:
-    """Build a network with `classes` outputs and random weights; one of a Python factory carries the transform that
-    this returns with it as `_transform`. Raises CardError, UnknownName, WeightsError."""
+    """Build a network with `classes` outputs and random weights. The transform that a Python factory returns with it is
+    its attribute `_transform`. Raises CardError, UnknownName, WeightsError."""
     kind, name = split_arch(arch)
     require_known(arch)
     kwargs = dict(kwargs or {})
@@ -179,16 +173,14 @@ def build_network(arch: str, classes: int, kwargs: dict[str, Any] | None = None)
         if kind == "timm":
             import timm
 
-            network: nn.Module = timm.create_model(name, pretrained=False, num_classes=classes, **kwargs)
-        else:
-            from torchvision import models
+            return cast(nn.Module, timm.create_model(name, pretrained=False, num_classes=classes, **kwargs))
+        from torchvision import models
 
-            if name in ("googlenet", "inception_v3"):  # their published weights need it
-                kwargs = {"aux_logits": True, "transform_input": True, "init_weights": False, **kwargs}
-            if name in models.list_models(module=models.detection):
-                kwargs["weights_backbone"] = None  # else they are downloaded, to be written over
-            network = models.get_model(name, weights=None, num_classes=classes, **kwargs)
-        return network
+        if name in ("googlenet", "inception_v3"):  # their published weights need it
+            kwargs = {"aux_logits": True, "transform_input": True, "init_weights": False, **kwargs}
+        if name in models.list_models(module=models.detection):
+            kwargs["weights_backbone"] = None  # else they are downloaded, to be written over
+        return cast(nn.Module, models.get_model(name, weights=None, num_classes=classes, **kwargs))
 
 
 def random_seed(weights: str | None) -> int | None:

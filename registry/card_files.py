@@ -3,7 +3,6 @@
 A file holds one card (a mapping with `name`), or several under `cards:`, which inherit the fields of `defaults:`."""
 
 import re
-from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -20,26 +19,9 @@ Entries = dict[str, tuple[Path, dict[str, Any]]]
 
 def named_cards(user_folder: Path | None) -> tuple[Entries, dict[str, CardError]]:
     """Return the built-in cards and those in `user_folder`, which may be missing, by name and unchecked; and the errors
-    of those that cannot be taken. A card without a valid name has its file's; a name that is given twice is nobody's.
-    """
-    broken = dict[str, CardError]()
-    files = user_folder.glob("*.y*ml") if user_folder and user_folder.is_dir() else ()
-    return _add(dict(_builtin_entries()), broken, files), broken
-
-
-def stated_cards(user_folder: Path | None) -> dict[str, dict[str, Any]]:
-    """Return name -> the fields of each built-in and registered card, unchecked."""
-    return {name: fields for name, (_, fields) in named_cards(user_folder)[0].items()}
-
-
-@cache
-def _builtin_entries() -> Mapping[str, tuple[Path, dict[str, Any]]]:
-    return _add({}, {}, _BUILTIN.glob("*.yaml"))
-
-
-def _add(entries: Entries, broken: dict[str, CardError], files: Iterable[Path]) -> Entries:
-    twice = set[str]()
-    for path in sorted(files):
+    of those that cannot be taken. A card without a valid name has its file's; two cards of one name are left out."""
+    entries, broken, twice = dict(builtin_entries()), dict[str, CardError](), set[str]()
+    for path in sorted(user_folder.glob("*.y*ml")) if user_folder and user_folder.is_dir() else ():
         try:
             cards = _cards_in(path)
         except CardError as error:
@@ -56,7 +38,18 @@ def _add(entries: Entries, broken: dict[str, CardError], files: Iterable[Path]) 
                 broken.setdefault(name, CardError(text))
             else:
                 entries[name] = path, fields
-    return {name: entry for name, entry in entries.items() if name not in twice}
+    return {name: entry for name, entry in entries.items() if name not in twice}, broken
+
+
+def stated_cards(user_folder: Path | None) -> dict[str, dict[str, Any]]:
+    """Return name -> the fields of each built-in and registered card, unchecked."""
+    return {name: fields for name, (_, fields) in named_cards(user_folder)[0].items()}
+
+
+@cache
+def builtin_entries() -> Entries:
+    """Return the built-in cards by name, unchecked."""
+    return {card["name"]: (path, card) for path in sorted(_BUILTIN.glob("*.yaml")) for card in _cards_in(path)}
 
 
 def _cards_in(path: Path) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from pydantic.functional_serializers import model_serializer
 from pydantic.functional_validators import field_validator, model_validator
 from pydantic_core.core_schema import SerializerFunctionWrapHandler
 
-from registry.card_files import NAME, named_cards
+from registry.card_files import NAME, builtin_entries, named_cards
 from registry.documents import own_table, read_document, validated
 from registry.files import file_name, is_url, parts_in, public, write_whole
 from registry.user_errors import CardError, shown, unknown_name, unprintable
@@ -57,12 +57,9 @@ class _Part(BaseModel):
 
     @model_serializer(mode="wrap")
     def _without_rare(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        usual = {name: type(self).model_fields[name].default for name in self.RARE}
-        return {
-            name: value
-            for name, value in plain(self).items()
-            if name not in usual or getattr(self, name) != usual[name]
-        }
+        known = type(self).model_fields
+        usual = {name for name in self.RARE if getattr(self, name) == known[name].default}
+        return {name: value for name, value in plain(self).items() if name not in usual}
 
 
 class Preprocess(_Part):
@@ -89,9 +86,8 @@ class Preprocess(_Part):
     def _possible(self) -> Preprocess:
         # With --mean 127 and no --scale 255 a network sees one grey whatever it is shown.
         if min(self.mean) < 0 or max(self.mean) > self.scale:
-            raise ValueError(
-                f"mean must be within 0..{self.scale:g}, where pixels are (--scale 255 for pixels in 0..255)"
-            )
+            hint = "where pixels are (--scale 255 for pixels in 0..255)"
+            raise ValueError(f"mean must be within 0..{self.scale:g}, {hint}")
         if self.resize < self.size and self.resize_mode != "longest":
             raise ValueError(f"resize ({self.resize}) must be at least size ({self.size})")
         return self
@@ -126,10 +122,9 @@ class Certificate(_Part):
     def __str__(self) -> str:
         """Return it in words."""
         pixels = "shapes" if self.pixels is None else f"up to {self.pixels:.2g} of the largest value"
-        return (
-            f"{self.n} of {self.n} decisions are those of {self.script} on photographs of {self.photographs}; logits "
-            f"differ by up to {self.logits:.2g}, preprocessed images by {pixels} (code {self.code[:12]})"
-        )
+        same = f"{self.n} of {self.n} decisions are those of {self.script} on photographs of {self.photographs}"
+        gap = f"logits differ by up to {self.logits:.2g}, preprocessed images by {pixels}"
+        return f"{same}; {gap} (code {self.code[:12]})"
 
 
 class InputCheck(_Part):
@@ -285,7 +280,7 @@ class CardShelf(dict[str, ModelCard]):
 @cache
 def builtin_cards() -> Mapping[str, ModelCard]:
     """Return the cards that come with the package, by name, in the order of their files."""
-    return {name: card_of(fields) for name, (_, fields) in named_cards(None)[0].items()}
+    return {name: card_of(fields) for name, (_, fields) in builtin_entries().items()}
 
 
 def read_cards(user_folder: Path | None) -> CardShelf:
@@ -375,8 +370,7 @@ def remove_card(name: str, folder: Path) -> tuple[Path, ...]:
 
 
 def change_card(name: str, folder: Path, /, **fields: object) -> ModelCard:
-    """Give a registered card other fields (`retired`, a new `name`: it keeps the old ones). Raises as `card_file`,
-    CardError if the new name is taken."""
+    """Give a registered card other fields, such as a new name. Raises as `card_file`, CardError if that is taken."""
     old, shelf = card_file(name, folder), read_cards(folder)
     new = fields.get("name", name)
     if new != name and new in shelf:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import partial
 from importlib import import_module
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -61,10 +61,8 @@ def _refuse_other_formats(path: Path, held: Mapping[str, int]) -> None:
         start = file.read(400)
     if start.startswith(b"version https://git-lfs"):
         words = ("git", "-C", str(path.parent), "lfs", "pull", "--include", path.name)
-        raise WeightsError(
-            f"{shown(path)} is a Git LFS pointer; the weights were not fetched. {shlex.join(words)}",
-            Remedy(before=words),
-        )
+        text = f"{shown(path)} is a Git LFS pointer; the weights were not fetched. {shlex.join(words)}"
+        raise WeightsError(text, Remedy(before=words))
     if start.lstrip().startswith(b"<"):
         raise WeightsError(f"{shown(path)} is a web page, and no weights: fetch the file again.")
     magic = torch.serialization.MAGIC_NUMBER.to_bytes(10, "little")  # of torch's files that are no archives
@@ -84,10 +82,8 @@ def _unpickled(path: Path, held: Mapping[str, int]) -> Any:
     if unpacked > 2 * size + 2**20:  # torch stores tensors as they are, so only a bomb does
         raise WeightsError(f"{path} unpacks to {unpacked} of {size} bytes. Save it again with `torch.save`.")
     if any(name.partition("/")[2].startswith(("models/", "serialized_exported_program")) for name in held):
-        raise WeightsError(
-            f"{path} is an exported program (torch.export), not a state dict: register it with --arch export.",
-            Remedy(words=("--arch", "export")),
-        )
+        text = f"{path} is an exported program (torch.export), not a state dict: register it with --arch export."
+        raise WeightsError(text, Remedy(words=("--arch", "export")))
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(_stand_ins()):
             warnings.simplefilter("ignore")  # what matters of it is in the error
@@ -101,9 +97,8 @@ def _unpickled(path: Path, held: Mapping[str, int]) -> Any:
             raise ValueError("neither a zip archive nor a pickle") from error
         what = f"'{shown(named[1])[:200]}'" if named else f"more than tensors ({reason(error)})"
         found = f"a pickle that holds {what}, which is neither a tensor nor on the list of harmless objects"
-        raise refusal(
-            path, f"{found}; it was refused before any of it ran", partial(convert.torch_content, path)
-        ) from error
+        found = f"{found}; it was refused before any of it ran"
+        raise refusal(path, found, partial(convert.torch_content, path)) from error
 
 
 def read_content(path: Path) -> Any:
@@ -200,34 +195,28 @@ class WeightChoice:
 
 
 def _states_in(content: Any, parameters: Sequence[str] = ()) -> Iterator[tuple[str, State]]:
+    def local(tensor: Any) -> Any:  # a shard of one process is the whole tensor
+        return tensor.to_local() if hasattr(tensor, "to_local") else tensor
+
     for place, part in mappings_in(content):
-        if tensors := {str(name): _local(value) for name, value in part.items() if isinstance(value, Tensor)}:
+        if tensors := {str(name): local(value) for name, value in part.items() if isinstance(value, Tensor)}:
             yield place, tensors
         # torch_ema's average: the parameters in their order, without names
         average = part.get("shadow_params")
         if isinstance(average, list) and parameters and len(average) == len(parameters):
-            yield f"{place}.shadow_params".lstrip("."), dict(zip(parameters, map(_local, average), strict=True))
+            yield f"{place}.shadow_params".lstrip("."), dict(zip(parameters, map(local, average), strict=True))
 
 
-def _local(tensor: Tensor) -> Tensor:
-    own: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
-    return own
-
-
-def _respelled(state: State, expected: Tensors) -> State:
-    """Return the state under plain names: without torch's wrappers, with the dots that LitEma removes."""
+def _sets_in(path: str, state: State, expected: Tensors) -> Iterator[WeightSet]:
+    """Yield the set of every prefix under which names of the network are found; the empty prefix among them."""
+    # Plain names: without torch's wrappers, with the dots that LitEma removes.
     wrapper = re.compile("(?!)") if any(map(_WRAPPED.search, expected)) else _WRAPPED
     flat = {name.replace(".", ""): name for name in expected}
     for name in expected:
         flat.pop(name.rpartition(".")[2], None)
     parts = {name: wrapper.sub("", name).rpartition(".") for name in state}
     plain = {f"{place}{dot}{flat.get(tail, tail)}": state[name] for name, (place, dot, tail) in parts.items()}
-    return plain if len(plain) == len(state) else state
-
-
-def _sets_in(path: str, state: State, expected: Tensors) -> Iterator[WeightSet]:
-    """Yield the set of every prefix under which names of the network are found; the empty prefix among them."""
-    state = _respelled(state, expected)
+    state = plain if len(plain) == len(state) else state
     names, shapes = Counter[str](), Counter[str]()
     for name, tensor in state.items():
         for end in (0, *(dot.end() for dot in re.finditer(r"\.", name))):  # "", "a.b.c"; "a.", "b.c"; "a.b.", "c"
@@ -369,10 +358,13 @@ def _settings_in(content: Any, origin: str) -> tuple[str, Mapping[str, Any]]:
     settings = places[place] if place else {}
     found = dict[str, dict[str, Any]]()
     for name, entries in places.items():
-        numbers = [_triple(entries.get(key)) for key in ("mean", "std")]
-        if all(numbers):
+        both = (entries.get(key) for key in ("mean", "std"))
+        flat = [value.flatten().tolist() if isinstance(value, Tensor) else value for value in both]
+        triples = [value for value in flat if isinstance(value, list | tuple) and len(value) == 3]
+        if len(triples) == 2 and all(isinstance(n, int | float) for n in chain(*triples)):
             plain = {key: value for key, value in entries.items() if not isinstance(value, Mapping | Tensor)}
-            found[name] = {**plain, "mean": numbers[0], "std": numbers[1]}
+            mean, std = ([*map(float, triple)] for triple in triples)
+            found[name] = {**plain, "mean": mean, "std": std}
     values = {str((entry["mean"], entry["std"])) for entry in found.values()}
     if len(values) > 1:
         every = " and ".join(sorted(values))
@@ -381,12 +373,6 @@ def _settings_in(content: Any, origin: str) -> tuple[str, Mapping[str, Any]]:
         return place, settings
     first = next(iter(found))
     return " and ".join(filter(None, (place, first))) or "its mean and std", {**found[first], **settings}
-
-
-def _triple(value: Any) -> list[float] | None:
-    flat = value.flatten().tolist() if isinstance(value, Tensor) else value
-    is_triple = isinstance(flat, list | tuple) and len(flat) == 3 and all(isinstance(n, int | float) for n in flat)
-    return [*map(float, flat)] if is_triple else None
 
 
 def by_order(have: Tensors, want: Tensors, origin: str) -> State:
@@ -438,8 +424,7 @@ def fit_state(
     origin: str,
     advice: Callable[[Misfit], tuple[str, Remedy]] = lambda _misfit: ("", Remedy()),
 ) -> None:
-    """Load `state` into `module`, every key and shape accounted for. origin: the file's name; advice: explains how
-    to solve a misfit. Raises WeightsError naming the first misfits."""
+    """Load `state` of the file `origin` into `module`. Raises WeightsError with the first misfits and the `advice`."""
     want = module.state_dict()
     if (misfit := Misfit.between(state, want)).names:
         usual = "Choose the architecture (--arch) and label space (--labels) that it was trained with."

@@ -53,8 +53,7 @@ def source_file(module: str) -> Path | None:
 
 class _SourceCode(ast.NodeTransformer):
     """The code of a file that is executed: text without imports, docstrings, annotations and code for type checkers.
-    Imports are (bound name, module, name in it). It is also recorded whether importing the file does more than
-    define."""
+    Imports are (bound name, module, name in it); `effects`: whether importing the file does more than define."""
 
     def __init__(self, content: bytes, package: str = "") -> None:
         self.package, self.imports, self.effects = package, set[tuple[str, str, str]](), False

@@ -34,7 +34,7 @@ _SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 _OTHERS = ("optimizer", "scheduler", "lr_scheduler", "sampler", "scaler", "callbacks", "loops")
 
 
-def written(read: Read, path: Path) -> Path:
+def write_converted(read: Read, path: Path) -> Path:
     """Write what `read` returns beside `path`, over no other content. Raises WeightsError without a tensor."""
     with foreign("checkpoint", path, WeightsError, "It cannot be converted."):
         content = _plain(read(), ())
@@ -64,7 +64,7 @@ def write_beside(path: Path, data: bytes, ending: str) -> Path:
 def refusal(path: Path, what: str, read: Read) -> WeightsError:
     """Return the error for a file that is taken on consent."""
     text = f"{shown(path)} is {what}. --convert writes what it holds to a new file beside it; no code of it runs."
-    return WeightsError(text, Remedy(write=partial(written, read, path)))
+    return WeightsError(text, Remedy(write=partial(write_converted, read, path)))
 
 
 def _plain(content: Any, above: tuple[int, ...]) -> Any:
@@ -87,24 +87,19 @@ def _plain(content: Any, above: tuple[int, ...]) -> Any:
         return [_plain(value, inside) for value in content]
     if not isinstance(content, Mapping):
         return None
-    named = _unpacked(module_state(content) if is_module(content) else content)
-    parts = {name: _plain(value, inside) for name, value in named.items() if not name.startswith(_OTHERS)}
-    return {name: value for name, value in parts.items() if value is not None and value != {}}
-
-
-def _unpacked(content: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return a dictionary in which the weight and bias of quantised layers have their usual names."""
-    state, quantisers = dict[str, Any](), set[str]()
-    for name, value in content.items():
+    named, quantisers = dict[str, Any](), set[str]()
+    for name, value in (module_state(content) if is_module(content) else content).items():
         layer, _, field = str(name).rpartition(".")
-        if field == _PACKED and isinstance(value, tuple):
+        if field == _PACKED and isinstance(value, tuple):  # weight and bias of a quantised layer get their usual names
             stem = layer.removesuffix(_PACKED).rstrip(".")
-            state |= {f"{stem}.{part}".lstrip("."): t for part, t in zip(("weight", "bias"), value, strict=False)}
+            named |= {f"{stem}.{part}".lstrip("."): t for part, t in zip(("weight", "bias"), value, strict=False)}
         else:
-            state[str(name)] = value
+            named[str(name)] = value
         if field == "zero_point":  # the dense weights contain it, and the scale
             quantisers |= {str(name), f"{layer}.scale".lstrip(".")}
-    return {name: value for name, value in state.items() if name not in quantisers}
+    kept = (name for name in named if name not in quantisers and not name.startswith(_OTHERS))
+    parts = {name: _plain(named[name], inside) for name in kept}
+    return {name: value for name, value in parts.items() if value is not None and value != {}}
 
 
 class StandIn(dict[Any, Any]):
@@ -137,8 +132,8 @@ _REBUILD = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter", "_reb
 
 class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        """Return what makes an object of this name, otherwise the stand-in. Library functions are wrapped, not given:
-        a pickle could set their attributes."""
+        """Return what makes an object of this name, otherwise the stand-in."""
+        # Functions of libraries are wrapped, not given: a pickle could set their attributes.
         if module == "torch._utils" and name in _REBUILD:
             rebuild = getattr(import_module(module), name)
             return lambda *args: rebuild(*args)
@@ -242,10 +237,8 @@ def refuse_folder(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> None:
         else:
             continue
         command = ("python", "-m", *words)
-        raise WeightsError(
-            f"{shown(inside)} is a {what}. Its own tool converts it once, if you trust it: {shlex.join(command)}.",
-            Remedy(before=command, words=("--weights", str(target))),
-        )
+        text = f"{shown(inside)} is a {what}. Its own tool converts it once, if you trust it: {shlex.join(command)}."
+        raise WeightsError(text, Remedy(before=command, words=("--weights", str(target))))
     if is_file(folder / "adapter_config.json"):
         plain = read_json(folder / "adapter_config.json", "configuration", WeightsError)
         config = plain if isinstance(plain, dict) else {}
@@ -259,11 +252,9 @@ def refuse_folder(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> None:
         raise shards(index)
     files = [p for p in sorted(folder.iterdir()) if p.suffix in _SUFFIXES and not p.name.startswith(_OTHERS)]
     if files and not is_file(folder / "config.json"):
-        raise WeightsError(
-            f"{shown(folder)} is a folder without config.json, which would name its architecture. Give the file: "
-            f"--weights {' or '.join(shlex.quote(str(path)) for path in files[:5])}",
-            Remedy(words=("--weights", str(files[0]))),
-        )
+        text = f"{shown(folder)} is a folder without config.json, which would name its architecture. Give the file"
+        named = " or ".join(shlex.quote(str(path)) for path in files[:5])
+        raise WeightsError(f"{text}: --weights {named}", Remedy(words=("--weights", str(files[0]))))
 
 
 def shards(index: Path) -> WeightsError:
@@ -281,8 +272,7 @@ def shards(index: Path) -> WeightsError:
 
 
 def rewritten(*files: Path) -> Path:
-    """Write the tensors of these files of a folder as its model.safetensors; return the folder if it is complete with
-    it, otherwise the new file. Raises WeightsError."""
+    """Write the tensors of a folder's files as its model.safetensors; return it, or the folder if that is complete."""
     state, target = State(), files[0].with_name("model.safetensors")
     for file in files:
         with foreign("checkpoint", file, WeightsError):
@@ -295,10 +285,9 @@ def rewritten(*files: Path) -> Path:
 
 
 def _tensors_of(file: Path) -> State:
-    tensors: State = (
-        load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
-    )
-    return tensors
+    is_pickle = file.suffix != ".safetensors"
+    state: State = torch.load(file, map_location="cpu", weights_only=True) if is_pickle else load_file(file)
+    return state
 
 
 def _merged(folder: Path, config: Mapping[str, Any], name: str, kwargs: dict[str, Any]) -> Path:
@@ -319,6 +308,6 @@ def _merged(folder: Path, config: Mapping[str, Any], name: str, kwargs: dict[str
             transformers.AutoImageProcessor.from_pretrained(base).save_pretrained(target)
         whole = import_module("peft").PeftModel.from_pretrained(network, str(folder)).merge_and_unload()
         if name:
-            return written(whole.state_dict, target)
+            return write_converted(whole.state_dict, target)
         whole.save_pretrained(target)
     return target

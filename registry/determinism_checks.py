@@ -1,4 +1,4 @@
-"""Checks that a network answers each image independently, with logits, and does not change: otherwise another batch
+"""Checks that a network answers each image independently, with logits, and does not change. Otherwise another batch
 size or order would give another score."""
 
 import zlib
@@ -150,8 +150,7 @@ def check_load(
     model: LoadedModel, run: Run | None = None, batch: int = _IMAGES, tolerance: float = TOLERANCE
 ) -> list[Check]:
     """Check evaluation mode, logits, one answer in every batch and order, and an unchanged state. `run` is the form of
-    the network that will be used, in batches of `batch`; `tolerance` is relative. Failures are rows; only running out
-    of memory is raised."""
+    the network that will be used, in batches of `batch`; `tolerance` is relative. Raises only OutOfMemoryError."""
     images, before = probe(model), checksum(model.module)
     try:
         with torch.inference_mode():
@@ -177,9 +176,8 @@ def _rows(model: LoadedModel, images: Tensor, run: Run, batch: int, tolerance: f
 
     def same(name: str, where: str, gap: float, why: str) -> Check:
         verdict = why if gap > tolerance else "within float noise"
-        return Check(
-            name=name, ok=not gap > tolerance, detail=f"logits {where} differ by {gap:.2g} of the largest: {verdict}"
-        )
+        text = f"logits {where} differ by {gap:.2g} of the largest: {verdict}"
+        return Check(name=name, ok=not gap > tolerance, detail=text)
 
     alone, gap = "same answer alone", inf
     try:

@@ -51,16 +51,16 @@ def read_json(
     content = read_bytes(path, what, error, most) if content is None else content
     if sum(map(content.count, (b",", b"[", b"{"))) > MOST_PARTS:
         raise error(f"{what} {shown(path)} holds more than {MOST_PARTS} values: not read.")
+
+    def once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        whole = dict(pairs)
+        if len(whole) < len(pairs):
+            twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+            raise ValueError(f"'{shown(twice)[:80]}' appears twice in one object")
+        return whole
+
     with foreign(what, path, error, expected):
-        return json.loads(content.decode("utf-8-sig"), object_pairs_hook=_once)
-
-
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    whole = dict(pairs)
-    if len(whole) < len(pairs):
-        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"'{shown(twice)[:80]}' appears twice in one object")
-    return whole
+        return json.loads(content.decode("utf-8-sig"), object_pairs_hook=once)
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -81,8 +81,7 @@ def own_table(name: str) -> Any:
 
 
 def read_document(path: Path, what: str, error: type[BenchError], content: bytes | None = None) -> Any:
-    """Return a YAML file, or its `content`, as plain data: refused if it is not valid YAML or not plain data. Raises
-    `error` as `read_bytes`."""
+    """Return a YAML file, or its `content`, as plain data. Raises `error` as `read_bytes`, or for anything else."""
     with foreign(what, path, error, "It is not valid YAML of text, numbers, lists and mappings."):
         text = (read_bytes(path, what, error) if content is None else content).decode("utf-8")
         depth = 0
@@ -110,9 +109,8 @@ def _adapter(kind: Any) -> "TypeAdapter[Any]":
 
 
 def validated(kind: type[T], data: Mapping[str, Any], wrong: Callable[[str], BenchError]) -> T:
-    """Return plain data as a value of a dataclass or pydantic's model. wrong: makes the error of a text like "field
-    'unit': expected: ...". Raises that error for the first field that does not fit its type, is missing, or is unknown.
-    """
+    """Return plain data as a value of a dataclass or pydantic's model. Raises the error that `wrong` makes of a text
+    like "field 'unit': expected: ...", for the first field that does not fit its type, is missing, or is unknown."""
     from pydantic import ValidationError
 
     try:

@@ -1,5 +1,4 @@
-"""Files from a mirror, or else from their own address, and requests to endpoints: bounded in time and size, checked,
-put in place whole.
+"""Files from a mirror or their own address, and requests to endpoints: bounded, checked, put in place whole.
 
 Logins and queries of addresses are used only for the transfer and never stored or shown."""
 
@@ -129,8 +128,7 @@ def fetch_whole(
     tick: Tick = lambda _done, _whole: None,
 ) -> None:
     """Put a file at `target` from the first source that has all of it; an interrupted download is continued. `sha256`
-    is its digest or the beginning of it, if known. `report` receives each source and its fault. Raises TransferError
-    with each source and its reason."""
+    begins its digest, if known. `report` receives each source and its fault, which TransferError lists, too."""
     failures = []
     room = target.with_name(f".{target.name}.part")
     with files.locked(room):
@@ -176,13 +174,10 @@ def places_of(name: str, url: str | None, mirror: str | None) -> Iterator[str]:
         yield url
 
 
-def _note(path: Path) -> Path:
-    return path.with_name(f"{path.name}.sha256")
-
-
 def recorded_digest(path: Path) -> str:
     """Return the digest that was recorded for a file; "" if none was."""
-    return _note(path).read_text(encoding="utf-8").strip() if _note(path).is_file() else ""
+    note = path.with_name(f"{path.name}.sha256")
+    return note.read_text(encoding="utf-8").strip() if note.is_file() else ""
 
 
 def local_path(url: str, folder: Path) -> Path:
@@ -225,7 +220,7 @@ def first_use(path: Path, sha256: str | None) -> Iterator[None]:
             path.unlink(missing_ok=True)
         raise
     if sha256 is None and path.is_file() and not recorded_digest(path):
-        files.write_whole(_note(path), digest_file(path))
+        files.write_whole(path.with_name(f"{path.name}.sha256"), digest_file(path))
 
 
 def package_file(reference: str, install: str) -> Path:

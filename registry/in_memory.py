@@ -62,8 +62,7 @@ def hold(
 ) -> tuple[LoadedModel, list[Check]]:
     """Return an object as a loaded network, with the checks of a registration that it has passed. `net` is a module or
     function, or a tuple of it, its preprocessing and perhaps a tokenizer; `draft` has its name, output and place in a
-    training. Raises CardError (no input stated, or to be saved and not loadable by a card), LabelError, and
-    WeightsError as `checked`."""
+    training. Raises CardError (no input stated, or `save` and no card can load it), LabelError, WeightsError."""
     net, brought, tokenizer = (*net, None, None)[:3] if isinstance(net, tuple) else (net, None, None)
     original = unwrapped(net)
     if not (callable(original) or hasattr(original, "predict")):
@@ -108,9 +107,8 @@ def _loaded(own: _Object, card: ModelCard, digest: str, transform: Transform | N
         own.code = architectures.source_code(card.arch, own.module) if own.is_built else _code(own.module)
     options = {**card.options, "kwargs": kwargs} if own.is_built and kwargs else card.options
     card, labels = card.model_copy(update={"sha256": digest, "options": options}), labels_of(card)
-    model = LoadedModel(
-        card=card, module=own.module.eval(), digest=digest, labels=labels, code=own.code, transform=transform
-    )
+    module = own.module.eval()
+    model = LoadedModel(card=card, module=module, digest=digest, labels=labels, code=own.code, transform=transform)
     if isinstance(own.module, Function):
         images = (pictures(4, model.preprocess.size) * 255).byte().permute(0, 2, 3, 1).numpy()
         own.module.settle(input_batch(model.inputs([*images])), card.name, "It is given what the preprocessing makes.")
@@ -169,9 +167,8 @@ def _network(module: nn.Module) -> _Object:
         plain = json.loads(cast(Any, settings).to_json_string())
         names, arch = names_in_order(plain.get("id2label")) or (), f"hf:{plain.get('model_type')}"
         code = digest_data({name: value for name, value in plain.items() if name not in SILENT})
-        return _Object(
-            module=Reading(module, attrgetter("logits")).eval(), arch=arch, names=names, code=code, is_built=True
-        )
+        reading = Reading(module, attrgetter("logits")).eval()
+        return _Object(module=reading, arch=arch, names=names, code=code, is_built=True)
     if kind.__module__.startswith("torchvision.models."):
         from torchvision import models
 

@@ -167,10 +167,6 @@ class FedPhotographs:
         reached = first_norm_input(self.model.module, self.model.normalise(self.x[:1]))
         return None if reached is None else reached[0]
 
-    def solved(self) -> tuple[Triple, Triple] | None:
-        """Return the mean and deviation that give the first batch norm its running statistics."""
-        return solve_input(self.model.module, self.x[:SAMPLE])
-
     def divergence(self, fed: Preprocess, rows: slice = slice(None)) -> float | None:
         """Return the divergence at the first batch norm; None without such a norm."""
         moments = self.moments(fed, rows)
@@ -235,8 +231,15 @@ def _order_finding(logits: Tensor, targets: Order, orders: Mapping[str, Order]) 
     answers = logits.argmax(1).numpy()
     right = answers == targets
     under = {name: answers == order[targets] for name, order in orders.items()}
-    if logits.shape[1] <= FEW and len(np.unique(targets)) < len(targets):  # fitted to some, tested on others
-        under["of another assignment"] = _assigned(logits, targets)
+    if logits.shape[1] <= FEW and len(np.unique(targets)) < len(targets):
+        # The assignment of classes to outputs that fits one half best is tested on the other.
+        scores, under["of another assignment"] = logits.double().log_softmax(1).numpy(), np.zeros_like(right)
+        half = (pd.Series(targets).groupby(targets).cumcount() % 2 == 0).to_numpy()
+        for fitted in (half, ~half):
+            classes = np.unique(targets[fitted])
+            profile = np.stack([scores[fitted & (targets == each)].mean(0) for each in classes])
+            outputs = pd.Series(optimize.linear_sum_assignment(-profile)[1], classes)
+            under["of another assignment"][~fitted] = outputs.reindex(targets[~fitted]) == answers[~fitted]
     if not under:
         return []
     best = max(under, key=lambda name: int(under[name].sum()))
@@ -248,23 +251,9 @@ def _order_finding(logits: Tensor, targets: Order, orders: Mapping[str, Order]) 
     return [Finding(kind="order", right=hits, text=text)]
 
 
-def _assigned(logits: Tensor, targets: Order) -> NDArray[np.bool_]:
-    """Return whether each answer is right under the assignment of classes that fits the other half best."""
-    scores, answers = logits.double().log_softmax(1).numpy(), logits.argmax(1).numpy()
-    half = (pd.Series(targets).groupby(targets).cumcount() % 2 == 0).to_numpy()
-    right = np.zeros(len(targets), dtype=bool)
-    for fitted in (half, ~half):
-        classes = np.unique(targets[fitted])
-        profile = np.stack([scores[fitted & (targets == each)].mean(0) for each in classes])
-        outputs = dict(zip(classes, optimize.linear_sum_assignment(-profile)[1], strict=True))
-        right[~fitted] = [outputs.get(t) == a for t, a in zip(targets[~fitted], answers[~fitted], strict=True)]
-    return right
-
-
 def head_order(model: LoadedModel) -> tuple[str, bool] | None:
     """Compare the head's rows of neighbouring classes; return a text, and whether it is an alarm. ImageNet's order has
-    related neighbours, whose rows are alike; other orders have fewer. Return None where that tells nothing: fewer than
-    `NEIGHBOURS` classes, another order than that of WordNet ids, no linear head."""
+    related neighbours, whose rows are alike. Return None without `NEIGHBOURS` sorted WordNet ids and a linear head."""
     classes = model.labels.classes
     named = all(re.fullmatch(r"n\d{8}", name) for name in classes) and [*classes] == sorted(classes)
     heads = [p.detach().flatten(1) for p in model.module.parameters() if p.dim() > 1 and len(p) == len(classes)]
@@ -298,9 +287,8 @@ def _better_input(
     known: tuple[NDArray[np.float64], NDArray[np.bool_]],
     divergence: float | None,
 ) -> list[Finding]:
-    """Return the input, of a dozen, under which the correct classes are significantly more probable. The first
-    photographs are a race: inputs that are behind after them are dropped. `divergence` is that of the first batch norm
-    with the present input. Other normalisations are tried unless it fits, and only those that fit it better."""
+    """Return the input, of a dozen, under which the correct classes are significantly more probable. `divergence` is
+    that of the first batch norm: other normalisations are tried unless it fits, and only those that fit it better."""
     as_fed, (logs, right), n = shown.model.preprocess, known, len(targets)
     others = {"BGR": as_fed.model_copy(update={"channels": "rgb" if as_fed.channels == "bgr" else "bgr"})}
     if divergence is None or divergence > ODD:
@@ -340,7 +328,7 @@ def _fitting_input(shown: FedPhotographs, as_fed: float) -> tuple[str, Preproces
     for name in sorted(usual, key=fit.__getitem__)[:3]:
         if (divergence := shown.divergence(usual[name]) or 0.0) <= limit:
             return name, usual[name], divergence
-    solved = shown.solved()
+    solved = solve_input(shown.model.module, shown.x[:SAMPLE])
     # Filters whose weights add to nothing do not show the mean: what is solved for then is no pixel value.
     if solved is not None and all(0 <= mean <= 1 for mean in solved[0]):
         how = renormalised(shown.model.preprocess, *solved)

@@ -28,7 +28,6 @@ def state_key(state: Mapping[str, Tensor]) -> str:
 
 def known_card(key: str, place: WeightSources) -> ModelCard | None:
     """Return the card of the published network with these weights; None if they are not known here."""
-    # by the networks whose weights come with a package or the program
     if name := own_table("known_states").get(key):
         return builtin_cards()[name]
     for file in sorted(place.weights_folder.with_name("known").glob("*.json")):

@@ -57,8 +57,7 @@ class LabelSpace:
     def grouping(self, space: str, categories: Mapping[str, Sequence[str]] = MappingProxyType({})) -> Grouping:
         """Return the grouping onto `space`. Raises LabelError if the classes do not cover it. A space that is not built
         in has `categories`: category -> the classes (WordNet ids or names) that stand for it beside the one of its
-        name. Kinds of a WordNet id stand for it, too; of several categories the most special has a class. A category
-        without any class here is left out."""
+        name. Kinds of a WordNet id stand for the most special category, too. One without a class is left out."""
         if space in self.groupings:
             return self.groupings[space]
         places = _places(self.words) | _places(self.classes)
@@ -329,9 +328,8 @@ def _stated_in(file: Path) -> tuple[tuple[str, ...], str] | None:
 
 
 def read_class_list(path: Path) -> tuple[str, ...]:
-    """Return the classes of a .txt (a name a line), a .json (see `names_in_order`) or a folder of class folders, whose
-    names are in the order of torchvision's `ImageFolder`. Raises LabelError for another kind of file, and for a
-    repeated name."""
+    """Return the classes of a .txt (a name a line), a .json (see `names_in_order`) or a folder of class folders, in the
+    order of torchvision's `ImageFolder`. Raises LabelError for another kind of file, and for a repeated name."""
     where = f"class list {shown(path)}"
     if is_folder(path):
         listed = sorted(each.name for each in path.iterdir() if each.is_dir() and not each.name.startswith("."))
@@ -477,8 +475,7 @@ def classes_beside(weights: Path) -> tuple[tuple[str, ...], str] | None:
 
 def labels_of_names(names: Sequence[str], labels: str | None, model: str, folder: Path) -> tuple[str, str, list[Path]]:
     """Return the label space of outputs with these names (a name or a mapping file), a text to report, and files
-    written. labels: what the user asked for. Raises LabelError if it has other classes or another order, and if names
-    mean nothing and nothing was asked for."""
+    written. Raises LabelError if the `labels` that were asked for contradict the names, or names only count."""
     spaces = spaces_of_size(len(names))
     if len(names) == 1000 and {*names} == {str(i) for i in range(1000)}:  # folders of numbers, often sorted as text
         names = [imagenet1k()[0][int(name)] for name in names]
@@ -501,9 +498,8 @@ def labels_of_names(names: Sequence[str], labels: str | None, model: str, folder
 
 
 def _compared(names: Sequence[str], labels: str) -> tuple[float, str, str]:
-    """Return the share of names that are those of a label space's classes at their outputs, and a text about it. The
-    text names the first class that both have at different outputs, or a different number of classes; it is "" without a
-    difference."""
+    """Return the share of names that are those of a label space's classes at their outputs, a text about it, and the
+    problem: another number of classes, or the first class that both have at different outputs; "" if there is none."""
     space = label_space(labels)
     if len(space.classes) != len(names):
         return 0.0, "", f"it has {len(space.classes)} classes, and {len(names)} are named"

@@ -20,7 +20,7 @@ from registry import architectures, checkpoints, files, preprocessing
 from registry.architectures import build_network
 from registry.cards import ModelCard, builtin_cards
 from registry.checkpoints import Misfit, WeightChoice
-from registry.convert import written
+from registry.convert import write_converted
 from registry.documents import own_table
 from registry.download import first_use, is_file_reference, local_path, weights_path
 from registry.families.family import family_of
@@ -105,9 +105,8 @@ def _network(card: ModelCard, place: WeightSources, labels: LabelSpace, *, bare:
             raise CardError(f"arch '{name}' of model '{card.name}': expected hf_hub:ORG/NAME.")
         kwargs = {"pretrained": True, "cache_dir": place.caches.hub, **card.options.get("kwargs", {})}
         offline = "Offline? Fetch it once with a network, or set HF_ENDPOINT to a mirror."
-        with foreign(
-            f"timm's network of '{card.name}',", name, WeightsError, offline, "cannot be had with its weights"
-        ):
+        what, failed = f"timm's network of '{card.name}',", "cannot be had with its weights"
+        with foreign(what, name, WeightsError, offline, failed):
             module = timm.create_model(name, **kwargs)
     else:
         module = _blank(card, labels, seed or 0)
@@ -121,10 +120,9 @@ def _network(card: ModelCard, place: WeightSources, labels: LabelSpace, *, bare:
         stated, how = choice.normalisation, card.preprocess
         if stated.fields and how is not None and not preprocessing.agrees(stated.fields, dict(how)):
             own, ours = preprocessing.as_text(stated.fields), preprocessing.as_text(dict(how))
-            raise WeightsError(
-                f"checkpoint {origin} holds a normalisation ({stated.where}): {own}. The card of '{card.name}' states "
-                f"{ours}. Leave out --mean, --std and --scale to take the checkpoint's."
-            )
+            text = f"checkpoint {origin} holds a normalisation ({stated.where}): {own}"
+            hint = "Leave out --mean, --std and --scale to take the checkpoint's."
+            raise WeightsError(f"{text}. The card of '{card.name}' states {ours}. {hint}")
         checkpoints.fit_state(module, choice.state, str(origin), partial(advice, card, module, choice, origin))
     return module.eval(), code
 
@@ -172,14 +170,11 @@ def load_network(card: ModelCard, place: WeightSources, *, device: str = "cpu", 
         if not bare:  # the card's digest is of the network with its classifier
             require_once(module, card)
             if card.sha256 not in (None, digest):
-                raise WeightsError(
-                    f"weights of model '{card.name}': expected digest {card.sha256}, got {digest}, from "
-                    f"{card.weights or card.arch}. Restore the file, or register it (`bench register --replace`)."
-                )
-    module.requires_grad_(False)
-    model = LoadedModel(
-        card=card, module=module.to(device), digest=digest, labels=labels, code=code, transform=transform
-    )
+                text = f"weights of model '{card.name}': expected digest {card.sha256}, got {digest}"
+                hint = "Restore the file, or register it (`bench register --replace`)."
+                raise WeightsError(f"{text}, from {card.weights or card.arch}. {hint}")
+    module = module.requires_grad_(False).to(device)
+    model = LoadedModel(card=card, module=module, digest=digest, labels=labels, code=code, transform=transform)
     if not bare and card.sha256 is None and builtin_cards().get(card.name) == card:
         remember_network(model, place)
     return model
@@ -240,13 +235,11 @@ def advice(card: ModelCard, module: nn.Module, choice: WeightChoice, path: Path,
         entries = choice.content.items() if isinstance(choice.content, Mapping) else ()
         beside = {name: value for name, value in entries if all(t.numel() <= 3 for t in parts_in(value, Tensor))}
         content = {**beside, choice.name or "state_dict": {**state, **choice.statistics}}  # as --key names it
-        return text, Remedy(write=partial(written, partial(dict, content), path))
+        return text, Remedy(write=partial(write_converted, partial(dict, content), path))
     if missing and not misfit.shapes and set(missing) <= head:
-        text = (
-            "Only the head is missing: this is a backbone without a classifier. --probe FOLDER (a folder per class), or"
-        )
-        text = f"{text} --probe world, fits one to its features; other keys are left then."
-        return text, Remedy(words=("--probe", "world"))
+        text = "Only the head is missing: this is a backbone without a classifier. --probe FOLDER (a folder per class)"
+        hint = "or --probe world, fits one to its features; other keys are left then."
+        return f"{text}, {hint}", Remedy(words=("--probe", "world"))
     if not (missing or misfit.shapes) and (extras := _of_extras(strange, want, choice)) is not None:
         return extras
     if not (missing or strange) and set(misfit.shapes) <= head:
@@ -310,9 +303,8 @@ def _renamed(
 
 def _of_extras(strange: Iterable[str], want: Iterable[str], choice: WeightChoice) -> tuple[str, Remedy] | None:
     """Return advice for a file that has all of the network, and more; what may come before it is not left out."""
-    if before := [
-        name for name in strange if name in choice.state and preprocessing.may_normalise(name, choice.state[name])
-    ]:
+    state = choice.state
+    if before := [name for name in strange if name in state and preprocessing.may_normalise(name, state[name])]:
         text = f"All of the network is there, and {some_of(before, 5)} may change its input: register the whole network"
         return f"{text} with --arch python:FILE.py:FUNCTION.", Remedy()
     if choice.name and set(strange) <= set(choice.outside):

@@ -46,32 +46,27 @@ def named_outputs(output: Any, name: str = "", depth: int = 0) -> Iterator[tuple
 
 def logits_in(output: Any, shape: tuple[int, int], chosen: str | None = None, *, space: str = "its labels") -> Tensor:
     """Return the logits [images, classes] of an output as float32: the only tensor of that shape, in the `chosen` part
-    if one is named. `space` names the label space in messages. Raises LabelError if there is none, or several that
-    differ."""
+    if one is named. Raises LabelError if there is none, or several that differ; it names the `space`."""
     every = dict(named_outputs(output))
-    fitting = {
-        name: tensor
-        for name, tensor in every.items()
-        if tuple(tensor.shape) == shape and (chosen is None or f"{name}.".startswith(f"{chosen}."))
-    }
+    named = [name for name in every if chosen is None or f"{name}.".startswith(f"{chosen}.")]
+    fitting = {name: every[name] for name in named if tuple(every[name].shape) == shape}
     returned = some_of([f"{name} {tuple(part.shape)}".lstrip() for name, part in every.items()], 5)
     if chosen is not None and not fitting:
         raise LabelError(f"has no output '{shown(chosen)}' of shape {shape} (--output): returned {returned or 'none'}.")
     if not fitting:
         wanted = f"{shape[0]} images, expected logits {shape} for label space '{space}'"
-        raise LabelError(f"returned {returned or type(output).__name__} for {wanted}. {_advice(every.values())}")
+        count = next((int(tensor.shape[1]) for tensor in every.values() if tensor.dim() == 2), 0)
+        hint = (
+            "A classifier returns a logit for each class of --labels; `bench register --probe` fits one to a backbone"
+        )
+        if spaces := spaces_of_size(count):
+            hint = f"{count} outputs are those of label space {' or '.join(spaces)}"
+        raise LabelError(f"returned {returned or type(output).__name__} for {wanted}. {hint}.")
     first, *others = fitting.values()
     if any(other is not first and not torch.equal(other, first) for other in others):
         words = " or ".join(f"--output {name}" for name in map(shown, [*fitting][:3]))
         raise LabelError(f"returned {len(fitting)} outputs of shape {shape}. Choose the one that classifies: {words}.")
     return first.float()
-
-
-def _advice(outputs: Iterable[Tensor]) -> str:
-    first = next((tensor for tensor in outputs if tensor.dim() == 2), None)
-    if first is not None and (spaces := spaces_of_size(int(first.shape[1]))):
-        return f"{first.shape[1]} outputs are those of label space {' or '.join(spaces)}."
-    return "A classifier returns a logit for each class of --labels; `bench register --probe` fits one to a backbone."
 
 
 # Preprocessing that a network brings with it: any callable from a PIL image to what the network takes of one image.
@@ -82,8 +77,7 @@ Given = Tensor | dict[str, Tensor]
 
 
 def network_input(transform: Transform, pixels: Tensor) -> Given:
-    """Return what a network takes of one image [3, h, w], uint8 or float32 in [0,1]. Raises AnswerError for a transform
-    that fails or returns no tensor."""
+    """Return what a network takes of one image [3, h, w], uint8 or float32 in [0,1]. Raises AnswerError."""
     levels = pixels if pixels.dtype == torch.uint8 else (pixels.detach().float().clamp(0, 1) * 255).round().byte()
     image = Image.fromarray(np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy()))
     try:
@@ -114,14 +108,12 @@ def by_shape(each: Sequence[Given], run: Callable[[Given], Tensor]) -> Tensor:
 
 def input_batch(each: Sequence[Given]) -> Given:
     """Return single inputs of one shape as a batch."""
-    batch: Given = tree_map(lambda *parts: torch.stack(parts), *each)
-    return batch
+    return cast(Given, tree_map(lambda *parts: torch.stack(parts), *each))
 
 
 def on_device(given: Given, device: torch.device) -> Given:
     """Return the input where the network is."""
-    there: Given = tree_map(lambda part: part.to(device), given)
-    return there
+    return cast(Given, tree_map(lambda part: part.to(device), given))
 
 
 def count(given: Given) -> int:
@@ -172,8 +164,7 @@ def centre_crop(pixels: NDArray[Plane], side: int, margin: Margin = "nearest") -
 def presented(
     plane: NDArray[Plane], how: Preprocess, presentation: Presentation, interpolation: Interpolation | None = None
 ) -> NDArray[Plane]:
-    """Present an image or its mask by the card's resizing and crop, by those to 224 px, or unchanged. A mask has an
-    `interpolation` of its own."""
+    """Present an image or its mask, which has an `interpolation` of its own, by the geometry of a `presentation`."""
     interpolation = interpolation or CROPS_224.get(presentation, how.interpolation)
     if presentation == "square224":
         return _resized(plane, (224, 224), interpolation)
@@ -204,8 +195,7 @@ def present_plane(
     plane: NDArray[Any], how: Preprocess, presentation: Presentation, size: tuple[int, int]
 ) -> NDArray[Any]:
     """Return a mask or graded map [h, w] of an image by the geometry of the network's input of `size` (height, width).
-    A bool mask uses the nearest neighbour. Numbers become float32, always by the bilinear filter, so that no value
-    leaves their range."""
+    A bool mask uses the nearest neighbour. Numbers become float32 by the bilinear filter, which keeps their range."""
     flags = plane.dtype == np.bool_
     interpolation: Interpolation = "nearest" if flags else "bilinear"
     numbers: NDArray[Any] = plane.astype(np.uint8 if flags else np.float32)
@@ -245,8 +235,7 @@ class LoadedModel:
     def present(self, images: Sequence[Pixels], presentation: Presentation, each: Each = map) -> Shown:
         """Map images [h, w, 3] uint8 -> [n, 3, h', w'] uint8 on the CPU, by the presentation's geometry, laid out
         channels-last as the pixels were. Whole images of different sizes are all brought to the card's size, as they
-        cannot be stacked; a transform of the network's own gets a list of single ones. `each` is as `map`, by several
-        threads."""
+        cannot be stacked; a transform of the network's own gets a list of single ones. `each` is as `map`."""
         how, shown = self.preprocess, list(images)
         square, sizes = (how.size, how.size), {image.shape[:2] for image in images}
         if presentation != "whole":

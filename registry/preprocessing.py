@@ -207,9 +207,6 @@ def read_folder(folder: Path, arch: str) -> tuple[str, str, dict[str, Any], Stat
     return own, str(weights), arguments, StatedInput(known.pretrained_cfg.fields(), str(config))
 
 
-_INPUT = ("mean", "std", "scale")
-
-
 class Overrides(TypedDict, total=False):
     """Overrides replace fields of the architecture's own preprocessing."""
 
@@ -229,12 +226,12 @@ class Overrides(TypedDict, total=False):
 #: is built for (the shorter side 256/224 of it, as of any size).
 USUAL = {"interpolation": "bilinear", "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
 UNSTATED = "nothing states it: the field's usual evaluation"
+_INPUT = ("mean", "std", "scale")
 
 
 def stated_input(arch: str, side: int | None = None, *, own_weights: bool = False) -> StatedInput:
     """Return the input that an architecture's library states; no fields if it states none. A network may be built for
-    another `side` in pixels. The library's default does not describe the user's `own_weights` unless the name has a tag
-    (timm:NAME.TAG)."""
+    another `side` in pixels. The library's default is not of the user's `own_weights` unless the name has a tag."""
     kind, name = split_arch(arch)
     require_known(arch)
     if kind == "torchvision":
@@ -275,48 +272,40 @@ def stated_by_training(settings: Mapping[str, Any], place: str, origin: object) 
     """Return the input of a script's settings at `place` of checkpoint `origin`. Raises WeightsError."""
     free = "Save the weights without them, and say with --size, --resize, --mean, --std, ... what the network was fed."
     with foreign(f"{place} of checkpoint", origin, WeightsError, free):
-        if not settings.keys() >= {*own_table("training_words")["timm"]}:
-            return StatedInput(_by_usual_names(settings), f"stated by the checkpoint ({place})")
-        config: Any = import_module("timm.models").get_pretrained_cfg(str(settings["model"]))
-        known: dict[str, Any] = {} if config is None else config.to_dict()
-        known |= import_module("timm.data").resolve_data_config(dict(settings), pretrained_cfg=known)
-        fields = pretrained_config(known, f"{place} of checkpoint {shown(origin)}").fields()
-        return StatedInput(fields, f"stated by the checkpoint ({place} of timm's training script)")
-
-
-def _by_usual_names(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of `Preprocess` in settings by their usual names. Raises ValueError for what no card has."""
-    fields: dict[str, Any] = {}
-    given: dict[str, Any] = {
-        part: next((settings[name] for name in names if settings.get(name) is not None), None)
-        for part, names in own_table("training_words")["input"].items()
-    }
-    sides = given["size"] if isinstance(given["size"], list | tuple) else [given["size"]]
-    if sides and all(isinstance(side, int) for side in sides):
-        if len(set(sides[-2:])) > 1:
-            raise ValueError(f"its input is not square: {given['size']}")
-        if not 0 < sides[-1] <= 4096:
-            raise ValueError("its input has no side from 1 to 4096 pixels")
-        fields["size"] = sides[-1]
-        if isinstance(given["crop_pct"], int | float):
-            fields["resize"] = int(sides[-1] / given["crop_pct"])
-    if isinstance(given["resize"], int):
-        fields["resize"] = given["resize"]
-    if isinstance(given["interpolation"], str):
-        fields["interpolation"] = given["interpolation"].lower().removeprefix("interpolationmode.")
-    if all(isinstance(given[name], list | tuple) and len(given[name]) in (1, 3) for name in ("mean", "std")):
-        fields |= {name: tuple(map(float, (*given[name], *given[name], *given[name])[:3])) for name in ("mean", "std")}
-        fields["scale"] = scale_of(fields["mean"], fields["std"])
-    elif "val_crop_size" in settings:  # torchvision's script has them as constants
-        fields |= {name: USUAL[name] for name in ("mean", "std")}
-    return fields
+        words, fields = own_table("training_words"), dict[str, Any]()
+        if settings.keys() >= {*words["timm"]}:
+            config: Any = import_module("timm.models").get_pretrained_cfg(str(settings["model"]))
+            known: dict[str, Any] = {} if config is None else config.to_dict()
+            known |= import_module("timm.data").resolve_data_config(dict(settings), pretrained_cfg=known)
+            fields = pretrained_config(known, f"{place} of checkpoint {shown(origin)}").fields()
+            return StatedInput(fields, f"stated by the checkpoint ({place} of timm's training script)")
+        given: dict[str, Any] = {  # by their usual names
+            part: next((settings[name] for name in names if settings.get(name) is not None), None)
+            for part, names in words["input"].items()
+        }
+        sides = given["size"] if isinstance(given["size"], list | tuple) else [given["size"]]
+        if sides and all(isinstance(side, int) for side in sides):
+            if len(set(sides[-2:])) > 1 or not 0 < sides[-1] <= 4096:
+                raise ValueError("its input is no square of 1 to 4096 pixels")
+            fields["size"] = sides[-1]
+            if isinstance(given["crop_pct"], int | float):
+                fields["resize"] = int(sides[-1] / given["crop_pct"])
+        if isinstance(given["resize"], int):
+            fields["resize"] = given["resize"]
+        if isinstance(given["interpolation"], str):
+            fields["interpolation"] = given["interpolation"].lower().removeprefix("interpolationmode.")
+        if all(isinstance(given[name], list | tuple) and len(given[name]) in (1, 3) for name in ("mean", "std")):
+            fields |= {name: tuple(map(float, [*given[name]] * 3))[:3] for name in ("mean", "std")}
+            fields["scale"] = scale_of(fields["mean"], fields["std"])
+        elif "val_crop_size" in settings:  # torchvision's script has them as constants
+            fields |= {name: USUAL[name] for name in ("mean", "std")}
+        return StatedInput(fields, f"stated by the checkpoint ({place})")
 
 
 def given_fields(overrides: Overrides) -> dict[str, Any]:
     """Return the overrides that are set, among other options, with the resize that matches a given size."""
-    given: dict[str, Any] = {
-        key: value for key, value in overrides.items() if value is not None and key in Preprocess.model_fields
-    }
+    known = Preprocess.model_fields
+    given: dict[str, Any] = {key: value for key, value in overrides.items() if value is not None and key in known}
     if "size" in given and "resize" not in given:
         whole = given.get("resize_mode") in ("squash", "longest")
         given["resize"] = given["size"] if whole else round(int(str(given["size"])) * 256 / 224)
@@ -325,8 +314,7 @@ def given_fields(overrides: Overrides) -> dict[str, Any]:
 
 def preprocess_of(arch: str, fields: Mapping[str, Any]) -> Preprocess:
     """Return a `Preprocess` of these fields. Raises CardError naming missing or unsuitable fields."""
-    lacking = [name for name in ("size", "mean", "std") if name not in fields]
-    if lacking:
+    if lacking := [name for name in ("size", "mean", "std") if name not in fields]:
         raise CardError(f"arch '{arch}' does not state its input. Give {', '.join(lacking)} as it was trained with.")
     return validated(Preprocess, fields, lambda problem: CardError(f"preprocessing: {problem}."))
 
@@ -432,8 +420,8 @@ def sample_images() -> tuple[Pixels, ...]:
 
 
 def pixel_gaps(fed: Sequence[Given], how: Preprocess) -> Iterator[NDArray[np.float64]]:
-    """Yield how far pixels [h, w, 3] in [0,1], `fed` to a network of each of the `sample_images`, are from a card's;
-    infinity for another shape."""
+    """Yield how far the pixels that are `fed` of each of the `sample_images` are from a card's, in [0,1]; infinity for
+    another shape."""
     for image, given in zip(sample_images(), fed, strict=True):
         theirs = np.moveaxis(np.asarray(given, dtype=np.float64), 0, -1) if isinstance(given, Tensor) else np.empty(0)
         shown = presented(image, how, "card")[..., :: -1 if how.channels == "bgr" else 1]
@@ -470,25 +458,24 @@ def _fields(part: Any) -> dict[str, Any]:
     if isinstance(inner, list | tuple | torch.nn.ModuleList):
         return {name: value for each in inner for name, value in _fields(each).items()}
     kind, given, fields = type(part).__name__, {**getattr(part, "__dict__", {})}, dict[str, Any]()
+
+    def sides(name: str) -> list[int]:
+        return [int(side) for side in np.ravel(np.asarray(given[name]))]
+
     if "interpolation" in given:
         chosen = given["interpolation"]
         name = Image.Resampling(chosen).name if isinstance(chosen, int) else str(getattr(chosen, "value", chosen))
         fields["interpolation"] = name.lower()
     if "Resize" in kind and "size" in given:
-        sides = _sides(given["size"])
-        squash = {"resize_mode": "squash", "size": sides[0]} if len(sides) == 2 else {}
-        fields |= {"resize": sides[0], **squash}
+        squash = {"resize_mode": "squash", "size": sides("size")[0]} if len(sides("size")) == 2 else {}
+        fields |= {"resize": sides("size")[0], **squash}
     elif "Crop" in kind and "size" in given:
-        fields["size"] = _sides(given["size"])[0]
+        fields["size"] = sides("size")[0]
     elif "resize_size" in given:  # of torchvision's weights
-        fields |= {name: _sides(given[f"{key}_size"])[0] for name, key in (("resize", "resize"), ("size", "crop"))}
+        fields |= {"resize": sides("resize_size")[0], "size": sides("crop_size")[0]}
     if "mean" in given and "std" in given:
         fields |= {name: tuple(np.ravel(np.asarray(given[name], dtype=float)).tolist()) for name in ("mean", "std")}
     return fields
-
-
-def _sides(size: Any) -> list[int]:
-    return [int(side) for side in np.ravel(np.asarray(size))]
 
 
 def kept_transform(own: Transform | None, card: ModelCard) -> Transform | None:

@@ -81,8 +81,7 @@ def require_proof(
     runtime: str, prove: Callable[..., None], path: Path, side: int, place: WeightSources, files: tuple[str, int]
 ) -> None:
     """Let `prove` open a program and show it images of `side` pixels (0: of its own size) in another process, once for
-    a file on this machine. `runtime` is the package that runs it; `files` are its digest and bytes. Raises
-    WeightsError."""
+    a file on this machine. The package `runtime` runs it; `files` are its digest and bytes. Raises WeightsError."""
     release = f"{runtime} {import_module(runtime).__version__}"
     digest, size = files
     proof = place.weights_folder.with_name("proofs") / digest_data([release, digest, side])

@@ -66,8 +66,7 @@ def admit(
     draft: ModelCard, rows: Iterable[Check], folder: CardFolder, trial: Trial = lambda _model: ()
 ) -> tuple[ModelCard, list[Check]]:
     """Return the card as it was written, and `rows` with the checks that the network passed; `trial` reports more on
-    the loaded network. Raises WeightsError if a check fails, as `load_network` and as `trial`; nothing is written then.
-    """
+    the loaded network. Raises WeightsError if a check fails, as `load_network` and as `trial`, and writes nothing."""
     model, checks = checked(load_network(draft, folder.place), rows, folder, trial)
     card = model.card.model_copy(update={"sha256": model.digest})
     former = cards.read_cards(folder.cards).get(card.name) if folder.replaces else None
@@ -117,9 +116,8 @@ def _located(draft: Draft, place: WeightSources) -> Draft:
             raise WeightsError(f"checkpoint {weights} {absence(file)}. Check the path.")
         weights = weights if is_url(weights) else str(file.resolve())
     options = {name: value for name, value in {**options, "kwargs": kwargs}.items() if value}
-    source: Source = "hub"
-    if not arch.startswith("hf_hub:"):
-        source = cast(Source, "file" if file is not None else split_arch(arch)[0])
+    own = "hub" if arch.startswith("hf_hub:") else "file" if file is not None else split_arch(arch)[0]
+    source = cast(Source, own)
     return replace(draft, source=source, arch=arch, weights=weights, labels=labels, options=options, stated=stated)
 
 
@@ -276,8 +274,7 @@ def register(
 
     `arch` is "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION" or a member of a family.
     `weights` is a checkpoint's path or address, or "random:SEED". `labels` is a label space or file. `options` are of
-    families, and `trial` is as of `admit`. Raises CardError, WeightsError, LabelError, UnknownName; nothing is written
-    unless every check holds."""
+    families, and `trial` is as of `admit`. Raises CardError, WeightsError, LabelError, UnknownName without a trace."""
     folder = CardFolder(cards=cards_folder, place=place, replaces=replaces)
     require_free(name, folder)
     text = str(weights) if weights else None

@@ -46,8 +46,7 @@ Bits = TypeVar("Bits", Tensor, NDArray[np.int64])
 
 class TemplateReader(nn.Module):
     """One simulated person. `templates` [EXEMPLARS, 16, 16] uint8 hold the share of each cell that a silhouette covers,
-    by category. `blur` is in cells. `early` and `late` are noise on its input (share of the grey range) and on its
-    correlations."""
+    by category. `blur` is in cells; `early` is noise on its input (share of the grey range), `late` on correlations."""
 
     templates: Tensor
     luminance: Tensor

@@ -41,8 +41,7 @@ class Placed:
 
 def checkpoint_files(folder: Path, pattern: str = "") -> list[Path]:
     """Return the files of a folder by a glob, or all like checkpoints, by name, except hidden ones and links to others.
-    Without a glob, files where a framework keeps them below the folder count. Raises WeightsError, also for several
-    runs."""
+    Without a glob, files where frameworks keep them below count. Raises WeightsError, also for several runs."""
     try:
         paths = list(folder.glob(pattern) if pattern else folder.iterdir())
     except (ValueError, IndexError, NotImplementedError) as error:  # as pathlib answers "**x" and "."
@@ -117,10 +116,7 @@ def steps_in_file(path: Path) -> dict[Unit, int]:
     if path.suffix == ".safetensors" and is_file(path):
         from safetensors import safe_open
 
-        with (
-            foreign("checkpoint", path, WeightsError, "Expected a safetensors file."),
-            safe_open(path, framework="np") as file,
-        ):
+        with foreign("checkpoint", path, WeightsError, "Expected a safetensors file."), safe_open(path, "np") as file:
             content: Any = file.metadata() or {}
     else:
         content = read_content(path)

@@ -1,5 +1,4 @@
-"""The errors of a user's mistakes, as one tree below `BenchError`, and the guard of foreign files. A message names the
-fault, its place, the expected form and the next step."""
+"""Errors of a user's mistakes and the guard of foreign files. A message has fault, place, expected form, next step."""
 
 import errno
 import re

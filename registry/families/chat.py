@@ -146,8 +146,17 @@ class Chat(nn.Module):
         with locked(self.file.parent):  # no other process asks the same meanwhile
             self.read_file()
             lacking = {name: image for name, image in zip(digests, levels, strict=True) if name not in self._kept}
-            if lacking:
-                self._ask(lacking)
+            # Several are asked about at a time. A failure ends it; pending requests are finished, their replies kept.
+            budget = Semaphore(max(0, self.endpoint.most_requests - len(self._kept) - self._failed))
+            pool, stop = ThreadPoolExecutor(self.endpoint.concurrency), Event()
+            try:
+                within = [*pool.map(partial(self._ask, budget, stop), lacking.items())]
+            finally:
+                stop.set()
+                pool.shutdown(cancel_futures=True)
+            if not all(within):
+                cap = f"its cap, {self.endpoint.most_requests:,} requests: {self.remark}"
+                raise AnswerError(f"'{self.name}' has reached {cap}. Nothing is asked twice.")
         places = {word: at for at, word in enumerate(self.words)}
         answers = [places.get(self._kept[digest].answer, -1) for digest in digests]
         return chosen_alone(answers, len(self.words)).to(x.device)
@@ -172,19 +181,6 @@ class Chat(nn.Module):
                     if reply.kind != "failed" and reply.answer in ("", *self.words):
                         self._kept[reply.image] = reply
 
-    def _ask(self, images: Mapping[str, NDArray[np.uint8]]) -> None:
-        """Ask about several at a time. A failure ends it; pending requests are finished and their replies kept."""
-        budget = Semaphore(max(0, self.endpoint.most_requests - len(self._kept) - self._failed))
-        pool, stop = ThreadPoolExecutor(self.endpoint.concurrency), Event()
-        try:
-            within = [*pool.map(partial(self._ask_one, budget, stop), images.items())]
-        finally:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-        if not all(within):
-            cap = f"its cap, {self.endpoint.most_requests:,} requests: {self.remark}"
-            raise AnswerError(f"'{self.name}' has reached {cap}. Nothing is asked twice.")
-
     def _write(self, reply: Reply) -> None:
         with self._lock:
             with self.file.open("ab") as file:
@@ -194,7 +190,7 @@ class Chat(nn.Module):
                 os.fsync(file.fileno())
             self.read_file()
 
-    def _ask_one(self, budget: Semaphore, stop: Event, item: tuple[str, NDArray[np.uint8]]) -> bool:
+    def _ask(self, budget: Semaphore, stop: Event, item: tuple[str, NDArray[np.uint8]]) -> bool:
         """Ask about one image, again while the endpoint is busy. Returns whether the budget of requests allowed it."""
         digest, image = item
         # The order of the options is drawn anew for each image, from the image alone.

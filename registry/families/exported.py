@@ -108,12 +108,8 @@ def checked_archive(path: Path) -> io.BytesIO:
     """Return a copy of the archive. Raises WeightsError if a member would do anything but hold or compute numbers."""
     if not is_file(path):
         raise WeightsError(f"exported program {shown(path)} {absence(path)}. Check the path.")
-    copy = io.BytesIO()
-    with (
-        foreign("exported program", path, WeightsError, _ADVICE),
-        ZipFile(path) as archive,
-        ZipFile(copy, "w", ZIP_STORED) as checked,
-    ):
+    copy, guard = io.BytesIO(), foreign("exported program", path, WeightsError, _ADVICE)
+    with guard, ZipFile(path) as archive, ZipFile(copy, "w", ZIP_STORED) as checked:
         names = archive.namelist()
         if len(set(names)) != len(names):
             raise ValueError("it holds two members of one name")
@@ -177,14 +173,8 @@ def describe(draft: Draft, _folder: Path, _place: WeightSources) -> Draft:
     """Return the draft of a program. It takes images of the size that it was exported for."""
     if draft.weights is None:
         raise CardError("arch 'export' needs --weights PROGRAM.pt2.")
-    path = expanded(draft.weights)
-    return replace(
-        draft,
-        source="export",
-        weights=str(path.resolve()),
-        options={},
-        stated=StatedInput({"fixed_size": True}, "an exported program"),
-    )
+    path, stated = expanded(draft.weights).resolve(), StatedInput({"fixed_size": True}, "an exported program")
+    return replace(draft, source="export", weights=str(path), options={}, stated=stated)
 
 
 def network(card: ModelCard, place: WeightSources, _outputs: int, **_bare: bool) -> tuple[nn.Module, str]:

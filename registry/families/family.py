@@ -77,8 +77,7 @@ def of_files(arch: str, weights: str | None) -> tuple[str, str | None]:
 def family_of(arch: str) -> ModuleType | None:
     """Return the module of an architecture's family, None of a plain architecture. `describe(draft, folder, place)`
     completes the draft from the model's files, and writes files for the card to `folder`. `network(card, place,
-    outputs, bare=)` returns the network (bare: with features) and the digest of what computes besides weights. Both
-    raise CardError, WeightsError, LabelError."""
+    outputs, bare=)` returns the network (bare: with features) and the digest of what computes besides weights."""
     module = FAMILIES.get(arch.partition(":")[0])
     return None if module is None else import_module(module)
 
@@ -95,9 +94,8 @@ def quiet() -> Iterator[None]:
 
 
 def repository_folder(repository: str, place: WeightSources, files: Sequence[str], optional: Sequence[str]) -> Path:
-    """Return a folder with the `files` of ORG/NAME[@REVISION] and those of the `optional` ones that it has. A mirror on
-    this machine is tried first, then the Hugging Face hub. Raises CardError for another form of name, WeightsError if
-    no place has the repository."""
+    """Return a folder with the `files` of ORG/NAME[@REVISION] and those of the `optional` ones that it has, from a
+    mirror on this machine or the Hugging Face hub. Raises CardError for another form of name, WeightsError."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w.-]+)?", repository) or ".." in repository:
         raise CardError(f"'{shown(repository)[:200]}' is neither a folder here nor ORG/NAME[@REVISION] of the hub.")
     name, _, revision = repository.partition("@")

@@ -3,7 +3,6 @@ name, layout, type and size; its tensors may be in other files of its own folder
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +31,23 @@ def describe(draft: Draft, _folder: Path, place: WeightSources) -> Draft:
     if draft.weights is None:
         raise CardError("arch 'onnx' needs --weights NET.onnx.")
     path = expanded(draft.weights).absolute()
-    program = _Program(path, 0, place)
-    if (scores := _scores_of(path)) is not None:
-        raise WeightsError(
-            f"{shown(path)} answers with the number of a class, whose score its last step (ArgMax) drops. --convert "
-            "writes a file without that step beside it.",
-            Remedy(write=partial(_without_choice, path, scores)),
-        )
+    program, scores = _Program(path, 0, place), _scores_of(path)
+
+    def without_choice() -> Path:
+        onnx = library("onnx", "onnx", "arch 'onnx'")
+        with foreign("ONNX file", path, WeightsError, "It cannot be converted."):
+            model = onnx.load_model(str(path))
+            inferred = onnx.shape_inference.infer_shapes(model).graph.value_info
+            known = next((value for value in inferred if value.name == scores), None)
+            del model.graph.output[:]
+            model.graph.output.append(known or onnx.helper.make_tensor_value_info(scores, onnx.TensorProto.FLOAT, None))
+            data = model.SerializeToString()
+        return write_beside(path, data, ".onnx")
+
+    if scores is not None:
+        text = f"{shown(path)} answers with the number of a class, whose score its last step (ArgMax) drops"
+        hint = "--convert writes a file without that step beside it."
+        raise WeightsError(f"{text}. {hint}", Remedy(write=without_choice))
     fields: dict[str, Any] = {"fixed_size": program.side is not None}
     if program.side is not None:
         fields |= {"size": program.side, "resize": round(program.side * 256 / 224)}
@@ -77,18 +86,6 @@ def _scores_of(path: Path) -> str | None:
             return None
         scores = scores or str(node.input[0])
     return scores
-
-
-def _without_choice(path: Path, scores: str) -> Path:
-    onnx = library("onnx", "onnx", "arch 'onnx'")
-    with foreign("ONNX file", path, WeightsError, "It cannot be converted."):
-        model = onnx.load_model(str(path))
-        inferred = onnx.shape_inference.infer_shapes(model).graph.value_info
-        known = next((value for value in inferred if value.name == scores), None)
-        del model.graph.output[:]
-        model.graph.output.append(known or onnx.helper.make_tensor_value_info(scores, onnx.TensorProto.FLOAT, None))
-        data = model.SerializeToString()
-    return write_beside(path, data, ".onnx")
 
 
 class _Program(nn.Module):

@@ -1,5 +1,4 @@
-"""Image classifiers and zero-shot models of transformers: "hf:ORG/NAME", or "hf:FOLDER" with config.json and
-safetensors. Code of a repository is not loaded."""
+"""Image classifiers and zero-shot models of transformers ("hf:ORG/NAME", "hf:FOLDER"), without a repository's code."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -40,9 +39,8 @@ def stated_by_processor(folder: Path, config: Mapping[str, Any]) -> StatedInput:
     transformers = library("transformers", "hf", "arch 'hf:...'")
     instead = "Register a copy of the folder without it: --size, --resize, --mean and --std say what it is fed."
     with foreign("image processor", file, CardError, instead):
-        processor = transformers.AutoImageProcessor.from_pretrained(
-            folder, trust_remote_code=False, local_files_only=True
-        )
+        made = transformers.AutoImageProcessor.from_pretrained
+        processor = made(folder, trust_remote_code=False, local_files_only=True)
         settings = json.loads(processor.to_json_string())  # with the defaults of its class
         fields = fields_of(settings)
         require_same_pixels(processor, preprocess_of(f"hf:{folder.name}", fields))
@@ -109,9 +107,7 @@ def _resizing(given: Mapping[str, Any]) -> dict[str, Any]:
 CONFIG = "config.json"
 _OPTIONAL = (*TOKENIZER, FILE, NESTED, "model.safetensors", "model.safetensors.index.json", "model-*.safetensors")
 #: Entries of config.json that decide no answer.
-SILENT = frozenset(
-    {"id2label", "label2id", "transformers_version", "_name_or_path", "architectures", "dtype", "torch_dtype"}
-)
+SILENT = {"id2label", "label2id", "transformers_version", "_name_or_path", "architectures", "dtype", "torch_dtype"}
 
 
 def describe(draft: Draft, folder: Path, place: WeightSources) -> Draft:
@@ -161,9 +157,8 @@ def _asked(draft: Draft, choice: str | None, files: Path, folder: Path) -> Draft
     with foreign("tokenizer of", files, WeightsError, expected):
         if not any(is_file(files / name) for name in ("tokenizer.json", "vocab.json", "spiece.model")):
             raise ValueError("no tokenizer.json, vocab.json or spiece.model")  # the library would make up an empty one
-        tokenizer = library("transformers", "hf", "arch 'hf:...'").AutoTokenizer.from_pretrained(
-            files, trust_remote_code=False, local_files_only=True
-        )
+        made = library("transformers", "hf", "arch 'hf:...'").AutoTokenizer.from_pretrained
+        tokenizer = made(files, trust_remote_code=False, local_files_only=True)
     # SigLIP reads a text from its last place, so it was trained on texts filled up to all places.
     words = {"padding": "max_length" if model.config.model_type == "siglip" else True, "truncation": True}
     words |= {"max_length": model.config.text_config.max_position_embeddings, "return_tensors": "pt"}
@@ -185,7 +180,16 @@ def network(card: ModelCard, place: WeightSources, _outputs: int, *, bare: bool)
         return (tower if bare else zero_shot(tower, card)).eval(), code
     if bare:
         module, lacking = _loaded("AutoModel", folder, "backbone")
-        return Reading(module, partial(_features, is_pooled=not lacking)).eval(), code
+
+        def features(output: Any) -> Tensor:
+            # Of its pooler if that was trained; otherwise the class token, which is the first, or the mean over places.
+            pooled = None if lacking else getattr(output, "pooler_output", None)
+            values: Tensor = output.last_hidden_state if pooled is None else pooled
+            if values.dim() == 3:
+                return values[:, 0]
+            return values.flatten(2).mean(dim=2) if values.dim() == 4 else values
+
+        return Reading(module, features).eval(), code
     classifier, _ = _loaded("AutoModelForImageClassification", folder, "classifier")
     return Reading(classifier, attrgetter("logits")).eval(), code
 
@@ -204,10 +208,8 @@ def _opened(named: str, place: WeightSources) -> tuple[Path, dict[str, Any]]:
             raise shards(index)
         if not is_file(file):
             raise WeightsError(f"{shown(folder)} holds neither .safetensors nor pytorch_model.bin.")
-        raise WeightsError(
-            f"{shown(folder)} holds its weights as a pickle ({file.name}). --convert writes model.safetensors there.",
-            Remedy(write=partial(rewritten, file)),
-        )
+        text = f"{shown(folder)} holds its weights as a pickle ({file.name})"
+        raise WeightsError(f"{text}. --convert writes model.safetensors there.", Remedy(write=partial(rewritten, file)))
     return folder, config
 
 
@@ -221,16 +223,6 @@ class Reading(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map [n, 3, h, w] to logits [n, classes] or features [n, d]."""
         return self.read(self.network(pixel_values=x))
-
-
-def _features(output: Any, *, is_pooled: bool) -> Tensor:
-    """Return features [n, d] of a backbone: its pooler's if that was trained; otherwise the class token, which is the
-    first, or the mean over places of a feature map."""
-    pooled = getattr(output, "pooler_output", None)
-    features: Tensor = pooled if is_pooled and pooled is not None else output.last_hidden_state
-    if features.dim() == 3:
-        return features[:, 0]
-    return features.flatten(2).mean(dim=2) if features.dim() == 4 else features
 
 
 class ImageTower(nn.Module):

@@ -1,5 +1,4 @@
-"""Parts of zero-shot image-text models of every library: templates, class vectors that a text tower made once, and
-logits."""
+"""Parts of zero-shot image-text models of every library: templates, class vectors of a text tower, and logits."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -89,9 +88,8 @@ def class_names(space: LabelSpace) -> tuple[str, ...]:
 def with_text_head(
     draft: Draft, choice: str | None, model: nn.Module, encode: Callable[[list[str]], Tensor], folder: Path
 ) -> Draft:
-    """Return the draft of a zero-shot model with its text head, which is computed and frozen to a file in `folder`.
-    `choice` names templates ("80"). `model` has both towers, with `logit_scale` and perhaps `logit_bias`; `encode` maps
-    texts to [n, d]. Raises CardError."""
+    """Return the draft of a zero-shot model with its text head, which is frozen to a file in `folder`. `choice` names
+    templates. `model` has both towers and `logit_scale`; `encode` maps texts to [n, d]. Raises CardError."""
     choice = choice or "80"
     chosen, names = templates_of(choice), class_names(label_space(str(draft.labels)))
     texts = [template.replace("{}", name) for name in names for template in chosen]

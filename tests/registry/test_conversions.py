@@ -9,7 +9,7 @@ import timm
 import torch
 from hostile_pickle import Hostile
 
-from registry.convert import pickled_content, torch_content, written
+from registry.convert import pickled_content, torch_content, write_converted
 from registry.files import conversions, digest_file
 from registry.loading import load_network
 from registry.register import register
@@ -104,13 +104,13 @@ def test_nothing_of_a_pickle_runs(content, tmp_path):
 
 def test_no_file_is_replaced_and_none_is_written_twice(tmp_path):
     path = tmp_path / "net.npz"
-    first, again = (written(lambda: {"w": np.ones(2)}, path) for _ in range(2))
-    other = written(lambda: {"w": np.zeros(2), "epoch": 3}, path)
-    third = written(lambda: {"w": np.zeros(2)}, path)
+    first, again = (write_converted(lambda: {"w": np.ones(2)}, path) for _ in range(2))
+    other = write_converted(lambda: {"w": np.zeros(2), "epoch": 3}, path)
+    third = write_converted(lambda: {"w": np.zeros(2)}, path)
     assert first == again and len({first, other, third}) == 3
     assert conversions(path) == {str(file.resolve()) for file in (first, other, third)}
     with pytest.raises(WeightsError, match="no tensors of numbers"):
-        written(lambda: {"epoch": 3, "names": np.array(["a", "b"])}, path)
+        write_converted(lambda: {"epoch": 3, "names": np.array(["a", "b"])}, path)
 
 
 @pytest.mark.slow
