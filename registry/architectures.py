@@ -173,7 +173,7 @@ def build_network(arch: str, classes: int, kwargs: dict[str, Any] | None = None)
         if kind == "timm":
             import timm
 
-            return cast(nn.Module, timm.create_model(name, pretrained=False, num_classes=classes, **kwargs))
+            return timm.create_model(name, pretrained=False, num_classes=classes, **kwargs)
         from torchvision import models
 
         if name in ("googlenet", "inception_v3"):  # their published weights need it
