@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import click
@@ -12,7 +13,7 @@ from benchmark.api.options import Option, SuiteName
 from benchmark.cli.derive import command
 from benchmark.cli.printing import echo_line, echo_lines, print_tables, table_console
 from benchmark.leaderboard import Board
-from benchmark.leaderboard.board_tables import OTHERS, board_table, collapse_rows, headline_board, near_rows
+from benchmark.leaderboard.board_tables import OTHERS, board_table, collapse_rows, near_rows
 from benchmark.leaderboard.summary import summary_table
 
 LIMIT = 50  # rows of a table without --all
@@ -96,7 +97,8 @@ def print_boards(
         boards = [near_rows(board, near) for board in boards]
         boards = [board for board in boards if board.rows or board.references]
     if brief:
-        boards = [headline_board(board) for board in boards]
+        held = [tuple(row for row in board.references if row.kind in ("human", "group", "chance")) for board in boards]
+        boards = [replace(b, columns=b.columns[:1], references=rows) for b, rows in zip(boards, held, strict=True)]
     if not (near or brief or asked.get("by") or asked.get("unseen_only")):
         boards = [*boards, *api.reported(leaderboard, suite)]
     if limit is not None:

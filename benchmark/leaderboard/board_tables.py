@@ -127,12 +127,6 @@ def collapse_rows(board: Board, families: Mapping[str, str]) -> Board:
     return noted(replace(board, rows=rows, references=references), *notes)
 
 
-def headline_board(board: Board) -> Board:
-    """Return the board with its first column, of observers and whom they are held against."""
-    references = tuple(row for row in board.references if row.kind in ("human", "group", "chance"))
-    return replace(board, columns=board.columns[:1], references=references)
-
-
 def near_rows(board: Board, chosen: Collection[str]) -> Board:
     """Return the board with the rows of the chosen observers, `NEAR` neighbours on either side, and the reference rows
     of people and chance. Ranks stay. No rows if the board has none of the chosen observers."""

@@ -3,6 +3,7 @@ NeurIPS); the formulas are in `benchmark.stats.agreement`."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -47,28 +48,26 @@ def shared(answered: ExperimentTrials, experiment: str | None = None) -> Experim
 
 
 def observer_pairs(answered: ExperimentTrials) -> Iterator[ObserverPair]:
-    """Yield every pair of observers of every experiment, by condition."""
+    """Yield every pair of observers of every experiment, by condition, then (`MEAN`) over several conditions."""
     for experiment, who in answered.items():
         for a, b in combinations(who, 2):
-            for condition, kappa in by_condition(who[a], who[b]):
-                yield ObserverPair(experiment=experiment, condition=condition, a=a, b=b, agreement=kappa)
-
-
-def by_condition(a: Trials, b: Trials) -> Iterator[tuple[str, Agreement]]:
-    """Yield (condition, agreement) for each condition of one experiment, then (`MEAN`, ...) if there are several."""
-    table = match([a, b])
-    conditions = dict.fromkeys(table.condition.tolist())
-    for condition in conditions:
-        inside = table.condition == condition
-        right, clusters = table.right[inside], shared_exemplars(a, table.stimulus[inside])
-        yield condition, agreement(right[:, 0], right[:, 1], [*clusters.values()])
-    inside = np.isin(table.condition, _averaged([a, b]))
-    if len(conditions) != 1 and (inside.any() or not conditions):
-        right, images = table.right[inside], table.stimulus[inside]
-        factors = [*shared_exemplars(a, images).values()]
-        if not factors and len(np.unique(images)) < len(images):  # the same image under several conditions
-            factors = [images]
-        yield MEAN, agreement(right[:, 0], right[:, 1], factors, strata=table.condition[inside])
+            pair = partial(ObserverPair, experiment=experiment, a=a, b=b)
+            table = match([who[a], who[b]])
+            conditions = dict.fromkeys(table.condition.tolist())
+            for condition in conditions:
+                inside = table.condition == condition
+                right, clusters = table.right[inside], shared_exemplars(who[a], table.stimulus[inside])
+                yield pair(condition=condition, agreement=agreement(right[:, 0], right[:, 1], [*clusters.values()]))
+            inside = np.isin(table.condition, _averaged([who[a], who[b]]))
+            if len(conditions) != 1 and (inside.any() or not conditions):
+                right, images = table.right[inside], table.stimulus[inside]
+                factors = [*shared_exemplars(who[a], images).values()]
+                if not factors and len(np.unique(images)) < len(images):  # the same image under several conditions
+                    factors = [images]
+                yield pair(
+                    condition=MEAN,
+                    agreement=agreement(right[:, 0], right[:, 1], factors, strata=table.condition[inside]),
+                )
 
 
 def _averaged(observers: Iterable[Trials]) -> list[str]:

@@ -78,14 +78,6 @@ class Link:
         return self.x.questions.get(self.y.suite, "") or self.y.questions.get(self.x.suite, "")
 
 
-def variables(summary: Summary) -> tuple[Column, ...]:
-    """Return the headlines in their order, then clean accuracy. A published score has its own title, not a suite's."""
-    heads = summary.headlines
-    named = (replace(h, title=h.title if h.suite == h.metric else f"{h.suite} {h.title}") for h in heads)
-    clean = [replace(summary.clean, suite=CLEAN, title="clean accuracy")] if summary.clean else []
-    return (*named, *clean)
-
-
 def observed_networks(summary: Summary, cards: Cards = NO_CARD) -> tuple[Observed, ...]:
     """Return the trained networks of a summary, without people and ideal observers."""
     networks = []
@@ -121,8 +113,11 @@ def links(summary: Summary, cards: Cards = NO_CARD, parts: Parts = NO_CARD) -> t
     Two variables are never correlated over the same answers: a mean over experiments (`parts`) leaves out those behind
     the other variable. If none is left, the link has a reason instead of a number. cards: by observer, for its
     family."""
-    networks, made = observed_networks(summary, cards), []
-    for a, b in (pair for x, y in combinations(variables(summary), 2) for pair in _sides(networks, x, y, parts)):
+    networks, made, heads = observed_networks(summary, cards), [], summary.headlines
+    # A published score has its own title, not a suite's.
+    asked = [replace(h, title=h.title if h.suite == h.metric else f"{h.suite} {h.title}") for h in heads]
+    asked += [replace(summary.clean, suite=CLEAN, title="clean accuracy")] if summary.clean else []
+    for a, b in (pair for x, y in combinations(asked, 2) for pair in _sides(networks, x, y, parts)):
         x, y = a.variable, b.variable
         both = tuple(network for network in networks if network.name in a.values and network.name in b.values)
         xs, ys = (tuple(side.values[network.name] for network in both) for side in (a, b))

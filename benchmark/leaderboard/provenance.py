@@ -45,7 +45,7 @@ class _Request(BaseModel):
 def rerun_command(score: ScoreRow, observer: ObserverRow, facts: Facts, builtin: bool) -> tuple[Facts, str, list[str]]:
     """Return how to reproduce a score: the fields of a run's request, its command, and what to do first. Raises
     StoreError if the leaderboard asks for what no run records."""
-    own, others = _by_owner(observer, facts)
+    own, others = facts["own"], facts["others"]
     first, runs = own[0] if own else {"details": {}, "runs": ()}, facts["runs"]
     imported = [observation for observation in others if "policy" not in observation["details"]]
     brought = dict.fromkeys(runs[number]["command"] for observation in imported for number in observation["runs"])
@@ -79,12 +79,6 @@ def rerun_command(score: ScoreRow, observer: ObserverRow, facts: Facts, builtin:
             words += ["--batch-size" if name == "batch" else f"--{name}", str(value)]
     model = [] if builtin or not observer.card else [_registration(observer)]
     return arguments, shlex.join([*words, *(["--compile"] * request.compile)]), [*model, *rests_on]
-
-
-def _by_owner(observer: ObserverRow, facts: Facts) -> tuple[list[Facts], list[Facts]]:
-    """Return the observations of the observer, and those of others."""
-    own = [behind for behind in facts["observations"] if behind["identity"] == observer.identity]
-    return own, [behind for behind in facts["observations"] if behind["identity"] != observer.identity]
 
 
 def _registration(observer: ObserverRow) -> str:
@@ -133,12 +127,15 @@ def provenance_of(
     score: ScoreRow, title: str, observer: ObserverRow, facts: Facts, notes: Mapping[str, StimuliNote], *, builtin: bool
 ) -> Provenance:
     """Return the provenance of a score. facts: `Store.provenance`; builtin: whether the card is the package's."""
-    own, others = _by_owner(observer, facts)
+    own = [behind for behind in facts["observations"] if behind["identity"] == observer.identity]
+    others = [behind for behind in facts["observations"] if behind["identity"] != observer.identity]
     runs = {
         at: {**run, "command": redacted(run["command"]), "ended": run["ended"] or "", "status": run["status"] or ""}
         for at, run in facts["runs"].items()
     }
-    arguments, command, first = rerun_command(score, observer, {**facts, "runs": runs}, builtin)
+    arguments, command, first = rerun_command(
+        score, observer, {**facts, "runs": runs, "own": own, "others": others}, builtin
+    )
     return Provenance(
         score=score,
         title=title,

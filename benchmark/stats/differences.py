@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmark.contracts import Array
 from benchmark.stats.clusters import overlaps
-from benchmark.stats.intervals import Floats, normal_quantile, paired_difference, t_quantile, t_tail
+from benchmark.stats.intervals import Floats, normal_quantile, paired_difference, t_quantile
 
 Interval = tuple[float | None, float | None]
 
@@ -102,8 +102,10 @@ class Studentised:
 
     @property
     def p(self) -> float:
-        """Is 1 if nothing varies."""
-        return t_tail(self.difference / self.se, self.df) if self.se > 0 else 1.0
+        """Is 1 if nothing varies; accurate far out."""
+        from scipy.special import stdtr
+
+        return 2 * float(stdtr(self.df, -abs(self.difference / self.se))) if self.se > 0 else 1.0
 
     def interval(self, level: float) -> Interval:
         """Return None on both sides if nothing varies."""
@@ -133,10 +135,11 @@ def quadratic(u: Floats, v: Floats, factors: Sequence[Array]) -> Quadratic:
 # `times` as many images (and as many more of the shapes and textures that they share) they are divided by `times`.
 
 MANY, FAR = 300.0, 30.0  # degrees of freedom, and standard errors, that are as good as any
+LEVEL = 0.95  # of the test that is planned
 LEAST, MOST = 0.01, 1e6  # times as many images; fewer and more are not looked for
 
 
-def power_of(test: Test, detect: float, *, times: float = 1.0, people: float = 1.0, level: float = 0.95) -> float:
+def power_of(test: Test, detect: float, *, times: float = 1.0, people: float = 1.0) -> float:
     """Return the probability of finding a true difference of `detect` with so many times as many images and people."""
     from scipy.special import ndtr
     from scipy.stats import nct  # loaded by what asks for power, not by a ranked table
@@ -158,7 +161,7 @@ def power_of(test: Test, detect: float, *, times: float = 1.0, people: float = 1
             if spread <= 0:
                 return 0.0
             centre = detect / spread
-            bound = t_quantile(level, df)
+            bound = t_quantile(LEVEL, df)
             if df > MANY or centre > FAR:  # there the noncentral t is not computed, and need not be
                 return float(ndtr(centre - bound) + ndtr(-centre - bound))
             # Upper tails alone, by symmetry: the distribution function is NaN at many df and centres.
@@ -168,16 +171,16 @@ def power_of(test: Test, detect: float, *, times: float = 1.0, people: float = 1
     if tested <= 0:
         return 0.0
     tested, true = sqrt(tested / times), sqrt(max(true, 1e-12 * tested) / times)
-    bound = normal_quantile(level) * tested
+    bound = normal_quantile(LEVEL) * tested
     return float(ndtr((detect - bound) / true) + ndtr((-detect - bound) / true))
 
 
-def needed(test: Test, detect: float, power: float, *, of: str = "images", level: float = 0.95) -> float | None:
+def needed(test: Test, detect: float, power: float, *, of: str = "images") -> float | None:
     """Return how many times as many images (or people) detect `detect` with this probability; None: no number does."""
     from scipy.optimize import brentq
 
     def lacking(times: float) -> float:
-        return power_of(test, detect, level=level, **{"times" if of == "images" else "people": times}) - power
+        return power_of(test, detect, **{"times" if of == "images" else "people": times}) - power
 
     if of == "people" and not (isinstance(test, Studentised) and test.people + test.crossed):
         return None
@@ -186,13 +189,10 @@ def needed(test: Test, detect: float, power: float, *, of: str = "images", level
     return LEAST if lacking(LEAST) > 0 else float(brentq(lacking, LEAST, MOST, rtol=1e-6))
 
 
-def detectable(test: Test, power: float, *, level: float = 0.95) -> float | None:
+def detectable(test: Test, power: float) -> float | None:
     """Return the smallest difference that the test finds with this probability; None if it finds none."""
     from scipy.optimize import brentq
 
     limit = min(getattr(test, "limit", 1.0), 1e3)
-
-    def lacking(detect: float) -> float:
-        return power_of(test, detect, level=level) - power
-
-    return None if lacking(limit) < 0 else float(brentq(lacking, 1e-9, limit, rtol=1e-6))
+    found = power_of(test, limit) >= power
+    return float(brentq(lambda detect: power_of(test, detect) - power, 1e-9, limit, rtol=1e-6)) if found else None

@@ -90,13 +90,6 @@ def confidence_sequence(successes: int, n: int, size: int, level: float = 0.95) 
 # scipy, so it is imported at the first use.
 
 
-def t_tail(t: float, df: float) -> float:
-    """Return P(|T| >= |t|), accurate far out."""
-    from scipy.special import stdtr
-
-    return 2 * float(stdtr(df, -abs(t)))
-
-
 @lru_cache(maxsize=2**12)
 def t_quantile(level: float, df: float) -> float:
     """Return t such that a two-sided t interval at `level` with `df` > 0 degrees of freedom is +- t."""
