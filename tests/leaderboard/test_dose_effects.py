@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_recipe_effects import sample
+from test_recipe_effects import SIDES, sample, seeds
 
 from benchmark.failures import BenchError
 from benchmark.leaderboard.board_model import CLEAN
@@ -70,15 +70,12 @@ def test_what_networks_cannot_separate_is_said_beside_the_number(names, reason):
 
 def test_a_mixed_model_that_disagrees_by_a_tenth_is_a_remark(monkeypatch):
     right = np.random.default_rng(9).random((60, 6)) < [0.4, 0.41, 0.42, 0.7, 0.71, 0.72]
-    names = [f"net-{recipe}-{seed}" for recipe in ("standard", "stylised") for seed in range(3)]
-    made = sample(right.astype(float), names, ["standard"] * 3 + ["stylised"] * 3)
-    sides = {name: frozenset([name]) for name in ("stylised", "standard")}
-    own = compared_recipes([made], sides)[0].estimate
+    own = compared_recipes([seeds(right)], SIDES)[0].estimate
     said = []
     for value, se in ((1.05, 0.95), (1.2, 1), (1, 1.2)):
         second = (value * own.value, se * own.test.se)
         monkeypatch.setattr(network_samples, "mixed_difference", lambda *_, second=second: second)
-        said.append(compared_recipes([made], sides, mixed=True)[0].flags[1:])
+        said.append(compared_recipes([seeds(right)], SIDES, mixed=True)[0].flags[1:])
     assert not said[0] and all(text.startswith("a mixed model has ") for (text,) in said[1:])
     monkeypatch.setitem(sys.modules, "gpboost", None)
     with pytest.raises(BenchError, match=r"pip install 'gestaltbench\[mixed\]'"):

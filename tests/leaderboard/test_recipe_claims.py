@@ -5,27 +5,18 @@ from datetime import date
 
 import numpy as np
 import pytest
-from test_recipe_effects import sample
+from test_recipe_effects import SIDES, seeds
 
 from benchmark.failures import BenchError
-from benchmark.leaderboard.recipe_effects import (
-    PAPERS,
-    RecipeClaim,
-    TriedClaim,
-    claims_table,
-    compared_recipes,
-    read_claims,
-    tried,
-)
+from benchmark.leaderboard import recipe_effects as effects
+from benchmark.leaderboard.recipe_effects import PAPERS, RecipeClaim, TriedClaim, claims_table, read_claims, tried
 
 
 @pytest.fixture(scope="module")
 def found():
     """Three networks of a recipe answer right .3 more often than their partners."""
     right = np.random.default_rng(5).random((400, 6)) < [0.4, 0.41, 0.39, 0.7, 0.71, 0.69]
-    names = [f"net-{recipe}-{seed}" for recipe in ("standard", "stylised") for seed in range(3)]
-    sides = {name: frozenset([name]) for name in ("stylised", "standard")}
-    return compared_recipes([sample(right.astype(float), names, ["standard"] * 3 + ["stylised"] * 3)], sides)[0]
+    return effects.compared_recipes([seeds(right)], SIDES)[0]
 
 
 CLAIM = RecipeClaim(claim="it helps", over="stylised", suite="s", stated=date(2026, 1, 2), networks=5)
@@ -77,10 +68,5 @@ def test_a_file_that_is_no_list_of_claims_is_refused_in_a_line(tmp_path, text, s
 
 def test_the_papers_claims_are_such_a_file():
     claims = read_claims(PAPERS)
-    assert {claim.suite for claim in claims} == {
-        "cue-conflict",
-        "corruption",
-        "adversarial",
-        "saliency",
-        "human-comparison",
-    }
+    suites = {"cue-conflict", "corruption", "adversarial", "saliency", "human-comparison"}
+    assert {claim.suite for claim in claims} == suites

@@ -4,28 +4,19 @@ from datetime import date
 
 import numpy as np
 import pytest
-from test_recipe_effects import sample
+from test_recipe_effects import SIDES, seeds
 
 from benchmark import api
 from benchmark.cli import tables
-from benchmark.leaderboard.recipe_effects import (
-    RecipeClaim,
-    TriedClaim,
-    compared_recipes,
-    dose_table,
-    recipe_power_table,
-    tried,
-)
+from benchmark.leaderboard import recipe_effects as effects
 
 
 @pytest.fixture
 def asked(monkeypatch, verb_cells):
     """What the verbs are asked for: simulated networks answer."""
     right = np.random.default_rng(8).random((80, 6)) < [0.4, 0.42, 0.41, 0.7, 0.71, 0.69]
-    names = [f"net-{recipe}-{seed}" for recipe in ("standard", "stylised") for seed in range(3)]
-    made = sample(right.astype(float), names, ["standard"] * 3 + ["stylised(0.5)"] * 3)
-    sides = {"stylised": frozenset(["stylised(0.5)"]), "standard": frozenset(["standard"])}
-    found, seen = compared_recipes([made], sides), {}
+    made = seeds(right, ("standard", "stylised(0.5)"))
+    found, seen = effects.compared_recipes([made], SIDES | {"stylised": frozenset(["stylised(0.5)"])}), {}
 
     def verb(name, result):
         def called(*words, leaderboard=None, **given):
@@ -36,12 +27,12 @@ def asked(monkeypatch, verb_cells):
         for cell in verb_cells(getattr(tables, name).callback) if name in ("doses", "claims") else ():
             monkeypatch.setattr(cell, "cell_contents", called)
 
-    claim = RecipeClaim(claim="it helps", over="stylised*", suite="s", stated=date(2026, 1, 2))
+    claim = effects.RecipeClaim(claim="it helps", over="stylised*", suite="s", stated=date(2026, 1, 2))
     verb("recipes", [[made]])
     verb("compare_recipes", found)
-    verb("recipe_power", recipe_power_table({found[0]: 0.25}, detect=0.1, power=0.8, training=2.0))
-    verb("claims", tried([TriedClaim(claim=claim, found=found[0])]))
-    verb("doses", dose_table([made]))
+    verb("recipe_power", effects.recipe_power_table({found[0]: 0.25}, detect=0.1, power=0.8, training=2.0))
+    verb("claims", effects.tried([effects.TriedClaim(claim=claim, found=found[0])]))
+    verb("doses", effects.dose_table([made]))
     return seen
 
 
@@ -58,14 +49,7 @@ def test_the_commands_ask_their_verbs_and_print_their_tables(asked, bench):
     ended = bench("power", "stylised", "standard", "--networks", "--train-hours", "2", "--detect", "0.1")
     assert "to train each in 2" in ended.out and "networks" in ended.out
     assert asked["recipe_power"][0]["train_hours"] == 2.0 and asked["recipe_power"][0]["detect"] == 0.1
-    for flag, title in (
-        ("--by-recipe", "recipes"),
-        ("--by-family", "families"),
-        ("--by-architecture", "architectures"),
-    ):
-        assert bench("rank", flag).out.startswith(f"{title}, x")
-
-
-def test_power_of_networks_needs_two_recipes(bench):
+    for by, title in (("recipe", "recipes"), ("family", "families"), ("architecture", "architectures")):
+        assert bench("rank", f"--by-{by}").out.startswith(f"{title}, x")
     ended = bench("power", "stylised", "--networks")
     assert ended.code == 2 and "--networks plans two recipes" in ended.err

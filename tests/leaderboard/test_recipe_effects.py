@@ -23,6 +23,8 @@ from benchmark.stats.differences import Studentised
 from benchmark.stats.network_samples import TIMES, fixed_images, from_pairs, over_networks, sampled_ratio
 from benchmark.stats.ratios import share
 
+NAMES = [f"net-{recipe}-{seed}" for recipe in ("standard", "stylised") for seed in range(3)]
+SIDES = {name: frozenset([name]) for name in ("stylised", "standard")}
 METRIC = Metric(name="right", title="right", definition="", headline=True, ratio=share(lambda t: t["right"]))
 
 
@@ -44,6 +46,11 @@ def sample(table, names, recipes):
     )
 
 
+def seeds(right, recipes=("standard", "stylised"), names=NAMES):
+    """A sample of three networks of each of two recipes. right: [images, 6]."""
+    return sample(np.asarray(right, dtype=float), names, [recipe for recipe in recipes for _ in range(3)])
+
+
 @pytest.fixture(scope="module")
 def table():
     rng = np.random.default_rng(3)
@@ -60,15 +67,11 @@ def squares(table):
 
 
 def test_pairs_by_seed_are_a_crossed_analysis_of_variance(table):
-    names = [f"net-{recipe}-{seed}" for recipe in ("standard", "stylised") for seed in range(3)]
-    one = compared_recipes(
-        [sample(table, names, ["standard"] * 3 + ["stylised"] * 3)],
-        {"b": frozenset(["stylised"]), "a": frozenset(["standard"])},
-    )[0]
+    (one,) = compared_recipes([seeds(table)], SIDES)
     apart = table[:, 3:] - table[:, :3]
     images, networks, rest = squares(apart)
     total = (max(0.0, images - rest) + networks) / apart.size
-    assert (one.a, one.b) == (tuple(names[3:]), tuple(names[:3]))
+    assert (one.a, one.b) == (tuple(NAMES[3:]), tuple(NAMES[:3]))
     assert one.row.comparison.difference == pytest.approx(apart.mean())
     assert one.estimate.test.se**2 == pytest.approx(total)
     assert one.estimate.networks == pytest.approx(max(0.0, networks - rest) / apart.size)
@@ -83,10 +86,7 @@ def test_pairs_by_seed_are_a_crossed_analysis_of_variance(table):
 
 def test_without_partners_two_samples_of_networks_are_compared(table):
     names = ["resnet50-a", "resnet101-b", "vit_b", "alexnet", "vgg11", "vgg13"]
-    one = compared_recipes(
-        [sample(table, names, ["stylised"] * 3 + ["standard"] * 3)],
-        {"stylised": frozenset(["stylised"]), "standard": frozenset(["standard"])},
-    )[0]
+    (one,) = compared_recipes([sample(table, names, ["stylised"] * 3 + ["standard"] * 3)], SIDES)
     means = table.mean(axis=0)  # lines count once: resnet and vit; alexnet and vgg
     first, second = np.array([means[:2].mean(), means[2]]), np.array([means[3], means[4:].mean()])
     assert one.unit == "2 lines + 2 lines"
@@ -133,10 +133,7 @@ def test_one_network_has_a_dash_and_its_reason(table):
 
 
 def test_a_plan_is_the_noncentral_t_of_more_networks_and_images(table):
-    names = [f"net-{recipe}-{seed}" for recipe in ("standard", "stylised") for seed in range(3)]
-    made = sample(table, names, ["standard"] * 3 + ["stylised"] * 3)
-    sides = {recipe: frozenset([recipe]) for recipe in ("stylised", "standard")}
-    (one,) = compared_recipes([made], sides)
+    (one,) = compared_recipes([seeds(table)], SIDES)
     found = replace(one.estimate, networks=0.004, images=0.0005, interaction=0.001, single=(0.012, 0.003))
     assert found.planned(3).se == pytest.approx(found.test.se)
 
