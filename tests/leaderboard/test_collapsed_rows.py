@@ -3,12 +3,13 @@
 from types import SimpleNamespace
 
 import pytest
+from plain_suites import plain_board
 
 from benchmark.api.leaderboards import CardStatus, chosen_rows, shown_rows
 from benchmark.api.options import Filters
 from benchmark.contracts import Observer
 from benchmark.failures import UnknownName
-from benchmark.leaderboard.board_model import Board, Cell, Column, Row
+from benchmark.leaderboard.board_model import Cell, Column, Row
 from benchmark.leaderboard.board_tables import collapse_rows
 from benchmark.store import open_store
 
@@ -20,18 +21,7 @@ def row(name, kind, value, rank=None, training=()):
 
 
 def board(rows, references=()):
-    column = Column(metric="m", title="m", direction="higher")
-    return Board(
-        suite="s",
-        version=1,
-        space="x",
-        title="t",
-        sets={},
-        columns=(column,),
-        rows=tuple(rows),
-        references=tuple(references),
-        by="m",
-    )
+    return plain_board(rows, [Column(metric="m", title="m", direction="higher")], references)
 
 
 PUBLISHED = [
@@ -81,9 +71,8 @@ def test_filters_choose_by_kind_source_recipe_and_family(tmp_path):
             ({"family": "resnet"}, ["resnet50", "resnet50 (lab)"]),
             ({"family": "clip", "models": "ViT*"}, ["ViT_L (lab)"]),
         ):
-            assert [one.observer for one in chosen_rows(store, rows, CardStatus(), Filters(**patterns))] == kept, (
-                patterns
-            )
+            found = chosen_rows(store, rows, CardStatus(), Filters(**patterns))
+            assert [one.observer for one in found] == kept, patterns
         with pytest.raises(UnknownName, match="kind of observer"):
             chosen_rows(store, rows, CardStatus(), Filters(kind="robot"))
 
@@ -94,14 +83,8 @@ def test_a_filter_hides_rows_and_ranks_nobody_anew(tmp_path):
     whole = board([*PUBLISHED[:10], mine, *PUBLISHED[10:]], [mean, lone, chance])
     with open_store(str(tmp_path / "x.db")) as store:
         for one in (*whole.rows, lone):
-            store.put_observer(
-                Observer(
-                    name=one.observer,
-                    kind="published" if one in PUBLISHED else one.kind,
-                    identity=one.observer,
-                    card={},
-                )
-            )
+            kind = "published" if one in PUBLISHED else one.kind
+            store.put_observer(Observer(name=one.observer, kind=kind, identity=one.observer, card={}))
 
         def shown(**filters):
             found = shown_rows(store, whole, Filters(**filters))

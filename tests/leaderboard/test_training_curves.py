@@ -4,8 +4,9 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from plain_suites import plain_board
 
-from benchmark.leaderboard.board_model import Board, Cell, Column, Row
+from benchmark.leaderboard.board_model import Cell, Column, Row
 from benchmark.leaderboard.table import records
 from benchmark.leaderboard.training_curves import checkpoint_table, curves_of_runs, sparkline
 from benchmark.report.figures import over_training
@@ -29,16 +30,7 @@ def board(suite, rows, title, direction="higher", *, stimuli="set one", clean=Fa
         cell = Cell(reason="nothing") if v is None else Cell(v, v - 0.1, v + 0.1, n=9)
         cells = {"m": cell, "c": Cell(0.5, 0.4, 0.6, n=9)}
         made.append(Row(observer=name, kind="network", cells=cells))
-    return Board(
-        suite=suite,
-        version=1,
-        space="world16",
-        title="",
-        sets={"": stimuli},
-        columns=tuple(columns),
-        rows=tuple(made),
-        by="m",
-    )
+    return plain_board(made, columns, suite=suite, space="world16", sets={"": stimuli})
 
 
 CARDS = {"a-10": card("a", 10), "a-9": card("a", 9), "a-1": card("a", 1), "b-1": card("b", 1),

@@ -4,36 +4,25 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from plain_suites import paired, suite_row
 
-from benchmark.contracts import Metric, Trials
+from benchmark.contracts import Trials
 from benchmark.engine.scoring import ComparedTrials, _under
 from benchmark.leaderboard.comparison import Margin, better, diff_markdown, judged
 from benchmark.leaderboard.forms import markdown_code
 from benchmark.stats.comparisons import Comparison, DiscordantTrial, SuiteComparison, compared, decided
-from benchmark.stats.differences import Discordant, Quadratic, Restricted
+from benchmark.stats.differences import Quadratic, Restricted
 from benchmark.stats.paired import compare_ratio
 from suites.cue_conflict import SUITE
 
 
 def row(gained, lost, n=1000, suite="s", direction="higher", metric="m"):
     """A suite where the new one alone is right on `gained` of n trials, the base alone on `lost`."""
-    start = Comparison(
-        metric=metric, a=0.5, b=0.5 - (gained - lost) / n, difference=(gained - lost) / n, n=n,
-        discordant=(gained, lost),
-    )  # fmt: skip
-    made = decided(start, Discordant(b=gained, c=lost, n=n), "McNemar", f"{suite}{gained}{lost}")
-    return SuiteComparison(
-        suite=suite,
-        metric=Metric(name=metric, title=metric, definition="", direction=direction, headline=True),
-        comparison=made,
-    )
+    return paired(suite, metric, gained, lost, n, direction, data=f"{suite}{gained}{lost}")
 
 
 def untested(suite="s", reason="no trial in common"):
-    start = Comparison(metric="m", reason=reason, verdict=f"not compared: {reason}")
-    return SuiteComparison(
-        suite=suite, metric=Metric(name="m", title="m", definition="", headline=True), comparison=start
-    )
+    return suite_row(suite, Comparison(metric="m", reason=reason, verdict=f"not compared: {reason}"))
 
 
 def verdict(*rows, margin=None, both=False):
@@ -120,9 +109,8 @@ def test_shape_bias_is_guarded_by_answers_that_follow_neither_cue():
     def said(*answers):
         new, old = (conflicts(one, shapes, textures) for one in answers)
         metrics = [metric for metric in SUITE.metrics if metric.role == "cue-conflict"]
-        pairs = [
-            SuiteComparison(suite="cue-conflict", metric=m, comparison=compare_ratio(m, new, old)) for m in metrics
-        ]
+        tests = [(m, compare_ratio(m, new, old)) for m in metrics]
+        pairs = [SuiteComparison(suite="cue-conflict", metric=m, comparison=test) for m, test in tests]
         found = judged(compared("new", "base", pairs), [], Margin(0.6))
         return {c.metric.name: c.comparison.verdict for c in found.changes}, found.exit_code
 
@@ -150,14 +138,8 @@ def test_nothing_passes_without_an_interval():
 
     def unbounded(difference):
         start = Comparison(metric="m", a=0.5, b=0.5 - difference, difference=difference, n=24)
-        made = decided(
-            start,
-            Restricted(difference=difference, variance=Quadratic(at_zero=0.02, cross=0.0, square=1 / 3)),
-            "score test",
-        )
-        return SuiteComparison(
-            suite="s", metric=Metric(name="m", title="m", definition="", headline=True), comparison=made
-        )
+        variance = Quadratic(at_zero=0.02, cross=0.0, square=1 / 3)
+        return suite_row("s", decided(start, Restricted(difference=difference, variance=variance), "score test"))
 
     for difference, margin, both in ((0.0, 0.5, False), (0.0, None, False), (0.0, 0.5, True), (0.1, 0.5, False)):
         assert verdict(unbounded(difference), margin=margin, both=both) == (["inconclusive"], "inconclusive", 3)
@@ -179,24 +161,17 @@ def test_the_worst_suite_decides():
     assert verdict(fine, open_one)[1:] == ("inconclusive", 3)
 
 
+def flip(suite, condition, stimulus, winner, *answers):
+    shown = {"suite": suite, "metric": "m", "condition": condition, "stimulus": stimulus, "category": "cat"}
+    return DiscordantTrial(**shown, winner=winner, answer_a=answers[0], answer_b=answers[1])
+
+
 HOSTILE = "`x` | <img src=x> @team #1 \x1b[31m\n## big"
 
 
 def test_hostile_names_mark_nothing_up():
     made = row(1, 2, suite=HOSTILE)
-    flipped = [
-        DiscordantTrial(
-            suite=HOSTILE,
-            metric="m",
-            condition=HOSTILE,
-            stimulus=HOSTILE,
-            category="cat",
-            winner=winner,
-            answer_a=HOSTILE,
-            answer_b="b",
-        )
-        for winner in ("a", "b")
-    ]
+    flipped = [flip(HOSTILE, HOSTILE, HOSTILE, winner, HOSTILE, "b") for winner in ("a", "b")]
     text = diff_markdown(judged(compared(HOSTILE, HOSTILE, [made], [HOSTILE]), flipped, None))
     code = markdown_code(HOSTILE)
     assert code == "`` `x` \\| <img src=x> @team #1 ?[31m ## big ``"
@@ -208,19 +183,7 @@ def test_hostile_names_mark_nothing_up():
 
 
 def test_flipped_images_are_listed_losses_first_and_no_more_than_asked():
-    flipped = [
-        DiscordantTrial(
-            suite="s",
-            metric="m",
-            condition="fog",
-            stimulus=f"{i}.png",
-            category="cat",
-            winner="ab"[i % 2],
-            answer_a="cat",
-            answer_b="dog",
-        )
-        for i in range(6)
-    ]
+    flipped = [flip("s", "fog", f"{i}.png", "ab"[i % 2], "cat", "dog") for i in range(6)]
     found = judged(compared("new", "base", [row(3, 3)]), flipped, None)
     lines = diff_markdown(found, 4).splitlines()
     listed = [line for line in lines if line.startswith(("| lost", "| gained"))]
