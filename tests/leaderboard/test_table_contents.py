@@ -1,15 +1,11 @@
 """What the leaderboard's tables hold, cell by cell, and everything behind a number."""
 
-from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from plain_suites import plain_suite
 
-from benchmark.contracts import Metric, Score, Trials
+from benchmark.contracts import Trials
 from benchmark.failures import BenchError, StoreError, UnknownName
-from benchmark.leaderboard import transfer
 from benchmark.leaderboard.board import boards
 from benchmark.leaderboard.board_tables import board_table, headline_table, near_rows, observer_tables
 from benchmark.leaderboard.consistency import comparison_of, kappa_table, shared
@@ -197,58 +193,6 @@ def test_who_was_run_otherwise_or_before_is_flagged(suite, sets, score):
                 "seed 1 are replaced",),
         "anew": ("run as cpu fp32, seed 0; scores as cpu tf32, seed 0 are replaced",),
     }  # fmt: skip
-
-
-def scored(name, trials, sets, training=(), kind="network"):
-    """A run of a suite as the leaderboard has it."""
-    who = ObserverRow(id=name, name=name, kind=kind, identity=name, card={"training": [*training]}, created="")
-    run = SimpleNamespace(observer=who, scores=SimpleNamespace(id=name, stimuli=sets), observations=(1,))
-    run.shown, run.read = ("geirhos16", frozenset(sets.items())), lambda _store: replace(trials, training=training)
-    return run
-
-
-def degraded(fog, noise):
-    """Four trials under each of two conditions, so many right."""
-    blocks = [(name, [True] * right + [False] * (4 - right)) for name, right in (("fog/1", fog), ("noise/2", noise))]
-    return answered(*blocks)
-
-
-MEAN = Metric(name="mean", title="mean", definition="", headline=True)
-
-
-def means(_config, trials):
-    right = trials["response"] == "cat"
-    shown = Score(metric="mean", value=float(right.mean()), n=len(right))
-    return [shown, Score(metric="mean", value=0.0, condition="fog/1")]
-
-
-def noisy(_tags, trials):
-    return np.char.startswith(trials["condition"], "noise")
-
-
-SEEN = plain_suite("degraded", MEAN, seen=noisy, config=None, score=means)
-
-
-def test_boards_without_what_was_seen(score, sets, monkeypatch):
-    cues, full, *_ = sets
-    one, other = {"": cues}, {"": full}
-    runs = [scored("alone", degraded(1, 1), other), scored("plain", degraded(3, 2), one)]
-    runs += [scored("trained", degraded(1, 4), one, ("noise(x)",)), scored("rule", degraded(4, 4), one, kind="ideal")]
-    rows = [score(run.observer.name, 1, 2, suite="degraded", metric="mean", role="", set_id=run.observer.name,
-                  stimuli=run.scores.stimuli[""]) for run in runs[:3]]  # fmt: skip
-    monkeypatch.setattr(transfer, "scored_trials", lambda _store, _suite: runs)
-    first, last = transfer.unseen_boards(None, SEEN, rows, sets)
-    assert [(row.observer, row.cells["mean"].value, row.cells["mean"].n) for row in first.rows] == [
-        ("plain", 0.75, 4), ("trained", 0.25, 4),
-    ]  # fmt: skip
-    assert first.title == "degraded (version 2), geirhos16, without noise"
-    assert first.notes[-1] == "left out, as an observer here was trained on them: noise (1 level)"
-    assert [(row.observer, row.cells["mean"].value, row.cells["mean"].n) for row in last.rows] == [("alone", 0.25, 8)]
-    assert (last.title, last.notes[-1]) == (
-        "degraded (version 2), geirhos16", "no observer here was trained on any condition",
-    )  # fmt: skip
-    with pytest.raises(BenchError, match="--unseen-only"):
-        transfer.unseen_boards(None, plain_suite("dull", seen=None), rows, sets)
 
 
 def test_the_rows_around_ones_own(suite, sets, score):

@@ -38,7 +38,7 @@ def test_all_rows_stand_on_the_same_cells(db):
         value, n = by_hand(db, name, ("uniform-noise", "salt-and-pepper"))
         assert (cell.value, cell.n) == (pytest.approx(value), n)
         assert not any("seen" in flag for flag in cell.flags)
-    assert "without" in board.title
+    assert board.title.endswith(", without salt-and-pepper, uniform-noise")
     told = next(note for note in board.notes if note.startswith("left out"))
     assert "uniform-noise (4 levels)" in told and "salt-and-pepper (4 levels)" in told
 
@@ -73,5 +73,9 @@ def test_matrices_of_two_runs_are_never_mixed(db, tmp_path):
     found = api.transfer(api.Selection(str(copy)))
     assert [made.rows[0][3] for made in found] == [(PLAIN,), ("world-standard-1",)]
     assert len({made.title for made in found}) == 2
+    first, last = api.rank(api.Selection(str(copy)), "corruption", unseen_only=True)
+    assert {row.observer for row in first.rows} == {PLAIN, UNIFORM, SANDP}
+    assert [row.observer for row in last.rows] == ["world-standard-1"] and "without" not in last.title
+    assert last.notes[-1] == "no observer here was trained on any condition"
     with pytest.raises(BenchError, match="within"):
         api.transfer(api.Selection(str(copy)), "corruption:within-0.1")
