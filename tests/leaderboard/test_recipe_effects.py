@@ -1,6 +1,8 @@
-"""Recipes: means and differences over networks and images."""
+"""Recipes: means and differences over networks and images, numbers on recipes, claims."""
 
+import sys
 from dataclasses import replace
+from datetime import date
 from itertools import combinations
 
 import numpy as np
@@ -9,18 +11,38 @@ from scipy import stats
 
 from benchmark.cli.run_commands import NEXT
 from benchmark.contracts import Metric, Trials
+from benchmark.failures import BenchError
+from benchmark.leaderboard import recipe_effects as effects
+from benchmark.leaderboard.board_model import CLEAN
 from benchmark.leaderboard.lineage import lineage
 from benchmark.leaderboard.links import Observed
 from benchmark.leaderboard.recipe_effects import (
+    PAPERS,
+    SIZE,
     HeadlineSample,
+    RecipeClaim,
+    TriedClaim,
+    claims_table,
     compared_recipes,
+    dose_table,
+    doses_of,
+    read_claims,
     recipe_comparison_table,
     recipe_power_table,
     recipe_table,
+    tried,
 )
+from benchmark.stats import network_samples
 from benchmark.stats.comparisons import Comparison
 from benchmark.stats.differences import Studentised
-from benchmark.stats.network_samples import TIMES, fixed_images, from_pairs, over_networks, sampled_ratio
+from benchmark.stats.network_samples import (
+    TIMES,
+    fixed_images,
+    from_pairs,
+    mixed_difference,
+    over_networks,
+    sampled_ratio,
+)
 from benchmark.stats.ratios import share
 
 NAMES = [f"net-{recipe}-{seed}" for recipe in ("standard", "stylised") for seed in range(3)]
@@ -154,3 +176,142 @@ def test_a_plan_is_the_noncentral_t_of_more_networks_and_images(table):
 
 def test_the_first_command_ends_with_what_one_seed_is_worth():
     assert "one seed is no evidence on a recipe: bench run -m 'world-*'" in NEXT[-1]
+
+
+def observed(name, *tags, **values):
+    return Observed(name=name, kind="network", lineage=lineage(name, tags), values=values)
+
+
+def test_numbers_are_read_from_tags_and_a_standard_network_has_none_of_a_treatment():
+    networks = [
+        observed("resnet50 (a)", "standard", **{SIZE: 6.0}),
+        observed("resnet50_l2_eps3 (a)", "adversarial(l2,3)"),
+        observed("resnet18-x (a)", "stylised(1/2)"), observed("vit_b (a)", "standard", **{SIZE: 8.0}),
+        observed("n-0", "standard", "epochs(30)"), observed("n-1", "standard", "epochs(90)"),
+        observed("n-2", "standard"), observed("m", "noise(uniform)", "blur(1/0)"),
+    ]  # fmt: skip
+    assert doses_of(networks) == {
+        "adversarial-l2": {0: 0.0, 1: 3.0}, "stylised": {0: 0.0, 2: 0.5}, "epochs": {4: 30.0, 5: 90.0},
+        "log10-parameters": {0: 6.0, 3: 8.0},
+    }  # fmt: skip
+
+
+def test_a_slope_is_within_lines_of_architectures():
+    rng = np.random.default_rng(4)
+    doses, names = np.array([0, 1, 2, 3, 0, 1, 2, 3.0]), [f"{a}{i}" for a in ("resnet", "vit") for i in range(10, 14)]
+    right = rng.random((200, 8)) < 0.3 + 0.1 * doses + 0.1 * (np.arange(8) > 3) + 0.1 * (rng.random((200, 1)) - 0.5)
+    made = sample(right.astype(float), names, [f"adversarial(l2,{dose:g})" for dose in doses])
+    clean = rng.random(8)
+    networks = (replace(n, values={CLEAN: c, SIZE: 6.0}) for n, c in zip(made.networks, clean, strict=True))
+    (shown,) = dose_table([replace(made, networks=tuple(networks))]).rows
+    slope = shown[5]
+    design = np.column_stack([doses, np.arange(8) < 4, np.arange(8) > 3])
+    fitted, rest, *_ = np.linalg.lstsq(design, right.mean(axis=0), rcond=None)
+    size = np.linalg.inv(design.T @ design)[0, 0]
+    assert slope.value == pytest.approx(fitted[0])
+    assert slope.source.networks + slope.source.interaction == pytest.approx(rest[0] / 5 * size)
+    weights = np.linalg.pinv(design)[0]
+    alike = (right @ weights).var(ddof=1) / 200  # all images' part, of which the residuals have the networks' own
+    own = sum((right @ (row - 1 / 8)).var(ddof=1) / 200 for row in np.eye(8)) / 7 * size
+    assert slope.source.images == pytest.approx(max(0.0, alike - own))
+    r = np.linalg.inv(np.corrcoef([doses, right.mean(axis=0), clean]))
+    assert shown[6].value == pytest.approx(-r[0, 1] / np.sqrt(r[0, 0] * r[1, 1]))
+    assert (*shown[:5], shown[7]) == ("adversarial-l2", "s right", "x", 8, "0.000 to 3.000", "clean")
+    assert slope.low < fitted[0] < slope.high
+
+
+@pytest.mark.parametrize(("names", "reason"), [
+    (("resnet50", "vit_b", "vgg11"), "number and architecture are not separated"),
+    (("resnet50", "resnet18", "resnet34"), "3 networks in 1 lines: too few for a slope"),
+])  # fmt: skip
+def test_what_networks_cannot_separate_is_said_beside_the_number(names, reason):
+    right = np.random.default_rng(1).random((30, 3)) < 0.5
+    (shown,) = dose_table([sample(right.astype(float), names, [f"adversarial(l2,{dose})" for dose in range(3)])]).rows
+    assert shown[5].value is None and reason in shown[5].reason
+
+
+def test_a_mixed_model_that_disagrees_by_a_tenth_is_a_remark(monkeypatch):
+    right = np.random.default_rng(9).random((60, 6)) < [0.4, 0.41, 0.42, 0.7, 0.71, 0.72]
+    own = compared_recipes([seeds(right)], SIDES)[0].estimate
+    said = []
+    for value, se in ((1.05, 0.95), (1.2, 1), (1, 1.2)):
+        second = (value * own.value, se * own.test.se)
+        monkeypatch.setattr(network_samples, "mixed_difference", lambda *_, second=second: second)
+        said.append(compared_recipes([seeds(right)], SIDES, mixed=True)[0].flags[1:])
+    assert not said[0] and all(text.startswith("a mixed model has ") for (text,) in said[1:])
+    monkeypatch.setitem(sys.modules, "gpboost", None)
+    with pytest.raises(BenchError, match=r"pip install 'gestaltbench\[mixed\]'"):
+        mixed_difference(np.ones((2, 2)), np.ones((2, 2)), [np.arange(2)], np.array([0.0, 1.0]))
+
+
+@pytest.mark.slow
+def test_a_mixed_model_finds_the_difference_of_simulated_recipes():
+    pytest.importorskip("gpboost")
+    rng = np.random.default_rng(6)
+    first = np.repeat([1.0, 0.0], 4)
+    level = 0.4 + 0.2 * first + rng.normal(0, 0.03, 8) + rng.normal(0, 0.1, (120, 1))
+    table = (rng.random((120, 8)) < level).astype(float)
+    value, se = mixed_difference(table, np.ones((120, 8)), [np.arange(120)], first)
+    means = table.mean(axis=0)
+    assert value == pytest.approx(means[:4].mean() - means[4:].mean(), abs=1e-3)
+    assert 0.02 < se < 0.05
+
+
+@pytest.fixture(scope="module")
+def found():
+    """Three networks of a recipe answer right .3 more often than their partners."""
+    right = np.random.default_rng(5).random((400, 6)) < [0.4, 0.41, 0.39, 0.7, 0.71, 0.69]
+    return effects.compared_recipes([seeds(right)], SIDES)[0]
+
+
+CLAIM = RecipeClaim(claim="it helps", over="stylised", suite="s", stated=date(2026, 1, 2), networks=5)
+
+
+@pytest.mark.parametrize(("change", "verdict"), [
+    ({}, "held"), ({"margin": 0.1}, "held"), ({"margin": 0.3}, "open"), ({"margin": 0.6}, "refuted"),
+    ({"direction": "lower"}, "refuted"),
+], ids=str)  # fmt: skip
+def test_a_claim_is_held_beyond_its_margin_and_refuted_below_it(found, change, verdict):
+    (one,) = tried([TriedClaim(claim=replace(CLAIM, **change), found=found)])
+    assert one.verdict == verdict
+    row = dict(zip([f.key for f in claims_table([one]).fields], claims_table([one]).rows[0], strict=True))
+    assert row["verdict"] == verdict and row["difference"].value == pytest.approx(found.row.comparison.difference)
+    assert row["difference"].low == pytest.approx(found.row.comparison.low, abs=1e-9)
+    assert "planned for 5 networks of each recipe" in row["difference"].flags and row["over"] == "3 pairs by seed"
+
+
+def test_families_are_adjusted_and_what_no_network_tells_is_open(found):
+    pair = tried([TriedClaim(claim=CLAIM, found=found), TriedClaim(claim=CLAIM, found=found)])
+    apart = tried([TriedClaim(claim=replace(CLAIM, family=name), found=found) for name in "ab"])
+    assert pair[0].test.p_holm == pytest.approx(2 * apart[0].test.p_holm)
+    missing = TriedClaim(claim=CLAIM, found=None, reason="nobody")
+    assert tried([missing])[0].verdict == "open" and claims_table([missing]).rows[0][4].reason == "nobody"
+
+
+@pytest.mark.parametrize(("stated", "first", "before"), [
+    ("2026-01-02", "2026-01-03T08:00:00+00:00", True), ("2026-01-02", "2026-01-02T23:00:00+00:00", False),
+    ("2026-01-02", "", False),
+])  # fmt: skip
+def test_a_claim_is_stated_before_the_first_trial_or_looked_for_after_it(found, stated, first, before):
+    claim = replace(CLAIM, stated=date.fromisoformat(stated))
+    assert TriedClaim(claim=claim, found=found, first=first).before is before
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("a: 1", "expected a list of claims"), ("[]", "expected a list"), ("[1]", "expected a list"),
+    ("- {claim: x, over: a, suite: s}", "claim 1: field 'stated' is missing"),
+    ("- {claim: x, over: a, suite: s, stated: '2026'}", "field 'stated'"),
+    ("- {claim: x, over: a, suite: s, stated: '2026-01-02', direction: up}", "field 'direction'"),
+    ("- {claim: x, over: a, suite: s, stated: '2026-01-02', word: 1}", "no such field"),
+])  # fmt: skip
+def test_a_file_that_is_no_list_of_claims_is_refused_in_a_line(tmp_path, text, said):
+    file = tmp_path / "claims.yaml"
+    file.write_text(text)
+    with pytest.raises(BenchError, match=said):
+        read_claims(file)
+
+
+def test_the_papers_claims_are_such_a_file():
+    claims = read_claims(PAPERS)
+    suites = {"cue-conflict", "corruption", "adversarial", "saliency", "human-comparison"}
+    assert {claim.suite for claim in claims} == suites
