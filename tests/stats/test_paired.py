@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jackknives import crossed
+from jackknives import crossed, few_clusters
 from scipy import stats
 
 from benchmark.contracts import Trials
 from benchmark.stats import Comparison, adjust, compare_ratio, holm, paired_difference
 from benchmark.stats.clusters import crossed_variance
-from benchmark.stats.comparisons import decided
+from benchmark.stats.comparisons import decided, undecided
 from benchmark.stats.differences import Discordant, Quadratic, Restricted, Studentised, quadratic
 from benchmark.stats.paired import compare_people, differing
 
@@ -37,29 +37,29 @@ def test_accuracies_are_paired_by_mcnemar(accuracy, make):
 
 
 def test_only_common_trials_count_and_the_others_are_told(accuracy, make):
-    a = make("ssss--", ["i1", "i2", "i3", "i4", "i5", "i6"])
-    b = make("s-ss", ["i3", "i4", "i5", "i7"])
+    a, b = make("ssss--", [f"i{i}" for i in range(1, 7)]), make("s-ss", ["i3", "i4", "i5", "i7"])
     result = compare_ratio(accuracy, a, b)
     assert (result.n, result.only_a, result.only_b, result.a, result.b) == (3, 3, 1, 2 / 3, 2 / 3)
     assert result.verdict.endswith("4 trials are not common")
 
 
 def naive(metric, a, b, delta, factors=("stimulus",)):
-    """z of difference `delta`, by loops: what each trial adds where the ratios are t + delta and t."""
-    (num_a, den_a), (num_b, den_b) = ([list(map(float, x)) for x in metric.ratio(t)] for t in (a, b))
-    total_a, total_b = sum(den_a), sum(den_b)
-    t = (sum(num_a) + sum(num_b) - delta * total_a) / (total_a + total_b)
-    adds = [
-        (x - (t + delta) * dx) / total_a - (y - t * dy) / total_b
-        for x, dx, y, dy in zip(num_a, den_a, num_b, den_b, strict=True)
-    ]
-    names = [a[factor].tolist() for factor in factors]
-    n = len(adds)
-    variance = sum(
-        adds[i] * adds[j] for i in range(n) for j in range(n) if any(labels[i] == labels[j] for labels in names)
-    )
-    gap = sum(num_a) / total_a - sum(num_b) / total_b - delta
-    return gap / variance**0.5
+    """z of difference `delta`, of what each trial adds where the ratios are t + delta and t."""
+    (num_a, den_a), (num_b, den_b) = (np.array(metric.ratio(t), dtype=float) for t in (a, b))
+    total_a, total_b = den_a.sum(), den_b.sum()
+    t = (num_a.sum() + num_b.sum() - delta * total_a) / (total_a + total_b)
+    adds = (num_a - (t + delta) * den_a) / total_a - (num_b - t * den_b) / total_b
+    shared = np.any([a[factor][:, None] == a[factor] for factor in factors], axis=0)
+    return (num_a.sum() / total_a - num_b.sum() / total_b - delta) / (adds @ shared @ adds) ** 0.5
+
+
+def inverted(metric, a, b, factors=("stimulus",)):
+    """The comparison, whose interval inverts its score test."""
+    result, z = compare_ratio(metric, a, b), naive(metric, a, b, 0.0, factors)
+    assert result.p == pytest.approx(2 * NormalDist().cdf(-abs(z)), rel=1e-9)
+    for end, score in ((result.low, 1.959964), (result.high, -1.959964)):
+        assert naive(metric, a, b, end, factors) == pytest.approx(score, abs=1e-5)
+    return result, z
 
 
 def test_ratios_are_tested_by_a_score_test_that_the_interval_inverts(bias, make):
@@ -67,13 +67,8 @@ def test_ratios_are_tested_by_a_score_test_that_the_interval_inverts(bias, make)
     names = [f"i{k % 40:02d}" for k in range(80)]
     conditions = ["x"] * 40 + ["y"] * 40
     a, b = (make(draw(rng, 80, *shares), names, conditions=conditions) for shares in ((0.45, 0.35), (0.15, 0.25)))
-    result = compare_ratio(bias, a, b)
-    z = naive(bias, a, b, 0.0)
-    assert 0.5 < abs(z) < 4
-    assert result.p == pytest.approx(2 * NormalDist().cdf(-abs(z)), rel=1e-9)
-    assert naive(bias, a, b, result.low) == pytest.approx(1.959964, abs=1e-5)
-    assert naive(bias, a, b, result.high) == pytest.approx(-1.959964, abs=1e-5)
-    assert result.method == "score test, by stimulus"
+    result, z = inverted(bias, a, b)
+    assert 0.5 < abs(z) < 4 and result.method == "score test, by stimulus"
 
 
 def exemplar_pair(make, shapes, textures, each):
@@ -93,21 +88,12 @@ FACTORS = ("shape_exemplar", "texture_exemplar")
 
 def test_stimuli_that_share_exemplars_are_no_independent_pairs(bias, make):
     a, b = exemplar_pair(make, 20, 16, 8)
-    result = compare_ratio(bias, a, b)
-    z = naive(bias, a, b, 0.0, FACTORS)
-    assert result.p == pytest.approx(2 * NormalDist().cdf(-abs(z)), rel=1e-9)
-    assert naive(bias, a, b, result.low, FACTORS) == pytest.approx(1.959964, abs=1e-5)
+    result, z = inverted(bias, a, b, FACTORS)
     assert result.method == "score test, clustered (20 x 16)"
     assert result.remark == "16 clusters only: little power"
     plenty = compare_ratio(bias, *exemplar_pair(make, 40, 32, 4))
     assert (plenty.method, plenty.remark) == ("score test, clustered (40 x 32)", "")
     assert abs(naive(bias, a, b, 0.0)) > 1.3 * abs(z)
-
-
-def one_way(adds, labels):
-    """Cameron, Gelbach & Miller's variance of one factor, by loops."""
-    sums = [sum(x for x, own in zip(adds, labels, strict=True) if own == one) for one in set(labels)]
-    return sum(x * x for x in sums) * len(sums) / (len(sums) - 1), len(sums)
 
 
 @pytest.mark.parametrize(("shapes", "textures", "each"), [(40, 3, 3), (8, 4, 4)])
@@ -118,18 +104,10 @@ def test_few_clusters_are_held_against_a_t_distribution(bias, make, shapes, text
     (num_a, den_a), (num_b, den_b) = (map(np.asarray, bias.ratio(t)) for t in (a, b))
     adds = (num_a - result.a * den_a) / den_a.sum() - (num_b - result.b * den_b) / den_b.sum()
     counts = den_a | den_b
-    adds = adds[counts].tolist()
-    names = [a[factor][counts].tolist() for factor in FACTORS]
-    (v_s, g_s), (v_t, g_t) = (one_way(adds, labels) for labels in names)
-    v_pair = one_way(adds, list(zip(*names, strict=True)))[0]
-    variance = v_pair + max(0, v_s - v_pair) + max(0, v_t - v_pair)
-    wide_s, wide_t = v_s * (1 + (2 / (g_s - 1)) ** 0.5), v_t * (1 + (2 / (g_t - 1)) ** 0.5)
-    at_wide = v_pair + max(0, wide_s - v_pair) + max(0, wide_t - v_pair)
-    df = max(g_t - 1, at_wide**2 / (wide_s**2 / (g_s - 1) + wide_t**2 / (g_t - 1)))
+    variance, df = few_clusters(adds[counts], *(a[factor][counts] for factor in FACTORS))
     half = stats.t.ppf(0.975, df) * variance**0.5
-    assert (result.low, result.high) == pytest.approx(
-        (max(-1, result.difference - half), min(1, result.difference + half)), rel=1e-6
-    )
+    ends = max(-1, result.difference - half), min(1, result.difference + half)
+    assert (result.low, result.high) == pytest.approx(ends, rel=1e-6)
     assert result.p == pytest.approx(2 * stats.t.sf(abs(result.difference) / variance**0.5, df))
     assert result.method == f"t test, clustered ({shapes} x {textures})"
     assert result.remark.startswith(f"{textures} clusters only: little power")
@@ -186,7 +164,7 @@ def test_a_table_is_adjusted_and_verdicts_follow():
         start = Comparison(metric="m", a=0.5, b=0.4, difference=(b - c) / 320, n=320)
         return decided(start, test, "M")
 
-    missing = Comparison(metric="m", reason="no trial in common", verdict="not compared: no trial in common")
+    missing = undecided(Comparison(metric="m"), "no trial in common")
     rows = [item(30, 15), missing, item(40, 12), item(20, 17)]  # p .0253, .0001, .6219
     table = adjust(rows)
     assert table[1].p_holm is None
@@ -303,7 +281,8 @@ def test_stimuli_that_share_exemplars_widen_the_interval(accuracy, make):
 
 
 def test_what_cannot_be_compared_with_people_says_why(accuracy, bias, make):
-    two = [make("st-"), make("sst")]
+    two, mine, silent = [make("st-"), make("sst")], make("ststssttst" * 4), make("-" * 40)
+    first, second = make("sstsstsstt" * 4), make("tstssstsst" * 4)
     cases = [
         (bias, make("st-"), two[:1], "trials of fewer than two people count"),
         (bias, make("s-t"), [make("st", ["v", "w"])] * 2, "fewer than two common trials count"),
@@ -311,23 +290,14 @@ def test_what_cannot_be_compared_with_people_says_why(accuracy, bias, make):
         (bias, make("--s"), [make("---")] * 2, "fewer than two common trials count"),
         (bias, make("sts"), [make("---")] * 2, "no common trial counts for people"),
         (accuracy, make("sss"), [make("sss")] * 3, "the difference does not vary over images"),
+        (bias, mine, [first, silent], "trials of fewer than two people count"),
     ]
     for metric, a, people, reason in cases:
         found = compare_people(metric, a, people)
         assert (found.p, found.reason) == (None, reason)
         assert found.verdict == f"not compared: {reason}"
-
-
-def test_who_has_no_trial_that_counts_is_no_person_more(bias, make):
-    mine, first, second = make("ststssttst" * 4), make("sstsstsstt" * 4), make("tstssstsst" * 4)
-    silent = make("-" * 40)
     pair = compare_people(bias, mine, [first, second])
-    assert pair.p is not None
-    assert compare_people(bias, mine, [first, second, silent]) == pair
-    alone = compare_people(bias, mine, [first, silent])
-    assert (alone.p, alone.reason) == (None, "trials of fewer than two people count")
-    nobody = compare_people(bias, mine, [silent, silent])
-    assert (nobody.p, nobody.reason) == (None, "no common trial counts for people")
+    assert pair.p is not None and compare_people(bias, mine, [first, second, silent]) == pair
 
 
 def test_p_values_are_two_sided():
@@ -335,22 +305,16 @@ def test_p_values_are_two_sided():
     assert Discordant(b=15, c=5, n=90).p == pytest.approx(0.0253473, abs=1e-7)
     assert Discordant(b=5, c=15, n=90).p == pytest.approx(0.0253473, abs=1e-7)
     assert Studentised(difference=0.2, se=0.1, df=4.5).p == pytest.approx(0.1082579, abs=1e-6)
-    assert Restricted(difference=-0.3, variance=Quadratic(at_zero=0.01, cross=0.0, square=0.001)).p == pytest.approx(
-        0.0026998, abs=1e-7
-    )
+    curve = Quadratic(at_zero=0.01, cross=0.0, square=0.001)
+    assert Restricted(difference=-0.3, variance=curve).p == pytest.approx(0.0026998, abs=1e-7)
 
 
-@pytest.mark.parametrize(
-    "test",
-    [
-        Discordant(b=15, c=5, n=90),
-        Discordant(b=1, c=12, n=300),
-        Studentised(difference=0.2, se=0.1, df=4.5),
-        Studentised(difference=-0.02, se=0.1, df=900),
-        Restricted(difference=-0.3, variance=Quadratic(at_zero=0.01, cross=0.002, square=0.001)),
-        Restricted(difference=0.2, variance=Quadratic(at_zero=0.02, cross=-0.003, square=0.05)),
-    ],
-)
+@pytest.mark.parametrize("test", [
+    Discordant(b=15, c=5, n=90), Discordant(b=1, c=12, n=300),
+    Studentised(difference=0.2, se=0.1, df=4.5), Studentised(difference=-0.02, se=0.1, df=900),
+    Restricted(difference=-0.3, variance=Quadratic(at_zero=0.01, cross=0.002, square=0.001)),
+    Restricted(difference=0.2, variance=Quadratic(at_zero=0.02, cross=-0.003, square=0.05)),
+])  # fmt: skip
 def test_the_interval_at_level_one_minus_p_ends_at_zero(test):
     low, high = test.interval(1 - test.p)
     assert min(abs(low), abs(high)) == pytest.approx(0, abs=1e-6)
@@ -363,11 +327,8 @@ def test_nothing_that_varies_has_no_interval_and_no_evidence():
         Restricted(difference=0.0, variance=Quadratic(at_zero=0.0, cross=0.0, square=0.1)),
     ):
         assert (test.p, test.interval(0.95)) == (1.0, (None, None))
-    # three clusters: no difference is ruled out at 95 %
-    assert Restricted(difference=0.1, variance=Quadratic(at_zero=0.02, cross=0.0, square=1 / 3)).interval(0.95) == (
-        None,
-        None,
-    )
+    few = Quadratic(at_zero=0.02, cross=0.0, square=1 / 3)  # three clusters: no difference is ruled out at 95 %
+    assert Restricted(difference=0.1, variance=few).interval(0.95) == (None, None)
 
 
 def test_intervals_stay_within_the_range():
@@ -394,11 +355,8 @@ def test_variances_of_images_and_people_add_by_hand():
     found = crossed_variance(np.array([1.0, -1, 1, -1]), persons, np.array([2.0, -2]))
     assert (found.value, found.people, found.crossed) == pytest.approx((20, 44 / 3, 4 / 3))
     wide = 16 * (1 + 2**0.5)
-    assert (
-        found.df
-        == pytest.approx((16 / 3 + wide - 4 / 3) ** 2 / ((16 / 3) ** 2 / 3 + wide**2))
-        == pytest.approx(1.2101, abs=1e-4)
-    )
+    assert found.df == pytest.approx((16 / 3 + wide - 4 / 3) ** 2 / ((16 / 3) ** 2 / 3 + wide**2))
+    assert found.df == pytest.approx(1.2101, abs=1e-4)
 
 
 def test_the_interval_of_a_score_test_ends_where_shares_end_and_has_the_level_asked(bias, make):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from jackknives import few_clusters
 from scipy import stats
 
 from benchmark.contracts import Trials
@@ -81,6 +82,14 @@ def test_numbers_with_bounds_stay_within_them(accuracy, make):
 SHAPE, TEXTURE = "shape_exemplar", "texture_exemplar"
 
 
+def wilson_form(p, variance, t):
+    """Wilson's interval of a share p with n = p (1 - p) / variance."""
+    n = p * (1 - p) / variance
+    middle = (p + t**2 / (2 * n)) / (1 + t**2 / n)
+    half = t * np.sqrt(p * (1 - p) / n + t**2 / (4 * n**2)) / (1 + t**2 / n)
+    return middle - half, middle + half
+
+
 def with_exemplars(trials, shape, texture):
     return Trials(columns={**trials.columns, SHAPE: np.array(shape), TEXTURE: np.array(texture)})
 
@@ -111,11 +120,7 @@ def test_people_never_lessen_what_images_leave_open_and_of_one_nothing_is_known(
 def test_the_interval_is_wilson_with_the_sample_size_of_that_variance():
     found = clustered_variance(np.array([0.02, 0.01, -0.03, 0.0]), [np.array(list("abcd"))])
     # V = 0.0014 * 4/3; n = .3 * .7 / V = 112.5; t(3) = 3.18245
-    low, high = clustered_wilson(0.3, found)
-    t, n = 3.1824463, 112.5
-    middle = (0.3 * n + t**2 / 2) / (n + t**2)
-    half = t / (n + t**2) * np.sqrt(n * 0.21 + t**2 / 4)
-    assert (low, high) == pytest.approx((middle - half, middle + half), rel=1e-6)
+    assert clustered_wilson(0.3, found) == pytest.approx(wilson_form(0.3, 0.21 / 112.5, 3.1824463), rel=1e-6)
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0.0, (0.0, 0.27753)), (1.0, (0.72247, 1.0))])
@@ -146,11 +151,8 @@ def test_a_number_with_bounds_keeps_its_interval_within(bias, make):
     assert free.high > 10
     assert (held.value, held.method) == (9.25, "wilson, clustered (2 shapes)")
     # Of 10, value .925; the shapes pull it by -/+ .0375: V = 2 * 2 * .0375^2; t(1) = 12.7062
-    n, t = 0.925 * 0.075 / (4 * 0.0375**2), 12.7062047
-    middle = (0.925 + t**2 / (2 * n)) / (1 + t**2 / n)
-    half = t * np.sqrt(0.925 * 0.075 / n + t**2 / (4 * n**2)) / (1 + t**2 / n)
-    assert (held.low, held.high) == pytest.approx((10 * (middle - half), 10 * (middle + half)))
-    assert 0 < held.low < 9.25 < held.high < 10
+    ends = 10 * np.array(wilson_form(0.925, 4 * 0.0375**2, 12.7062047))
+    assert (held.low, held.high) == pytest.approx(ends) and 0 < held.low < 9.25 < held.high < 10
 
 
 def test_three_textures_do_not_stretch_an_interval_by_the_t_quantile_of_two(bias, make):
@@ -162,18 +164,7 @@ def test_three_textures_do_not_stretch_an_interval_by_the_t_quantile_of_two(bias
     score = ratio_score(bias, Trials(columns={**make("".join(answers)).columns, **labels}))
     p, adds = (answers == "s").mean(), ((answers == "s") - (answers == "s").mean()) / 120
 
-    def of(names):
-        sums = np.array([adds[names == one].sum() for one in set(names)])
-        return (sums**2).sum() * len(sums) / (len(sums) - 1), len(sums) - 1
-
-    single, each = of(np.arange(120).astype(str))[0], [of(shape), of(texture)]
-    wide = [(v * (1 + (2 / df) ** 0.5), df) for v, df in each]
-    variance = single + sum(max(0, v - single) for v, _ in each)
-    at_wide = single + sum(max(0, v - single) for v, _ in wide)
-    df = at_wide**2 / sum(v**2 / df for v, df in wide)
+    variance, df = few_clusters(adds, shape, texture)
     assert 2 < df < 80
-    z2, n = stats.t.ppf(0.975, df) ** 2, p * (1 - p) / variance
-    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = (z2 * (p * (1 - p) / n + z2 / (4 * n * n))) ** 0.5 / (1 + z2 / n)
-    assert (score.low, score.high) == pytest.approx((middle - half, middle + half), rel=1e-6)
+    assert (score.low, score.high) == pytest.approx(wilson_form(p, variance, stats.t.ppf(0.975, df)), rel=1e-6)
     assert score.flags == ("3 textures only: the interval may be wider than it must",)
