@@ -10,22 +10,18 @@ def follows(trials, cue):
     return trials["response"] == trials[cue]
 
 
+def metric(name, definition, ratio):
+    return Metric(name=name, title=name, definition=definition, role="cue", ratio=ratio)
+
+
 @pytest.fixture
 def bias():
-    """S / (S + T)."""
-
-    def ratio(trials):
-        return follows(trials, "shape"), follows(trials, "shape") | follows(trials, "texture")
-
-    return Metric(name="shape_bias", title="shape bias", definition="S / (S + T)", role="cue", ratio=ratio)
+    return metric("shape_bias", "S / (S + T)", lambda t: (follows(t, "shape"), t["response"] != "-"))
 
 
 @pytest.fixture
 def accuracy():
-    def ratio(trials):
-        return follows(trials, "shape"), np.ones(len(trials))
-
-    return Metric(name="accuracy", title="accuracy", definition="shape answers", role="cue", ratio=ratio)
+    return metric("accuracy", "shape answers", lambda t: (follows(t, "shape"), np.ones(len(t))))
 
 
 @pytest.fixture
@@ -35,15 +31,9 @@ def make():
     def build(answers, names=None, role="cue", conditions=None):
         n = len(answers)
         names = names if names is not None else [f"image{i:04d}" for i in range(n)]
-        return Trials(
-            columns={
-                "role": np.full(n, role, dtype="<U20"),
-                "condition": np.array(conditions if conditions is not None else [""] * n, dtype="<U20"),
-                "stimulus": np.array(names, dtype="<U20"),
-                "response": np.array(list(answers), dtype="<U20"),
-                "shape": np.full(n, "s"),
-                "texture": np.full(n, "t"),
-            }
-        )
+        conditions = conditions if conditions is not None else [""] * n
+        columns = {"role": [role] * n, "condition": conditions, "stimulus": names, "response": list(answers)}
+        cues = {"shape": np.full(n, "s"), "texture": np.full(n, "t")}
+        return Trials(columns={name: np.array(column, dtype="<U20") for name, column in columns.items()} | cues)
 
     return build

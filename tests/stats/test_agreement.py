@@ -10,37 +10,23 @@ from scipy import stats
 
 from benchmark.contracts import Trials
 from benchmark.failures import TrialsError
-from benchmark.stats.agreement import (
-    _independent_share,
-    agreement,
-    attainable,
-    copy_probability,
-    match,
-    pairwise,
-    unbiased_kappa,
-)
+from benchmark.stats.agreement import _independent_share as independent_share
+from benchmark.stats.agreement import agreement, attainable, copy_probability, match, pairwise, unbiased_kappa
 
+#: Right answers of a and b: images that both get right, only a, only b, neither.
+CELLS = np.array([[1, 1], [1, 0], [0, 1], [0, 0]], dtype=bool)
 PAIRS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
 
 
-def trials(answers, conditions=None, start=0):
+def trials(answers, start=0):
     n = len(answers)
-    return Trials(
-        columns={
-            "role": np.full(n, "contrast"),
-            "condition": np.array(conditions or ["c50"] * n),
-            "stimulus": np.array([f"i{start + k:03d}" for k in range(n)]),
-            "category": np.full(n, "cat"),
-            "response": np.array(list(answers)),
-        }
-    )
+    names = {"stimulus": np.array([f"i{start + k:03d}" for k in range(n)]), "response": np.array(answers)}
+    fixed = {"role": "contrast", "condition": "c50", "category": "cat"}
+    return Trials(columns={**{name: np.full(n, text) for name, text in fixed.items()}, **names})
 
 
 def test_by_hand():
-    # 10 images: both right 5, only a 2, only b 1, neither 2
-    a = np.array([1] * 5 + [1] * 2 + [0] + [0] * 2, dtype=bool)
-    b = np.array([1] * 5 + [0] * 2 + [1] + [0] * 2, dtype=bool)
-    found = agreement(a, b)
+    found = agreement(*np.repeat(CELLS, (5, 2, 1, 2), axis=0).T)
     assert (found.table.both, found.table.only_a, found.table.only_b, found.table.neither) == (5, 2, 1, 2)
     assert (found.accuracy_a, found.accuracy_b, found.observed) == (0.7, 0.6, 0.7)
     assert found.expected == pytest.approx(0.7 * 0.6 + 0.3 * 0.4)
@@ -58,14 +44,14 @@ def test_an_image_of_a_cluster_that_agrees_wholly_is_worth_a_part_of_an_image():
     """Four clusters of four: both, neither, a, b are right. Variances 1 / 15 and 1 / 3; t of 3 degrees 3.18245."""
     a, b = (np.repeat(part, 4) for part in ([1, 0, 1, 0], [1, 0, 0, 1]))
     given = (np.zeros(16, int), [np.repeat(np.arange(4), 4)])
-    assert _independent_share(a, b, *given) == pytest.approx(0.2 / (3.18245 / 1.95996) ** 2, rel=1e-5)
-    assert _independent_share(a, a, *given) == 4 / 16  # nothing varies: as many as there are clusters
+    assert independent_share(a, b, *given) == pytest.approx(0.2 / (3.18245 / 1.95996) ** 2, rel=1e-5)
+    assert independent_share(a, a, *given) == 4 / 16  # nothing varies: as many as there are clusters
     # Accuracies 10/16 and 8/16: the change of kappa with the weight of each image, by differences.
     a, b, of = np.repeat([1, 1, 1, 0, 0], [6, 2, 2, 2, 4]), np.repeat([1, 0, 1, 0, 0], [4, 4, 4, 2, 2]), given[1][0]
     slope = (weighted_kappa(a, b, np.ones(16) + 1e-6 * np.eye(16)) - weighted_kappa(a, b, np.ones((1, 16)))) / 1e-6
     alone, together = 16 / 15 * (slope**2).sum(), 4 / 3 * (np.bincount(of, slope) ** 2).sum()
     share = alone / together / (3.18245 / 1.95996) ** 2
-    assert share < 1 and _independent_share(a, b, *given) == pytest.approx(share, rel=1e-4)
+    assert share < 1 and independent_share(a, b, *given) == pytest.approx(share, rel=1e-4)
 
 
 def test_pairs_are_held_against_each_other_on_what_both_answered():
@@ -96,18 +82,14 @@ def test_equals_cohens_kappa_of_right_and_wrong(pairs):
     assert found.low is None or found.low <= found.kappa <= found.high
 
 
-@pytest.mark.parametrize(
-    ("a", "b", "value"),
-    [
-        ([1, 1, 1], [1, 1, 1], 1.0),  # both perfect: c_exp = 1, too
-        ([0, 0, 0], [0, 0, 0], 1.0),
-        ([1, 1, 1], [1, 0, 1], 0.0),  # one perfect: agreement is exactly what chance gives
-        ([1, 0, 1, 0], [0, 1, 0, 1], -1.0),
-        ([1, 1, 0, 0], [1, 0, 1, 0], 0.0),
-    ],
-)
-def test_edges(a, b, value):
-    assert agreement(np.array(a, dtype=bool), np.array(b, dtype=bool)).kappa == pytest.approx(value)
+@pytest.mark.parametrize(("counts", "value"), [
+    ((3, 0, 0, 0), 1.0),  # both perfect: c_exp = 1, too
+    ((0, 0, 0, 3), 1.0),
+    ((2, 1, 0, 0), 0.0),  # one perfect: agreement is exactly what chance gives
+    ((0, 2, 2, 0), -1.0), ((1, 1, 1, 1), 0.0),
+])  # fmt: skip
+def test_edges(counts, value):
+    assert agreement(*np.repeat(CELLS, counts, axis=0).T).kappa == pytest.approx(value)
 
 
 def test_nothing_in_common_has_a_reason():
@@ -118,20 +100,14 @@ def test_nothing_in_common_has_a_reason():
     assert agreement(one, one).low is None and agreement(two, two).low is not None
 
 
-@pytest.mark.parametrize(
-    ("n", "counts", "low_below", "high_above"),
-    [
-        (160, (144, 0, 0, 16), 0.93, 1.0),  # no image tells them apart: kappa 1
-        (160, (158, 0, 0, 2), 0.80, 1.0),
-        (100, (100, 0, 0, 0), -0.9, 1.0),  # nobody errs: kappa is 1 by definition and may be nearly anything
-        (100, (98, 1, 1, 0), -0.010, 0.3),  # no common error: kappa just below 0
-    ],
-)
-def test_near_the_ceiling_the_interval_does_not_pretend(n, counts, low_below, high_above):
-    a = np.repeat([True, True, False, False], counts)
-    b = np.repeat([True, False, True, False], counts)
-    found = agreement(a, b)
-    assert len(a) == n
+@pytest.mark.parametrize(("counts", "low_below", "high_above"), [
+    ((144, 0, 0, 16), 0.93, 1.0),  # no image tells them apart: kappa 1
+    ((158, 0, 0, 2), 0.80, 1.0),
+    ((100, 0, 0, 0), -0.9, 1.0),  # nobody errs: kappa is 1 by definition and may be nearly anything
+    ((98, 1, 1, 0), -0.010, 0.3),  # no common error: kappa just below 0
+])  # fmt: skip
+def test_near_the_ceiling_the_interval_does_not_pretend(counts, low_below, high_above):
+    found = agreement(*np.repeat(CELLS, counts, axis=0).T)
     assert found.low <= low_below and found.high >= high_above
     assert found.low <= found.kappa <= found.high
 
@@ -139,9 +115,10 @@ def test_near_the_ceiling_the_interval_does_not_pretend(n, counts, low_below, hi
 def test_interval_and_p_are_one_test_of_both_observers_errors():
     """p against scipy's chi squared of the two by two table: at kappa 0 the two are one test, but for the prior."""
     counts = np.array([600, 90, 100, 70])
-    a = np.repeat([True, True, False, False], counts)
-    b = np.repeat([True, False, True, False], counts)
-    found, chi = agreement(a, b), stats.chi2_contingency(counts.reshape(2, 2), correction=False)
+    found, chi = (
+        agreement(*np.repeat(CELLS, counts, axis=0).T),
+        stats.chi2_contingency(counts.reshape(2, 2), correction=False),
+    )
     assert np.log(found.p) == pytest.approx(np.log(chi.pvalue), rel=0.02) and found.p < 1e-12
     rng = np.random.default_rng(4)
     for right in rng.random((150, 2, 30)) < rng.uniform(0.2, 0.9, (150, 2, 1)):
@@ -187,37 +164,28 @@ def test_images_that_share_shapes_and_textures_widen_the_interval():
 
 
 def test_matching_is_by_role_condition_and_stimulus():
-    a = trials(["cat", "dog", "na"])
-    b = trials(["dog", "cat", "cat"], start=1)
-    found = match([a, b])
+    found = match([trials(["cat", "dog", "na"]), trials(["dog", "cat", "cat"], start=1)])
     assert found.stimulus.tolist() == ["i001", "i002"]
-    assert found.role.tolist() == a["role"][:2].tolist()
+    assert found.role.tolist() == ["contrast"] * 2
     assert found.right.tolist() == [[False, False], [False, True]]
-
-
-def test_two_answers_to_one_trial_are_refused():
     one = trials(["cat"])
     twice = Trials(columns={name: np.concatenate([v, v]) for name, v in one.columns.items()})
     with pytest.raises(TrialsError, match="two answers to one trial"):
         match([twice, one])
 
 
-@pytest.mark.parametrize(
-    ("accuracy", "kappa", "low", "high"), [(0.9, 0.5, 0.75, 0.96), (0.7, 0.5, 0.44, 0.87), (0.5, 0.5, 0.25, 0.75)]
-)
-def test_accuracies_that_a_kappa_leaves_are_the_published_ones(accuracy, kappa, low, high):
-    for other in (low, high):  # published to two digits
-        assert attainable(accuracy, other)[1] == pytest.approx(kappa, abs=0.06)
+def test_accuracies_that_a_kappa_leaves_are_the_published_ones():
+    for accuracy, *others in ((0.9, 0.75, 0.96), (0.7, 0.44, 0.87), (0.5, 0.25, 0.75)):
+        for other in others:  # published to two digits
+            assert attainable(accuracy, other)[1] == pytest.approx(0.5, abs=0.06)
 
 
 def test_no_answers_go_beyond_what_is_attainable():
     n = 6
     for right, other in product(range(n + 1), repeat=2):
-        kappas = []
-        for both in range(max(0, right + other - n), min(right, other) + 1):
-            a = np.arange(n) < right
-            b = (np.arange(n) < both) | ((np.arange(n) >= n - (other - both)) if other > both else np.zeros(n, bool))
-            kappas.append(agreement(a, b, resamples=2).kappa)
+        ways = range(max(0, right + other - n), min(right, other) + 1)
+        tables = ((both, right - both, other - both, n - right - other + both) for both in ways)
+        kappas = [agreement(*np.repeat(CELLS, counts, axis=0).T, resamples=2).kappa for counts in tables]
         low, high = attainable(right / n, other / n)
         assert (low, high) == (pytest.approx(min(kappas)), pytest.approx(max(kappas)))
 
