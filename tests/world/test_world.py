@@ -14,17 +14,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 import registry
+from benchmark.stimuli.world import sets
 from benchmark.stimuli.world.polygons import Drawing, box, rasterise
-from benchmark.stimuli.world.sets import (
-    CATEGORIES,
-    CONDITIONS,
-    SIZE,
-    WORLD_SETS,
-    coverage,
-    generated_set,
-    silhouette,
-    training_set,
-)
+from benchmark.stimuli.world.sets import CATEGORIES, CONDITIONS, SIZE, WORLD_SETS, generated_set, training_set
 from benchmark.stimuli.world.streams import Stream
 from registry.world_networks import tiny_detector, tiny_resnet
 
@@ -46,7 +38,6 @@ def drawn(world_set, index):
 
 
 def digest(stimuli):
-    """Hash pixels and masks of stimuli in order."""
     sha = hashlib.sha256()
     for stimulus in stimuli:
         sha.update(stimulus.image.tobytes())
@@ -82,16 +73,13 @@ def test_a_stimulus_is_the_same_in_a_longer_set(condition, seed, index):
     assert digest([a]) == digest([b])
 
 
-def test_conflict_pairs_are_balanced_and_never_agree():
+def test_sets_are_balanced_and_conflict_pairs_never_agree():
     sizes = {"cue-conflict": 4, "cue-conflict-alpha0": 1, "cue-conflict-alpha1": 1}
     for condition, times in sizes.items():
         world_set = generated_set(f"world-{condition}")
         pairs = Counter(zip(world_set.labels["shape"], world_set.labels["texture"], strict=True))
         assert len(pairs) == 16 * 15 and set(pairs.values()) == {times}
         assert all(shape != cue for shape, cue in pairs)
-
-
-def test_other_sets_are_balanced_over_categories():
     for name in ("natural", "stylised", "silhouettes", "edges", "textures"):
         counts = Counter(generated_set(f"world-{name}").labels["category"])
         assert len(counts) == 16 and len(set(counts.values())) == 1
@@ -112,20 +100,19 @@ def test_the_mask_is_where_the_figure_is_painted():
         a, b = drawn(bare, index), drawn(spilt, index)
         assert (a.mask == b.mask).all()
         same = (a.image == b.image).all(axis=2)
-        raster = silhouette(bare.labels["shape"][index], Stream(CONDITIONS["cue-conflict-alpha0"]["seed"], index, 0))
-        assert same[coverage(raster) == 1].all(), "the ground's texture leaks into the figure"
+        raster = sets.silhouette(
+            bare.labels["shape"][index], Stream(CONDITIONS["cue-conflict-alpha0"]["seed"], index, 0)
+        )
+        assert same[sets.coverage(raster) == 1].all(), "the ground's texture leaks into the figure"
         assert not same[~a.mask].all()
 
 
 @pytest.mark.slow
 def test_mean_luminance_does_not_tell_the_texture():
-    world_set = training_set("textures", 640, seed=9)
+    world_set, own = training_set("textures", 640, seed=9), np.arange(16)
     grey = np.array([world_set.decode(i).mean() for i in range(640)]).reshape(40, 16)
-    total = grey.sum(axis=0)
-    left_out = (total[None, :] - grey) / 39  # the mean of each family without this stimulus
-    distance = np.abs(grey[:, :, None] - (total / 40)[None, None, :])
-    own = np.arange(16)
-    distance[:, own, own] = np.abs(grey - left_out)
+    distance = np.abs(grey[:, :, None] - grey.mean(axis=0))
+    distance[:, own, own] = np.abs(grey - (grey.sum(axis=0) - grey) / 39)  # the family's mean without this stimulus
     right = (distance.argmin(axis=2) == own).mean()
     assert right < 0.11, "nearest mean luminance should name the family at chance, 1/16"
 
@@ -155,67 +142,57 @@ COUNT = 240  # stimuli per set: fifteen of each category, or one of each conflic
 
 @cache
 def images(name):
-    """Draw the first stimuli of a set, normalised: (n, 3, 64, 64)."""
+    """The first stimuli of a set, normalised: (n, 3, 64, 64)."""
     pixels = np.stack([generated_set(name).decode(i) for i in range(COUNT)])
     return (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
 
 
-@cache
-def network(path):
-    """Load a checkpoint strictly."""
-    model = tiny_resnet(len(CATEGORIES))
-    model.load_state_dict(load_file(path), strict=True)
-    return model.eval()
+def loaded(model, path):
+    """A network with a checkpoint whose numbers are finite; the checkpoint."""
+    state = load_file(path)
+    floats = [values for values in state.values() if values.is_floating_point()]
+    assert all(bool(torch.isfinite(values).all()) for values in floats)
+    model.load_state_dict(state, strict=True)
+    return model.eval(), floats
 
 
 @cache
 def answers(path, name):
-    """Return the categories that a network names for a set."""
+    """The categories that a network names for a set."""
+    network, floats = loaded(tiny_resnet(len(CATEGORIES)), path)
+    assert path.stat().st_size < 500_000 and {values.dtype for values in floats} == {torch.float16}
     with torch.inference_mode():
-        chosen = torch.cat([network(path)(batch).argmax(1) for batch in images(name).split(60)])
+        chosen = torch.cat([network(batch).argmax(1) for batch in images(name).split(60)])
     return tuple(CATEGORIES[i] for i in chosen.tolist())
 
 
-def share(given, wanted):
-    """Return the share of answers that are the wanted ones."""
-    return float(np.mean([a == b for a, b in zip(given, wanted, strict=False)]))
-
-
-def shape_bias(path):
-    """Return shape answers over shape and texture answers, on one of each pair."""
-    world_set = generated_set("world-cue-conflict")
-    given = answers(path, world_set.name)
-    shape, texture = share(given, world_set.labels["shape"]), share(given, world_set.labels["texture"])
-    return shape / (shape + texture)
+def share(given, world_set, label="category"):
+    """The share of answers that are the set's labels."""
+    return float(np.mean([a == b for a, b in zip(given, world_set.labels[label], strict=False)]))
 
 
 @pytest.mark.release
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
 def test_checkpoint_is_small_finite_and_able(path):
-    assert path.stat().st_size < 500_000
-    state = load_file(path)
-    floats = [v for v in state.values() if v.is_floating_point()]
-    assert all(v.dtype == torch.float16 and bool(torch.isfinite(v).all()) for v in floats)
     world_set = generated_set("world-natural")
-    assert share(answers(path, world_set.name), world_set.labels["category"]) > 0.80
+    assert share(answers(path, world_set.name), world_set) > 0.80
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_standard_reads_texture_and_stylised_reads_shape(seed):
-    standard = shape_bias(FOLDER / f"world-standard-{seed}.safetensors")
-    stylised = shape_bias(FOLDER / f"world-stylised-{seed}.safetensors")
-    assert standard < 0.5 < 0.9 < stylised
+    world_set, biases = generated_set("world-cue-conflict"), []
+    for recipe in ("standard", "stylised"):
+        given = answers(FOLDER / f"world-{recipe}-{seed}.safetensors", world_set.name)
+        shape, texture = (share(given, world_set, label) for label in ("shape", "texture"))
+        biases.append(shape / (shape + texture))
+    assert biases[0] < 0.5 < 0.9 < biases[1]
 
 
 @pytest.mark.slow
 def test_the_detector_is_small_finite_and_able():
     assert DETECTOR.stat().st_size < 1_000_000
-    state = load_file(DETECTOR)
-    assert all(bool(torch.isfinite(v).all()) for v in state.values() if v.is_floating_point())
-    model = tiny_detector()
-    model.load_state_dict(state, strict=True)
     with torch.inference_mode():
-        found = model.eval()(images("world-natural"))
+        found = loaded(tiny_detector(), DETECTOR)[0](images("world-natural"))
     named = tuple(CATEGORIES[int(one["labels"][0]) - 1] for one in found)
-    assert share(named, generated_set("world-natural").labels["category"]) > 0.70
+    assert share(named, generated_set("world-natural")) > 0.70
