@@ -1,6 +1,5 @@
 """What the leaderboard's tables hold, cell by cell, and everything behind a number."""
 
-
 import numpy as np
 import pytest
 
