@@ -2,7 +2,10 @@
 
 from registry.user_errors import BenchError, CardError, LabelError, UnknownName, WeightsError, unknown_name
 
-__all__ = ["BenchError", "CardError", "LabelError", "UnknownName", "WeightsError", "unknown_name"]
+__all__ = [  # what `gestaltbench.errors` has
+    "BenchError", "CardError", "LabelError", "MissingStimuli", "ModelFailure", "PluginError", "ScoresError",
+    "StimuliError", "StoreError", "TrialsError", "UnknownName", "UsageError", "WeightsError", "unknown_name",
+]  # fmt: skip
 
 FAILURES = (Exception, SystemExit)  # errors that foreign code may end with. Ctrl-C is the user's own.
 

@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from benchmark.failures import BenchError
-from registry.user_errors import foreign
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 POLICY = (
@@ -31,10 +30,9 @@ class GuardedHandler(SimpleHTTPRequestHandler):
     def asked(self) -> SplitResult | None:
         """Return the requested address; None if the request was refused and answered."""
         try:
-            with foreign("request", "", BenchError):
-                name = urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
-                parts = urlsplit(self.path)
-        except BenchError as error:
+            name = urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
+            parts = urlsplit(self.path)
+        except ValueError as error:
             self.send_error(HTTPStatus.BAD_REQUEST, "no request", str(error))
             return None
         if self._hosts and name not in self._hosts:

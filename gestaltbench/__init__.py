@@ -12,13 +12,30 @@ in a notebook, and become tidy pandas tables with `.frame()`. Plug-ins import wh
 `gestaltbench.contracts`, `.stats`, `.stimuli`, `.errors` and `.testing`.
 """
 
-from gestaltbench.own_rooms import check_package_names
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-check_package_names()
 
-from typing import TYPE_CHECKING, Any  # noqa: E402  # after the names are checked
+def check_package_names(home: Path) -> None:
+    """Import the packages from `home`. Raise ImportError if another module of that name is imported already.
 
-from registry import OWN_PACKAGES  # noqa: E402
+    A user's `benchmark.py` in the working folder or on `PYTHONPATH` would be found first, so ours are imported with
+    their folder in front; from then on `sys.modules` has them."""
+    sys.path.insert(0, str(home))
+    try:
+        for name in ("benchmark", "registry", "suites"):
+            file = getattr(import_module(name), "__file__", None) or "(no file)"
+            if not Path(file).resolve().is_relative_to(home):
+                raise ImportError(f"another package '{name}' is imported already: {file}. Import gestaltbench first.")
+    finally:
+        sys.path.remove(str(home))
+
+
+check_package_names(Path(__file__).resolve().parents[1])
+
+from registry import OWN_PACKAGES  # noqa: E402  # after the names are checked
 
 OWN_PACKAGES.add(__name__)
 

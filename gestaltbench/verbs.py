@@ -26,10 +26,9 @@ from benchmark.leaderboard import Board
 from benchmark.leaderboard import recipe_effects as effects
 from benchmark.leaderboard.board_tables import board_table, observer_tables, score_table
 from benchmark.leaderboard.comparison import PowerRow, comparison_tables, power_table
-from benchmark.leaderboard.consistency import ExperimentTrials, ObserverPair, agreement_table, observer_pairs
+from benchmark.leaderboard.consistency import ObserverPair, agreement_table, observer_pairs
 from benchmark.leaderboard.links import CueMeasures, Link, correlation_table, measure_tables
 from benchmark.leaderboard.provenance import Provenance, provenance_record
-from benchmark.leaderboard.recipe_effects import HeadlineSample, RecipeDifference, TriedClaim
 from benchmark.leaderboard.summary import Summary, summary_table
 from benchmark.leaderboard.table import Table, table_of
 from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_table, training_tables
@@ -51,7 +50,7 @@ R = TypeVar("R")
 S = TypeVar("S")
 T = TypeVar("T")
 Draw = Callable[[Sequence[T]], Iterable[Table]]
-Samples = list[HeadlineSample]
+Samples = list[effects.HeadlineSample]
 VERDICTS = 3  # networks of a run that get one
 
 
@@ -89,7 +88,7 @@ def _signature(verb: Callable[..., Any], show: Callable[..., Any]) -> Signature:
     given += [by_name(name, annotation=hint) for name, hint in known.items() if name not in own.parameters]
     given = [p for p in given if p.kind is not Parameter.VAR_KEYWORD and p.name != "leaderboard"]
     given.sort(key=lambda parameter: (parameter.kind, parameter.name == "db"))
-    shown = signature(show).return_annotation
+    shown = show if isinstance(show, type) else signature(show).return_annotation
     return own.replace(parameters=given, return_annotation=own.return_annotation if shown is R else shown)
 
 
@@ -206,10 +205,6 @@ def _table(table: Table) -> Results[Table]:
     return Results(title=table.heading, values=(table,), tables=list)
 
 
-def _written(text: str) -> Written:
-    return Written(text)
-
-
 def _correlate(spaces: Sequence[tuple[Summary, tuple[Link, ...]]]) -> Results[Link]:
     names = {id(link): summary.space for summary, links in spaces for link in links}
 
@@ -222,10 +217,6 @@ def _correlate(spaces: Sequence[tuple[Summary, tuple[Link, ...]]]) -> Results[Li
 
 def _curve_tables(curves: Sequence[TrainingCurve]) -> Iterable[Table]:
     return (checkpoint_table(list(part)) for _, part in groupby(curves, key=lambda curve: (curve.run, curve.space)))
-
-
-def _measure_tables(cues: Sequence[CueMeasures]) -> Iterable[Table]:
-    return (table for cue in cues for table in measure_tables(cue))
 
 
 def _compare(tests: Compared) -> Results[SuiteComparison]:
@@ -257,13 +248,10 @@ def _plot(drawn: Sequence[Figure]) -> Figure | Results[Figure]:
 
 
 @wraps(api.consistency)
-def _consistency(leaderboard: Selection, *observers: Names, experiment: str | None = None) -> ExperimentTrials:
+def _consistency(leaderboard: Selection, *observers: Names, experiment: str | None = None) -> list[ObserverPair]:
     listed = [name for part in observers for name in ([part] if isinstance(part, str) else part)]
-    return api.consistency(leaderboard, listed[0] if len(listed) == 1 else listed, experiment=experiment)
-
-
-def _pairs(answered: ExperimentTrials) -> Results[ObserverPair]:
-    return _shown(ObserverPair, "pair", _one(agreement_table), "error consistency of {}")([*observer_pairs(answered)])
+    chosen: Names = listed[0] if len(listed) == 1 else listed
+    return [*observer_pairs(api.consistency(leaderboard, chosen, experiment=experiment))]
 
 
 class Leaderboard(Selection):
@@ -280,31 +268,31 @@ class Leaderboard(Selection):
     summary = _method(api.summary, _shown(Summary, "summary", partial(map, summary_table), "{} of models by suites"))
     correlate = _method(api.correlate, _correlate)
     measures = _method(
-        api.measures, _shown(CueMeasures, "label space", _measure_tables, "measures of shape and texture in {}")
+        api.measures, _shown(CueMeasures, "label space", measure_tables, "measures of shape and texture in {}")
     )
     training_curves = _method(
         api.training_curves, _shown(TrainingCurve, "curve", _curve_tables, "{} over training", training_tables)
     )
-    consistency = _method(_consistency, _pairs)
+    consistency = _method(_consistency, _shown(ObserverPair, "pair", _one(agreement_table), "error consistency of {}"))
     compare = _method(api.compare, _compare)
     power = _method(api.power, _shown(PowerRow, "comparison", _one(power_table), "power of {}"))
     recipes = _method(api.recipes, _shown(Samples, "label space", partial(map, effects.recipe_table), "recipes in {}"))
     compare_recipes = _method(
         api.compare_recipes,
-        _shown(RecipeDifference, "headline", _one(effects.recipe_comparison_table), "two recipes in {}"),
+        _shown(effects.RecipeDifference, "headline", _one(effects.recipe_comparison_table), "two recipes in {}"),
     )
     recipe_power = _method(api.recipe_power, _table)
     doses = _method(api.doses, _table)
-    claims = _method(api.claims, _shown(TriedClaim, "claim", _one(effects.claims_table)))
+    claims = _method(api.claims, _shown(effects.TriedClaim, "claim", _one(effects.claims_table)))
     diff = _method(api.diff, _itself)
     show = _method(api.show, _show)
     verdict = _method(api.verdict, _itself)
     provenance = _method(api.provenance, _shown(Provenance, "number", _rows(_origin), "what is behind {}"))
     trials = _method(api.trials, _itself)
     transfer = _method(api.transfer, _shown(Table, "transfer matrix", list))
-    export = _method(api.export, _written)
-    badge = _method(api.badge, _written)
-    cite = _method(api.cite, _written)
+    export = _method(api.export, Written)
+    badge = _method(api.badge, Written)
+    cite = _method(api.cite, Written)
 
 
 rank = _shorthand(Leaderboard.rank)

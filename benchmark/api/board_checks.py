@@ -28,7 +28,6 @@ from benchmark.display import counted, printable
 from benchmark.failures import BenchError, MissingStimuli, ScoresError, UnknownName, failure_line
 from benchmark.leaderboard import leaderboard_document as form
 from benchmark.leaderboard.forms import markdown_code, markdown_text
-from benchmark.leaderboard.leaderboard_document import Document
 from benchmark.leaderboard.table import format_interval
 from benchmark.stimuli.resolver import Resolver
 from benchmark.variables import read_settings
@@ -139,7 +138,7 @@ class BoardReport:
         except Exception as error:  # noqa: BLE001 - whatever foreign data lead to
             self.found(place, "refused", failure_line(error))
 
-    def _complete(self, place: str, stated: form.Submission, document: Document) -> None:
+    def _complete(self, place: str, stated: form.Submission, document: form.Document) -> None:
         """Find missing trials: of a block, or whole blocks that the suite shows or that others answered."""
         counts, sizes = Counter[str](), {each.digest: each.n for each in document.stimuli}
         for chunk in document.chunks:
@@ -191,7 +190,7 @@ class BoardReport:
             if "response" in columns:
                 yield (row.stimuli, row.role, row.condition), columns["response"], np.array(truth, dtype=str)
 
-    def _place(self, place: str, document: Document) -> None:
+    def _place(self, place: str, document: form.Document) -> None:
         """Place its headlines among those of the board on the same stimuli."""
         same = attrgetter("suite", "space", "metric", "stimuli", "condition")
         suites = plugins.known_suites(score.suite for score in document.scores)

@@ -26,7 +26,6 @@ class MergeReport:
     scored: int = 0  # new score sets
     waiting: dict[str, str] = field(default_factory=dict)  # "MODEL under SUITE", or a leaderboard -> why
     lacking: list[str] = field(default_factory=list)  # parts of the plans that are unfinished
-
     conflicts: list[str] = field(default_factory=list)  # what was skipped
 
     @property

@@ -51,8 +51,19 @@ def device_check(device: str, model: str, settings: Settings) -> dict[str, Any]:
     card = card if model else card.model_copy(update={"weights": "random:0"})
     with TemporaryDirectory() as folder:
         figures = [*_agreement(place, Path(folder))]
+        drawn = np.random.default_rng(0).integers(0, 256, (TIMED, 3, 224, 224)).astype(np.uint8)
+        pixels, seeds = torch.from_numpy(drawn).to(place), np.arange(TIMED, dtype=np.uint64)
         with devices.numerics(make_policy(place, "fp32")), torch.no_grad():
-            figures += [*_corruptions(place), *_speed(place, card, settings, Path(folder) / "tuning.json")]
+            for name in CORRUPTIONS:
+                what = corruption(name, 3, FROST)
+                apply = partial(what.apply, pixels.cpu() if what.on_processor else pixels, seeds)
+                try:
+                    apply()  # tables are made once
+                    found, note = 1000 * _timed(apply, place) / TIMED, "by the processor" if what.on_processor else ""
+                except FAILURES as error:  # the boundary of an optional package
+                    found, note = None, failure_line(error)
+                figures.append((name, found, "ms an image", "-", note))
+            figures += _speed(place, card, settings, Path(folder) / "tuning.json")
     names = ("figure", "value", "unit", "verdict", "note")
     rows = [dict(zip(names, figure, strict=True)) for figure in figures]
     return {"network": card.name, "environment": environment_record(place, torch.get_num_threads()), "figures": rows}
@@ -80,20 +91,6 @@ def _agreement(device: str, folder: Path) -> Iterator[Figure]:
     differing = sum(a != b for a, b in zip(first, second, strict=True)) if len(first) == len(second) else len(first)
     same = "ok" if first and not differing else "FAIL"
     yield "columns that differ in a second run", differing, f"of {len(first)}", same, ""
-
-
-def _corruptions(device: str) -> Iterator[Figure]:
-    drawn, seeds = np.random.default_rng(0).integers(0, 256, (TIMED, 3, 224, 224)), np.arange(TIMED, dtype=np.uint64)
-    pixels = torch.from_numpy(drawn.astype(np.uint8)).to(device)
-    for name in CORRUPTIONS:
-        what = corruption(name, 3, FROST)
-        apply = partial(what.apply, pixels.cpu() if what.on_processor else pixels, seeds)
-        try:
-            apply()  # tables are made once
-            found, note = 1000 * _timed(apply, device) / TIMED, "by the processor" if what.on_processor else ""
-        except FAILURES as error:  # the boundary of an optional package
-            found, note = None, failure_line(error)
-        yield name, found, "ms an image", "-", note
 
 
 def _speed(device: str, card: ModelCard, settings: Settings, notes: Path) -> Iterator[Figure]:

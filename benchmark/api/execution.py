@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, field, replace
@@ -18,11 +18,11 @@ from multiprocessing import forkserver
 from pathlib import Path
 from threading import Event, Lock, Thread
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any
 
 import benchmark
 from benchmark.api import running
-from benchmark.api.running import Result, RunPlan, RunRequest, ShardWork, cut_plan, devices_and_policy
+from benchmark.api.running import NO_SUITES, Result, RunPlan, RunRequest, ShardWork, cut_plan, devices_and_policy
 from benchmark.engine.reporters import Reporter, Silent
 from benchmark.engine.score_shards import RunReport, score_shards
 from benchmark.engine.tasks import plan_digest, whole_name
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from benchmark.api.ray_cluster import RayCluster
     from benchmark.contracts import Policy
 
-P = ParamSpec("P")
 ATTEMPTS = 3  # of a shard whose process is killed
 PATIENCE = 10.0  # s that a process has to end in when it is asked to
 #: Modules that each new process would otherwise import again, for every suite.
@@ -63,8 +62,10 @@ def execute(plan: RunPlan, reporter: Reporter, command: str = "bench run") -> Ru
         work = []
         for i, part in enumerate(parts):
             threads, changed = executor.share(i)
+            # Tasks and suites cannot be pickled.
+            bare = replace(part, tasks=(), suites=NO_SUITES, request=replace(part.request, **changed))
             shard = ShardWork(
-                plan=part.for_pickling(**changed),
+                plan=bare,
                 shown={task.work: task.only for task in part.tasks},
                 policy=executor.policy,
                 digest=plan_digest(part.tasks, executor.policy),
@@ -89,17 +90,12 @@ def execute(plan: RunPlan, reporter: Reporter, command: str = "bench run") -> Ru
     return report
 
 
-def _runs(make: Callable[P, RunRequest]) -> Callable[P, RunReport]:
-    @wraps(make)
-    def run(*args: P.args, **stated: P.kwargs) -> RunReport:
-        request = make(*args, **stated)
-        plan = running.prepare(replace(request, reporter=None), read_settings(request.db))
-        return execute(plan, request.reporter or Silent(), "gestaltbench.run")
-
-    return run
-
-
-run = _runs(RunRequest)
+@wraps(RunRequest)
+def run(*args: Any, **stated: Any) -> RunReport:
+    """Carry out a request; the parameters are those of `RunRequest`."""
+    request = RunRequest(*args, **stated)
+    plan = running.prepare(replace(request, reporter=None), read_settings(request.db))
+    return execute(plan, request.reporter or Silent(), "gestaltbench.run")
 
 
 @dataclass(kw_only=True)
@@ -201,7 +197,16 @@ def shard_process(connection: Connection, environ: Mapping[str, str], work: Shar
     os.dup2(2, 1)  # what a network's code prints is not the command's output
     code = 130
     with suppress(KeyboardInterrupt):
-        Thread(target=_end_with_parent, daemon=True).start()
+
+        def end_with_parent() -> None:
+            parent = multiprocessing.parent_process()
+            assert parent is not None
+            parent.join()
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(PATIENCE)
+            os._exit(130)
+
+        Thread(target=end_with_parent, daemon=True).start()
 
         def send(*words: object) -> None:
             try:
@@ -223,12 +228,3 @@ def shard_process(connection: Connection, environ: Mapping[str, str], work: Shar
         code = 0
     sys.stderr.flush()
     os._exit(code)  # skips libraries' work at exit, which may be interrupted and noisy
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(PATIENCE)
-    os._exit(130)

@@ -19,8 +19,7 @@ from benchmark.api.leaderboards import Filtered, Selection, chosen_names, notes_
 from benchmark.api.options import AmongShown, By, Filters, Names, Option, SuiteName, Unseen, joined
 from benchmark.api.ranking import rank, reported
 from benchmark.contracts import Suite, Trials
-from benchmark.contracts.trials import Columns
-from benchmark.contracts.trials import as_coded as columns_of
+from benchmark.contracts.trials import Columns, as_coded
 from benchmark.display import published
 from benchmark.failures import BenchError, UsageError, unknown_name
 from benchmark.leaderboard import field_formats, leaderboard_document
@@ -31,7 +30,6 @@ from benchmark.leaderboard.consistency import AVERAGED, ExperimentTrials, shared
 from benchmark.leaderboard.forms import rendered, written
 from benchmark.leaderboard.table import Table, finite, records
 from benchmark.observer_trials import counting_observations, observer_trials
-from benchmark.plugins import named_suite
 from benchmark.stimuli.trial_tables import SHOWN
 from benchmark.store import IMPORTED, ScoreRow, Store
 from benchmark.store.codec import encode
@@ -79,7 +77,7 @@ def consistency(
         for name, suite in product([name for name in every if name in shown], suites):
             if (trials := _named_trials(store, suite, name)) is not None:
                 counts = np.ones(len(trials), bool) if suite.averaged is None else suite.averaged(trials)
-                trials = replace(trials, columns=Columns({**columns_of(trials.columns), AVERAGED: counts}))
+                trials = replace(trials, columns=Columns({**as_coded(trials.columns), AVERAGED: counts}))
                 for role in dict.fromkeys(trials["role"].tolist()):
                     answers.setdefault(role, {}).setdefault(name, trials.of(role))
     return shared(answers, experiment)
@@ -92,18 +90,14 @@ def trials(
 ) -> pd.DataFrame:
     """Return one row per trial with its labels and the columns that the suite kept; vectors have a column each."""
     with leaderboard.reading() as store:
-        return _spread(_answers(store, named_suite(suite.strip(), plugins.find_suites(suite)), observer))
+        return _answers(store, plugins.named_suite(suite.strip(), plugins.find_suites(suite)), observer)[1]
 
 
-def _answers(store: Store, suite: Suite, observer: str) -> Trials:
-    if (answers := _named_trials(store, suite, observer)) is None:
-        raise BenchError(f"'{observer}' has no trials under '{suite.name}': compute them with `bench run`.")
-    return answers
-
-
-def _spread(answers: Trials) -> pd.DataFrame:
+def _answers(store: Store, suite: Suite, observer: str) -> tuple[Trials, pd.DataFrame]:
     import pandas as pd
 
+    if (answers := _named_trials(store, suite, observer)) is None:
+        raise BenchError(f"'{observer}' has no trials under '{suite.name}': compute them with `bench run`.")
     columns: dict[str, Any] = {}
     for name, values in answers.columns.items():
         if values.ndim == 1:
@@ -116,7 +110,7 @@ def _spread(answers: Trials) -> pd.DataFrame:
             if len(space.classes) == len(parts) and set(answers["category"]) <= set(space.classes):
                 parts = space.classes
         columns |= {f"{name}_{part}": flat[:, i] for i, part in enumerate(parts)}
-    return pd.DataFrame(columns)
+    return answers, pd.DataFrame(columns)
 
 
 def export(
@@ -219,7 +213,7 @@ def _suite_scores(store: Store, rows: Sequence[ScoreRow]) -> Iterator[field_form
         if row.kind in ("network", "published") and row.suite != REPORTED and row.value is not None:
             own[row.suite, row.observer].append(row)
     for (name, observer), scores in own.items():
-        (who,), suite = store.observers(names=(observer,)), named_suite(name, plugins.find_suites(name))
+        (who,), suite = store.observers(names=(observer,)), plugins.named_suite(name, plugins.find_suites(name))
         yield field_formats.SuiteScores(observer=who, suite=suite, rows=tuple(scores), sets=notes_of(store))
 
 
@@ -280,8 +274,8 @@ def _trials_of(leaderboard: Selection, observer: str, suite: str | None) -> pd.D
                 under = f" ({', '.join(sorted(names))})" if names else ""
                 raise UsageError(f"--trials {observer} needs --suite{under}.")
             (suite,) = names
-        chosen = named_suite(suite.strip(), plugins.find_suites(suite))
-        answers = _answers(store, chosen, observer)
+        chosen = plugins.named_suite(suite.strip(), plugins.find_suites(suite))
+        answers, frame = _answers(store, chosen, observer)
         (who,) = store.observers(names=(observer,))
         # Each trial's experiment (its name in tables of trials, or ""), stimulus set and label space.
         shown = [dict.fromkeys(SHOWN, "") for _ in range(len(answers))]
@@ -295,7 +289,6 @@ def _trials_of(leaderboard: Selection, observer: str, suite: str | None) -> pd.D
                     # an image under the suite's own transform has the name of the image without it
                     named = experiments.get(role, "") if image.startswith(f"{condition}/" if condition else "") else ""
                     facts |= zip(SHOWN, (named, stimuli.name, held.space), strict=True)
-    frame = _spread(answers)
     frame.insert(0, "observer", who.card.get("named", observer))
     for i, name in enumerate(SHOWN, 1):
         frame.insert(i, name, [facts[name] for facts in shown])

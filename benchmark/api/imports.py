@@ -16,11 +16,9 @@ from benchmark.api.options import Db, Option, SuiteName, command_line
 from benchmark.engine.reporters import Reporter, Silent
 from benchmark.engine.score_shards import Completed, complete_parts
 from benchmark.engine.scoring import Scorer
-from benchmark.engine.trial_import import ImportReport, ScoresReport, put_reported_scores
-from benchmark.engine.trial_import import store_trials as read_in
+from benchmark.engine.trial_import import ImportReport, ScoresReport, put_reported_scores, store_trials
 from benchmark.failures import BenchError, PluginError, unknown_name
 from benchmark.identity import Codes, environment_record
-from benchmark.plugins import known_suites
 from benchmark.stimuli.catalogue import find_entry, group_members
 from benchmark.stimuli.experiments import added_experiments, name_experiment, published_experiments
 from benchmark.stimuli.fetch import fetch_set
@@ -52,7 +50,7 @@ def score_again(store: Store, run: str, suite: str | None = None) -> Completed:
     suites = {chosen.name: chosen for chosen in chosen_suites(store, suite, shelf)}
     if not suite or suite == "all":
         partial = {outcome.suite for outcome in store.outcomes() if outcome.status == "partial"}
-        suites |= known_suites(partial, shelf)
+        suites |= plugins.known_suites(partial, shelf)
     for chosen in suites.values():
         hint = f"A metric is at fault (`bench suites check {chosen.name}`), or the trials are damaged."
         with foreign("stored trials under", chosen.name, PluginError, hint):
@@ -120,7 +118,7 @@ def import_trials(
     asked |= {"observer": observer, "columns": columns, "answers": answers, "keep_late": keep_late}
     command = command_line(import_trials, "bench import trials", **asked)
     with open_store(settings.db) as store, recorded(store, command) as number:
-        report = read_in(path, store, number, recipes, stated)
+        report = store_trials(path, store, number, recipes, stated)
         for name in report.observers.keys() - scored:
             report.notes.append(f"{name}: answers are on no board, because no suite shows images of this experiment")
         for suite in (suite for suite in suites.values() if suite.experiments):
@@ -188,7 +186,7 @@ def _bring_in(store: Store, run: str, folders: Mapping[str, Path], report: Refer
             if find_entry(name, read_settings()).kind == "scores":
                 put_reported_scores(read_scores(folder), store, run)
             else:
-                imported = read_in(folder, store, run, advance=partial(_step, f"reading {name}", reporter))
+                imported = store_trials(folder, store, run, advance=partial(_step, f"reading {name}", reporter))
                 report.trials += imported.trials
                 report.notes += imported.notes
                 report.failed += imported.unfit

@@ -5,6 +5,7 @@ from base64 import b64decode
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -26,7 +27,7 @@ from benchmark.leaderboard.leaderboard_document import Document, ExportedObserve
 from benchmark.leaderboard.lineage import NETWORKS
 from benchmark.stimuli.published_sources import ObserverName, check_source
 from benchmark.stimuli.score_tables import ReportedScore
-from benchmark.store import IMPORTED, IMPORTED_KINDS, Chunk, Observation, ScoreRow, Store, open_store
+from benchmark.store import IMPORTED, IMPORTED_KINDS, Chunk, Observation, Store, open_store
 from benchmark.store.codec import decode
 from benchmark.store.rows import fault
 from benchmark.variables import read_settings
@@ -82,8 +83,17 @@ def import_document(store: Store, path: Path, document: Document, known_as: str,
     scores = _scores_for(document, suites, report)
     placed = {score.score_set for score in scores}
     answered = {key: scored for key, scored in with_trials(document).items() if key in placed}
+    networks, alone = {row.name: row.card for row in document.observers if row.kind in NETWORKS}, list[ReportedScore]()
     with foreign("leaderboard document", path, ScoresError, "A name or a remark is not plain text."):
-        alone = list(_without_trials(document, (s for s in scores if s.score_set not in answered), known_as))
+        for score in (score for score in scores if score.score_set not in answered and score.observer in networks):
+            card, name, suite = networks[score.observer], score.observer, score.suite
+            if suite == REPORTED:  # there, too: "vit (robustbench, reported)"
+                name, suite = f"{card.get('named', name)} of {card.get('source', 'others')}", score.role
+            plain = score.model_dump(include={"metric", "value", "low", "high", "level", "method", "n", "condition"})
+            remarks = (*score.flags, *([f"run as {score.policy}"] if score.policy else ()))
+            if score.value is not None:
+                who = ObserverName(known_as, name)
+                alone.append(ReportedScore(observer=who, suite=suite, remarks=remarks, **plain))
     if not (alone or answered):
         return report
     runs = [run.model_dump(mode="json") for run in document.runs]
@@ -144,20 +154,6 @@ def _scores_for(document: Document, suites: Mapping[str, Suite], report: Leaderb
         counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
         report.notes.append(f"skipped {counts}: only networks are imported as scores (people: `bench import trials`)")
     return kept
-
-
-def _without_trials(document: Document, scores: Iterable[ExportedScore], source: str) -> Iterator[ReportedScore]:
-    """Yield the numbers of networks as scores that `source` reports."""
-    networks = {row.name: row for row in document.observers if row.kind in NETWORKS}
-    for score in scores:
-        if score.value is not None and score.observer in networks:
-            card, name = networks[score.observer].card, score.observer
-            if score.suite == REPORTED:  # there, too: "vit (robustbench, reported)"
-                name = f"{card.get('named', name)} of {card.get('source', 'others')}"
-            plain = score.model_dump(include={"metric", "value", "low", "high", "level", "method", "n", "condition"})
-            remarks = (*score.flags, *([f"run as {score.policy}"] if score.policy else ()))
-            suite = score.role if score.suite == REPORTED else score.suite
-            yield ReportedScore(observer=ObserverName(source, name), suite=suite, remarks=remarks, **plain)
 
 
 def foreign_card(observer: ExportedObserver, program: str, source: str) -> dict[str, Any]:
@@ -246,10 +242,6 @@ def score_documented(store: Store, run: str, parts: Iterable[tuple[str, list[Obs
         return own + sum(scorer.imported() for scorer in scorers.values())
 
 
-def _subject(row: ScoreRow | ExportedScore) -> tuple[object, ...]:
-    return row.observer, row.suite, row.version, row.space + row.stimuli, row.metric, row.condition, row.role
-
-
 def _compare(
     store: Store, made: Sequence[ExportedScore], sets: Sets, suites: Mapping[str, Suite], report: LeaderboardReport
 ) -> None:
@@ -260,13 +252,14 @@ def _compare(
     for suite, version in sorted(older):
         text = f"scored by version {version} there, made again from the trials by version {newest[suite]} here"
         report.notes.append(f"{suite}: {text}")
-    rows = {_subject(row): row for row in store.latest_scores()}
+    subject = attrgetter("observer", "suite", "version", "space", "stimuli", "metric", "condition", "role")
+    rows = {subject(row): row for row in store.latest_scores()}
     names = {scored.suite for scored in sets.values()}
     keys = {scored.id: {*scored.keys} for name in names for scored in store.score_sets(name)}
     known = {row.key for row in store.observations()}
     found = defaultdict[tuple[str, str], list[str]](list)
     for stated in (score for score in made if (score.suite, score.version) not in older):
-        row, behind = rows.get(_subject(stated)), {*sets[stated.score_set].observations}
+        row, behind = rows.get(subject(stated)), {*sets[stated.score_set].observations}
         is_comparable = behind <= known if row is None else keys.get(row.set_id) == behind
         if is_comparable and (row is None or not same_score(stated, row)):
             named = f"{stated.metric} ({stated.condition})" if stated.condition else stated.metric

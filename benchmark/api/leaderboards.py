@@ -19,7 +19,6 @@ from benchmark.failures import BenchError, UnknownName, unknown_name
 from benchmark.leaderboard.board import noted
 from benchmark.leaderboard.board_model import Board, Row
 from benchmark.leaderboard.lineage import architecture_line
-from benchmark.plugins import SuiteShelf, known_suites, select_suites
 from benchmark.settings import Settings
 from benchmark.store import ObserverRow, ScoreRow, StimuliNote, Store, open_store
 from benchmark.variables import read_settings
@@ -58,11 +57,11 @@ class Selection:
 Filtered = Annotated[Selection, Filters]
 
 
-def chosen_suites(store: Store, pattern: str | None, shelf: SuiteShelf) -> list[Suite]:
+def chosen_suites(store: Store, pattern: str | None, shelf: plugins.SuiteShelf) -> list[Suite]:
     """Return suites by name; without one (or "all"), the plain suites and every variant with scores."""
     if pattern and pattern != "all":
-        return select_suites(pattern, shelf)
-    return list(known_suites(store.suite_names(), shelf).values())
+        return plugins.select_suites(pattern, shelf)
+    return list(plugins.known_suites(store.suite_names(), shelf).values())
 
 
 def suites_with_scores(store: Store, pattern: str | None = None) -> list[Suite]:

@@ -30,7 +30,6 @@ class Need:
 
     suites: tuple[str, ...]
     entries: tuple[Entry, ...]
-
     fetchable: bool  # whether their terms allow a download
 
     def __str__(self) -> str:

@@ -32,9 +32,23 @@ ANSWERING = 10  # s in which a cluster's address must take a connection
 
 @contextmanager
 def ray_cluster(plan: RunPlan, reporter: Reporter) -> Iterator["RayCluster"]:
-    """Join the cluster of a plan. Raise BenchError without Ray or a cluster, or if it is full."""
-    request = plan.request
-    with _joined(request.address) as ray:
+    """Join the cluster of a plan ("auto", "ray://host:10001", "host:6379"), or start one here. Raise BenchError without
+    Ray or a cluster, or if it is full."""
+    request, address = plan.request, plan.request.address
+    set_default("RAY_USAGE_STATS_ENABLED")
+    ray = library("ray", "ray", "--executor ray", BenchError)
+    joined_before = ray.is_initialized()
+    try:
+        host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+        if colon and port.isdigit():  # Ray itself tries for many minutes
+            socket.create_connection((host, int(port)), timeout=ANSWERING).close()
+        if not joined_before:
+            board = {} if address else {"include_dashboard": False}
+            ray.init(address, log_to_driver=False, logging_level="error", **board)
+    except (OSError, OverflowError, RuntimeError, ValueError) as error:
+        at = f"{address or 'this machine'}: {type(error).__name__}: {error}"
+        raise BenchError(f"--executor ray: cannot join a cluster at {at}") from error
+    try:
         free = ray.available_resources()
         gpus_free, cores = free.get("GPU", 0), free.get("CPU", 0)
         on_gpus = request.device == "cuda" or (request.device == "auto" and gpus_free)
@@ -50,6 +64,9 @@ def ray_cluster(plan: RunPlan, reporter: Reporter) -> Iterator["RayCluster"]:
         yield RayCluster(
             ray=ray, plan=plan, reporter=reporter, policy=policy, shards=SHARDS * places, gpus=gpus, decoders=decoders
         )
+    finally:
+        if not joined_before:
+            ray.shutdown()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,26 +137,3 @@ def _shard_task(path: list[str], work: bytes, known: bytes, own_file: bool) -> t
         shard = replace(shard, plan=replace(shard.plan, settings=replace(shard.plan.settings, db=str(file))))
         report = shard.carry_out(Silent(), pickle.loads(known))  # noqa: S301 - from the driver
         return report, file.read_bytes()
-
-
-@contextmanager
-def _joined(address: str | None) -> Iterator[Any]:
-    """Join the Ray cluster at an address ("auto", "ray://host:10001", "host:6379"), or start one here."""
-    set_default("RAY_USAGE_STATS_ENABLED")
-    ray = library("ray", "ray", "--executor ray", BenchError)
-    joined_before = ray.is_initialized()
-    try:
-        host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
-        if colon and port.isdigit():  # Ray itself tries for many minutes
-            socket.create_connection((host, int(port)), timeout=ANSWERING).close()
-        if not joined_before:
-            board = {} if address else {"include_dashboard": False}
-            ray.init(address, log_to_driver=False, logging_level="error", **board)
-    except (OSError, OverflowError, RuntimeError, ValueError) as error:
-        at = f"{address or 'this machine'}: {type(error).__name__}: {error}"
-        raise BenchError(f"--executor ray: cannot join a cluster at {at}") from error
-    try:
-        yield ray
-    finally:
-        if not joined_before:
-            ray.shutdown()

@@ -18,10 +18,8 @@ from benchmark.api.running import RunRequest, devices_and_policy, prepare
 from benchmark.engine.scoring import Scorer
 from benchmark.failures import BenchError, unknown_name
 from benchmark.leaderboard import recipe_effects as effects
-from benchmark.leaderboard.board_model import Cell, Column
 from benchmark.leaderboard.lineage import UNSTATED
 from benchmark.leaderboard.links import Observed, observed_networks
-from benchmark.leaderboard.recipe_effects import HeadlineSample, RecipeDifference, TriedClaim
 from benchmark.leaderboard.summary import Summary, summaries
 from benchmark.leaderboard.table import Table
 from benchmark.leaderboard.transfer import degrades, pools, transfer_matrix
@@ -38,7 +36,7 @@ COLUMNS = "Published test levels (default), levels (each), or 'uniform-noise/*'.
 def recipes(
     leaderboard: Filtered,
     suite: Annotated[str | None, Option("Show this suite's headline (default: all suites).")] = None,
-) -> list[list[HeadlineSample]]:
+) -> list[list[effects.HeadlineSample]]:
     """Return each label space's headlines with their networks, for means over recipes, families or architectures."""
     with leaderboard.reading() as store:
         made = [list(_samples(store, *space, suite)) for space in _spaces(leaderboard, store, suite)]
@@ -52,7 +50,7 @@ def compare_recipes(
     *,
     suite: SuiteName = None,
     mixed: Annotated[bool, Option("Ask a mixed model for a second opinion (with --recipes).", "--mixed")] = False,
-) -> list[RecipeDifference]:
+) -> list[effects.RecipeDifference]:
     """Compare recipe A with recipe B over networks and images: all headlines are one family of tests (Holm).
 
     Networks are paired by source, architecture and seed where all of the smaller recipe have a partner."""
@@ -72,7 +70,7 @@ def _spaces(leaderboard: Selection, store: Store, suite: str | None, by: str | N
 
 def _compared(
     store: Store, spaces: Sequence[Space], a: str, b: str, suite: str | None, *, mixed: bool = False
-) -> list[RecipeDifference]:
+) -> list[effects.RecipeDifference]:
     known = {network.lineage.recipe for _, networks in spaces for network in networks} - {UNSTATED}
     bare = {name: (name, name.partition("(")[0]) for name in known}
     sides = {asked: frozenset(name for name in known if fits(bare[name], asked)) for asked in (a, b)}
@@ -94,7 +92,7 @@ def _compared(
 def claims(
     leaderboard: Selection,
     file: Annotated[str | Path | None, Option("A YAML file of claims (default: papers').", kind="file")] = None,
-) -> list[TriedClaim]:
+) -> list[effects.TriedClaim]:
     """Try the claims of a file: held, refuted or open.
 
     A claim names two recipes, a suite, a direction, a margin and the date at which it was stated. Each is tested over
@@ -109,14 +107,14 @@ def claims(
                     ranked[key] = _spaces(leaderboard, store, *key)
                 found = _compared(store, ranked[key], claim.over, claim.under, claim.suite)
             except BenchError as error:
-                rows.append(TriedClaim(claim=claim, found=None, reason=str(error).partition(". ")[0]))
+                rows.append(effects.TriedClaim(claim=claim, found=None, reason=str(error).partition(". ")[0]))
                 continue
             for one in found:
                 names = {*one.a, *one.b}
                 made = [each for name in names for each in store.observations(observer=name)]
                 first = min((each.created for each in made if each.suite in (claim.suite, IMPORTED)), default="")
                 is_dated = all(each.kind != "published" for each in store.observers(names=names))
-                rows.append(TriedClaim(claim=claim, found=one, first=first if is_dated else ""))
+                rows.append(effects.TriedClaim(claim=claim, found=one, first=first if is_dated else ""))
     return effects.tried(rows)
 
 
@@ -133,7 +131,7 @@ def recipe_power(
     """Estimate how many networks and images a comparison of two recipes needs, and the hours of either."""
     from benchmark.engine.costs import expected_seconds
 
-    hours: dict[RecipeDifference, float | None] = {}
+    hours: dict[effects.RecipeDifference, float | None] = {}
     for row in compare_recipes(leaderboard, a, b, suite=suite):
         hours[row] = None
         with suppress(BenchError):  # published networks have no card
@@ -154,40 +152,36 @@ def doses(
     return effects.dose_table([sample for samples in recipes(leaderboard, suite) for sample in samples])
 
 
-def _samples(store: Store, summary: Summary, networks: Networks, suite: str | None) -> Iterator[HeadlineSample]:
+def _samples(store: Store, summary: Summary, networks: Networks, suite: str | None) -> Iterator[effects.HeadlineSample]:
     """Yield each headline with the networks that have a trusted number, on the trials that all of them answered."""
     suites = {each.name: each for each in suites_with_scores(store, suite)}
     lines = {line.observer: line for line in summary.lines}
     for head in summary.headlines:
-        if own := [network for network in networks if head.suite in network.values]:
-            scorer = Scorer(store=store, run="", suite=suites[head.suite])
-            cells = [lines[network.name].cells[head.suite] for network in own]
-            with damaged("networks"):
-                yield _sample(scorer, summary.space, head, own, cells)
-
-
-def _sample(scorer: Scorer, space: str, head: Column, networks: Networks, cells: Sequence[Cell]) -> HeadlineSample:
-    metric = scorer.suite.metric(head.metric)
-    stored = {scored.id: scored.stimuli for scored in scorer.store.score_sets(scorer.suite.name)}
-    sets = [stored.get(cell.source.set_id, {}) for cell in cells]
-    wanted = {network.name: own for network, own in zip(networks, sets, strict=True)}
-    trials = [*trials_of_observers(scorer.store, scorer.suite, wanted).values()]
-    values = np.array([network.values[head.suite] for network in networks])
-    answers, over = NetworkAnswers(values, fixed_images, min(cell.n for cell in cells)), "networks (these images)"
-    if len(trials) == len(networks):  # otherwise scores without trials
-        if metric.ratio is not None:
-            answers, over = sampled_ratio(metric, trials) or answers, "networks and images"
-        elif (against := scorer.suite.against) and against.pairs:
-            # From the suite's test of every two networks, and the standard error of each.
-            given = {network.name: one for network, one in zip(networks, trials, strict=True)}
-            single = np.array([(cell.high or 0.0) - (cell.low or 0.0) for cell in cells]) / 2 / normal_quantile(0.95)
-            people = scorer.peers(space, sets[0], *given)
-            tests = against.pairs(given, {name: own.trials for name, own in people.items()})
-            if images := from_pairs([*given], (row for row in tests if row[2].metric == metric.name), single):
-                answers, over = answers._replace(images=images), f"networks, {metric.over}"
-    return HeadlineSample(
-        suite=head.suite, space=space, metric=metric, networks=tuple(networks), answers=answers, over=over
-    )
+        if not (own := [network for network in networks if head.suite in network.values]):
+            continue
+        each = suites[head.suite]
+        metric, names = each.metric(head.metric), [network.name for network in own]
+        cells = [lines[name].cells[head.suite] for name in names]
+        stored = {scored.id: scored.stimuli for scored in store.score_sets(head.suite)}
+        sets = [stored.get(cell.source.set_id, {}) for cell in cells]
+        values = np.array([network.values[head.suite] for network in own])
+        answers, over = NetworkAnswers(values, fixed_images, min(cell.n for cell in cells)), "networks (these images)"
+        with damaged("networks"):
+            trials = trials_of_observers(store, each, dict(zip(names, sets, strict=True)))
+            are_whole = len(trials) == len(own)  # otherwise scores without trials
+            if are_whole and metric.ratio is not None:
+                answers, over = sampled_ratio(metric, [*trials.values()]) or answers, "networks and images"
+            elif are_whole and (against := each.against) and against.pairs:
+                # From the suite's test of every two networks, and the standard error of each.
+                widths = np.array([(cell.high or 0.0) - (cell.low or 0.0) for cell in cells])
+                people = Scorer(store=store, run="", suite=each).peers(summary.space, sets[0], *names)
+                tests = against.pairs(trials, {name: one.trials for name, one in people.items()})
+                own_tests = (row for row in tests if row[2].metric == metric.name)
+                if images := from_pairs(names, own_tests, widths / 2 / normal_quantile(0.95)):
+                    answers, over = answers._replace(images=images), f"networks, {metric.over}"
+        yield effects.HeadlineSample(
+            suite=head.suite, space=summary.space, metric=metric, networks=tuple(own), answers=answers, over=over
+        )
 
 
 def transfer(

@@ -33,8 +33,6 @@ from registry.training_runs import SUFFIXES
 from registry.user_errors import BenchError, Remedy, completed
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from registry.determinism_checks import Check
     from registry.heads import Head, Kind
     from registry.model import LoadedModel
@@ -252,15 +250,32 @@ def _training_set(train: str, limit: int | None, settings: Settings) -> Stimuli:
 def _head(card: ModelCard, stimuli: Stimuli, kind: Kind, device: str, settings: Settings) -> tuple[Head, list[Check]]:
     """Return a head for the categories of the stimuli, and lines on how it was fitted."""
     import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file, save
 
     from benchmark.engine.device_choice import choose_device
+    from benchmark.engine.devices import full_precision
     from registry.determinism_checks import Check
-    from registry.heads import Head, fit
+    from registry.heads import Head, fit, pooled_features
     from registry.loading import load_network
 
     model = load_network(card, settings.place, device=choose_device(device), bare=True)
+    place = next((str(weights.device.type) for weights in model.module.parameters()), "cpu")
+    path = settings.features / f"{digest_data([model.identity, stimuli.digest, place])}.safetensors"
+    features = None  # [n, d] float32 on the CPU
+    with suppress(OSError, SafetensorError, KeyError):  # not there, or torn
+        features = load_file(path)["features"]
+    if features is None:
+        parts = []
+        with torch.no_grad(), full_precision(place):
+            for start in range(0, len(stimuli), _BATCH):
+                images = [stimuli.decode(i) for i in range(start, min(start + _BATCH, len(stimuli)))]
+                x = model.fit(model.prepare(images, "card").to(place))
+                parts.append(pooled_features(model.module(model.normalise(x))).float().cpu())
+        features = torch.cat(parts)
+        write_whole(path, save({"features": features}))
     categories, targets = np.unique(stimuli.labels["category"], return_inverse=True)
-    fitted = fit(kind, _features(model, stimuli, settings), torch.from_numpy(targets), len(categories))
+    fitted = fit(kind, features, torch.from_numpy(targets), len(categories))
     weight, bias, names = fitted.weight, fitted.bias, tuple(categories.tolist())
     head = Head(weight=weight, bias=bias, classes=names, trained_on=stimuli.digest, backbone=model.digest)
     held = "none: every class has fewer than five images"
@@ -271,27 +286,3 @@ def _head(card: ModelCard, stimuli: Stimuli, kind: Kind, device: str, settings: 
     known = f"{len(stimuli)} images of {len(categories)} classes, {stimuli.digest[:12]}"
     said = {"training set": known, "features": f"{head.weight.shape[1]} numbers per image", "held out": held}
     return head, [Check(name=name, ok=True, detail=text) for name, text in said.items()]
-
-
-def _features(model: LoadedModel, stimuli: Stimuli, settings: Settings) -> Tensor:
-    """Return [n, d] float32 on the CPU, from the cache if possible."""
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file, save
-
-    from benchmark.engine.devices import full_precision
-    from registry.heads import pooled_features
-
-    device = next((str(weights.device.type) for weights in model.module.parameters()), "cpu")
-    path = settings.features / f"{digest_data([model.identity, stimuli.digest, device])}.safetensors"
-    with suppress(OSError, SafetensorError, KeyError):  # not there, or torn
-        return load_file(path)["features"]
-    parts = []
-    with torch.no_grad(), full_precision(device):
-        for start in range(0, len(stimuli), _BATCH):
-            images = [stimuli.decode(i) for i in range(start, min(start + _BATCH, len(stimuli)))]
-            x = model.fit(model.prepare(images, "card").to(device))
-            parts.append(pooled_features(model.module(model.normalise(x))).float().cpu())
-    features = torch.cat(parts)
-    write_whole(path, save({"features": features}))
-    return features

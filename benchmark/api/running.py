@@ -16,9 +16,7 @@ from benchmark.contracts import Policy
 from benchmark.engine import tasks as planning
 from benchmark.engine.reporters import Reporter
 from benchmark.engine.score_shards import RunReport
-from benchmark.engine.tasks import Task
 from benchmark.failures import BenchError
-from benchmark.plugins import SuiteShelf, requested_suites
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, find_entry, missing_set, stimuli_folder
 from benchmark.store import Store, open_store, require_usable
@@ -95,7 +93,7 @@ def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
 
 #: Estimated seconds that are worth a second process: for each suite it imports torch again, and estimates are high.
 LONG_ENOUGH = 60.0
-_NO_SUITES = SuiteShelf({}, {})
+NO_SUITES = plugins.SuiteShelf({}, {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +103,8 @@ class RunPlan:
     settings: Settings
     request: RunRequest
     cards: tuple[ModelCard, ...]
-    tasks: Sequence[Task] = ()  # none, and no suites, before it is `planned`
-    suites: SuiteShelf = _NO_SUITES
+    tasks: Sequence[planning.Task] = ()  # none, and no suites, before it is `planned`
+    suites: plugins.SuiteShelf = NO_SUITES
     only: tuple[str, ...] = ()  # names of the planned suites to run; (): all
     part: str = ""  # name of the shard
     loaded: Mapping[str, LoadedModel] = field(default_factory=dict)  # networks in memory, by name
@@ -115,15 +113,11 @@ class RunPlan:
         """Return the plan with a task for every card and suite."""
         request, pattern = self.request, joined(self.request.suites)
         shelf = plugins.find_suites(pattern)
-        suites = requested_suites(pattern, request.precision_target, shelf)
+        suites = plugins.requested_suites(pattern, request.precision_target, shelf)
         suites = [suite for suite in suites if suite.name in self.only or not self.only]
         stimuli = [entry.name for entry in wanted_sets(joined(request.stimuli), self.settings)]
         tasks = planning.plan_tasks(self.cards, suites, self.settings, request.limit, stimuli)
         return replace(self, tasks=tasks, suites=shelf)
-
-    def for_pickling(self, **request: Any) -> RunPlan:
-        """Return the plan without its tasks, which cannot be pickled, and with changes of its request."""
-        return replace(self, tasks=(), suites=_NO_SUITES, request=replace(self.request, **request))
 
     def on_all_cores(self) -> RunPlan:
         """Return the plan for two processes if the device is "auto", the CPU has several cores and the work is long.

@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,7 +24,7 @@ from benchmark.failures import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, find_built_in, read_catalogue, save_entry
 from benchmark.stimuli.datasets import FORMAT, MANIFEST
-from benchmark.stimuli.fetch import check_name, entry_of_folder, guess_layout, make_folder, require_space
+from benchmark.stimuli.fetch import Report, check_name, entry_of_folder, guess_layout, make_folder, require_space
 from benchmark.stimuli.image_files import file_digests, read_rgb, seed_of, size_of, text_digest, write_png
 from benchmark.stimuli.items import check_category, images_below, sample_order
 from registry.files import expanded
@@ -100,10 +100,7 @@ def manifest(
         "format": FORMAT,
         "kind": order.kind,
         "generator": dict(generator),
-        "strength": order.strength,
-        "size": order.size,
-        "crop": order.crop,
-        "seed": order.seed,
+        **{name: getattr(order, name) for name in ("strength", "size", "crop", "seed")},
         "whole": whole,
         "styles": {"count": len(digests), "digest": text_digest("\n".join(digests))},
         "images": {place: {"content": a.digest, "style": b.digest} for place, (a, b) in pairings.items()},
@@ -152,7 +149,6 @@ def _exemplars(by_category: Mapping[str, Sequence[SourcePicture]]) -> dict[Path,
     return names
 
 
-Report = Callable[[str], None]
 ROUND = 256  # images between two reports
 FIX = "fix or remove it"
 #: Label space -> the role of the published stylised set.

@@ -34,7 +34,6 @@ from benchmark.engine.reporters import Silent
 from benchmark.failures import BenchError, ScoresError, UsageError
 from benchmark.identity import environment_record
 from benchmark.leaderboard import leaderboard_document as form
-from benchmark.leaderboard.leaderboard_document import Document, ExportedObservation, ExportedObserver, ExportedStimuli
 from benchmark.leaderboard.verdict import OF_MACHINE
 from benchmark.stats.intervals import wilson
 from benchmark.stimuli.datasets import sample, subset
@@ -48,7 +47,7 @@ from registry.files import digest_file, write_whole
 RESULTS, REFERENCES, SETS = "results", "references", "sets"
 
 
-def place_of(owner: str, who: ExportedObserver) -> str:
+def place_of(owner: str, who: form.ExportedObserver) -> str:
     """Return the path of a network's submission on a board. Raises UsageError for what has no place there."""
     if who.kind != "network" or not form.OWNER.fullmatch(owner) or not form.NETWORK.fullmatch(who.name):
         expected = "expected a network that was run here, and names of letters, digits, '.' and '-'"
@@ -58,11 +57,11 @@ def place_of(owner: str, who: ExportedObserver) -> str:
 
 
 @cache
-def _drawn(name: str, n: int) -> dict[str, ExportedStimuli]:
+def _drawn(name: str, n: int) -> dict[str, form.ExportedStimuli]:
     """Return digest -> the built-in world's set of that name, and its samples of n images."""
     if name not in WORLD_SETS or not 0 < n <= len(whole := generated_set(name)):
         return {}
-    return {part.digest: ExportedStimuli.of(part) for part in (sample(whole, n), subset(whole, n))}
+    return {part.digest: form.ExportedStimuli.of(part) for part in (sample(whole, n), subset(whole, n))}
 
 
 @dataclass(frozen=True)
@@ -72,14 +71,14 @@ class BoardFolder:
     folder: Path
 
     @cached_property
-    def stated_sets(self) -> dict[str, ExportedStimuli]:
+    def stated_sets(self) -> dict[str, form.ExportedStimuli]:
         """Digest -> stimulus set of the board's own files."""
         read = partial(read_json, what="stimulus set", error=ScoresError, most=form.INFLATED)
         files = sorted((self.folder / SETS).glob("*.json"))
-        stated = {path.stem: form.checked_part(ExportedStimuli, path, read(path)) for path in files}
+        stated = {path.stem: form.checked_part(form.ExportedStimuli, path, read(path)) for path in files}
         return {name: stimuli for name, stimuli in stated.items() if name == stimuli.digest}
 
-    def sets(self, rows: Sequence[ExportedStimuli]) -> dict[str, ExportedStimuli]:
+    def sets(self, rows: Sequence[form.ExportedStimuli]) -> dict[str, form.ExportedStimuli]:
         """Return digest -> stated stimulus sets as the board's files have them, or as this program draws them."""
         drawn = {digest: each for row in rows for digest, each in _drawn(row.name, row.n).items()}
         known = drawn | self.stated_sets
@@ -89,7 +88,7 @@ class BoardFolder:
         """Yield the folders of all submissions in the order of their names."""
         yield from sorted(path.parent for path in (self.folder / RESULTS).glob(f"*/*/{form.RUN}"))
 
-    def document(self, path: Path, stated: form.Submission) -> Document:
+    def document(self, path: Path, stated: form.Submission) -> form.Document:
         """Return a submission and the trials that its scores rest on as a document. Raises ScoresError."""
         parts = [(path, stated)]
         for digest in stated.references:
@@ -113,7 +112,7 @@ class BoardFolder:
 
 
 @contextmanager
-def scored_again(path: Path, held: Document, *, strict: bool = True) -> Iterator[tuple[str, LeaderboardReport]]:
+def scored_again(path: Path, held: form.Document, *, strict: bool = True) -> Iterator[tuple[str, LeaderboardReport]]:
     """Yield a temporary leaderboard with a document's scores made again, and how they differ; `strict`: an error."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         db = str(Path(scratch) / "again.db")
@@ -180,7 +179,7 @@ def submit(
     return path
 
 
-def verdict_of_scores(db: str, who: ExportedObserver) -> str:
+def verdict_of_scores(db: str, who: form.ExportedObserver) -> str:
     """Return what the scores say, without what is said of this machine: its cards and what it has not measured."""
     found = verdict(Selection(db), who.name)
     sentences = tuple(each for each in found.sentences if each.about not in OF_MACHINE)
@@ -228,7 +227,7 @@ def attest(path: Path, by: str | None) -> form.Attestation:
     return found
 
 
-def _answered(work: Sequence[tuple[RunPlan, list[tuple[ExportedObservation, list[int]]]]], db: str) -> list[bool]:
+def _answered(work: Sequence[tuple[RunPlan, list[tuple[form.ExportedObservation, list[int]]]]], db: str) -> list[bool]:
     """Return whether the network of the plans gives its stored answer at each position of their observations."""
     from benchmark.engine.device_choice import Tuning, cores
     from benchmark.engine.devices import TunedModel

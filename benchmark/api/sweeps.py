@@ -182,25 +182,19 @@ class TrainingRun:
                 self.say(f"waiting for {which}: new or still being written")
             before, waited = stamps, growing if is_there else {self.folder}
             if fresh:
-                whole = {path: stamp for path, stamp in stamps.items() if path not in growing}
-                steps |= self._run_fresh(fresh, whole, done)
+                unit: Unit | None = "epoch" if self.report.models and self.report.unit == "epoch" else None
+                order = placed([path for path in stamps if path not in growing], unit, self.folder)
+                self.report.unit = order.unit
+                steps |= order.steps
+                own = {path: step for path, step in order.steps.items() if path in fresh}
+                left_out = {path: why for path, why in order.left_out.items() if path in fresh}
+                done |= {path: stamps[path] for path in fresh}  # a file that changes meanwhile is read again
+                if cards := self.register(replace(order, steps=own, left_out=left_out)):
+                    self.say(f"running {', '.join(card.name for card in cards)}")
+                    self.run_cheapest_first(cards)
             reached = [*self.report.models.values(), *(steps.get(path, -1) for path in settled)]
             if (until is not None and max(reached, default=-1) >= until) or not pause():
                 return self.report
-
-    def _run_fresh(self, fresh: Sequence[Path], stamps: Stamps, done: Stamps) -> Mapping[Path, int]:
-        """Run the files that are complete since this look, and note them as `done`. Return the steps of all complete
-        files (`stamps`)."""
-        unit: Unit | None = "epoch" if self.report.models and self.report.unit == "epoch" else None
-        order = placed(list(stamps), unit, self.folder)
-        self.report.unit = order.unit
-        steps = {path: step for path, step in order.steps.items() if path in fresh}
-        left_out = {path: why for path, why in order.left_out.items() if path in fresh}
-        done |= {path: stamps[path] for path in fresh}  # a file that changes meanwhile is read again
-        if cards := self.register(replace(order, steps=steps, left_out=left_out)):
-            self.say(f"running {', '.join(card.name for card in cards)}")
-            self.run_cheapest_first(cards)
-        return order.steps
 
     def run_cheapest_first(self, cards: Sequence[ModelCard], agreed: Agreed = lambda _plan: True) -> bool:
         """Run all checkpoints under the cheapest suite, then under the next; return False if `agreed` refuses."""

@@ -148,7 +148,7 @@ transfer = _tables_of(
 )(list)
 measures = _tables_of(
     api.measures, "measures of shape and texture have no scores yet: `bench run -s cue-conflict` computes them."
-)(lambda cues: chain.from_iterable(map(measure_tables, cues)))
+)(measure_tables)
 doses = _tables_of(api.doses, "no recipe here has a number: tags such as 'epochs(30)' state one.")(
     lambda table: [table]
 )

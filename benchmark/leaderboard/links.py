@@ -316,16 +316,18 @@ def disagreement(link: Link, textures: frozenset[str]) -> tuple[float | None, li
     return sum(decided) / len(decided) if decided else None, each[:NAMED]
 
 
-def measure_tables(cue: CueMeasures) -> list[Table]:
-    """Return the measures side by side, how they agree in rank, and where they do not."""
-    space = cue.summary.space
-    caption = f"ordered by {cue.summary.headlines[0].title}"
-    side_by_side = replace(summary_table(cue.summary), title=f"measures of shape and texture, {space}", caption=caption)
-    agreement = replace(correlation_table(cue.links, space), title="every measure against every other", notes=(SHARED,))
-    rows: list[tuple[Value, ...]] = []
-    for link in (link for link in cue.links if link.observers and link.y.suite != CLEAN):
-        share, apart = disagreement(link, cue.textures)
-        named = "; ".join(f"{name} ({x:g}, {y:g})" for name, x, y in apart)
-        text = "" if share is None else number(share, 2)
-        rows.append((link.x.title, link.y.title, len(link.observers), text, named))
-    return [side_by_side, agreement, declared_table("disagreement", rows)]
+def measure_tables(cues: Iterable[CueMeasures]) -> Iterator[Table]:
+    """Yield the measures of each label space side by side, how they agree in rank, and where they do not."""
+    for cue in cues:
+        space, caption = cue.summary.space, f"ordered by {cue.summary.headlines[0].title}"
+        title = f"measures of shape and texture, {space}"
+        yield replace(summary_table(cue.summary), title=title, caption=caption)
+        title = "every measure against every other"
+        yield replace(correlation_table(cue.links, space), title=title, notes=(SHARED,))
+        rows: list[tuple[Value, ...]] = []
+        for link in (link for link in cue.links if link.observers and link.y.suite != CLEAN):
+            share, apart = disagreement(link, cue.textures)
+            named = "; ".join(f"{name} ({x:g}, {y:g})" for name, x, y in apart)
+            text = "" if share is None else number(share, 2)
+            rows.append((link.x.title, link.y.title, len(link.observers), text, named))
+        yield declared_table("disagreement", rows)

@@ -250,7 +250,7 @@ def measures_page(site: Site, contents: Contents) -> None:
     for cue in contents.cue_measures:
         names = {row.observer for row in (*cue.summary.lines, *cue.summary.references)}
         pages = {name: f"observers/{slug(name)}.html" for name in names if name in contents.scores}
-        tables = measure_tables(cue)
+        tables = [*measure_tables([cue])]
         for at, table in enumerate(tables):  # of the first a row for each observer: a seventh of the size
             records = table_records(table) if at else wide_records(table)
             site.table(f"data/measures-{slug(cue.summary.space)}-{at}.csv", records)

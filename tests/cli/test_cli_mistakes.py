@@ -1,12 +1,10 @@
 """Mistakes: one clear line on stderr, no traceback, the right exit code."""
 
-import pickle
 import shutil
 import sqlite3
 from contextlib import closing
 
 import pytest
-import torch
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -118,33 +116,11 @@ def test_parquet_without_pyarrow(bench, board, monkeypatch):
     mistake(ended, 1, "pyarrow", ".csv")
 
 
-def register(bench, path):
-    return bench("register", "mine", "--arch", TINY, "--weights", path, *INPUT)
-
-
-class Harm:
-    """Unpickling this runs code."""
-
-    def __reduce__(self):
-        return (open, ("harmed", "w"))
-
-
-@pytest.mark.parametrize("how", ["pickle", "torch"])
-def test_a_pickle_with_code_is_refused_and_not_run(bench, tmp_path, how):
-    path = tmp_path / "net.pt"
-    if how == "torch":
-        torch.save({"state_dict": Harm()}, path)
-    else:
-        path.write_bytes(pickle.dumps(Harm()))
-    mistake(register(bench, path), 1, "net.pt")
-    assert not (tmp_path / "harmed").exists()
-
-
 @pytest.mark.release
 def test_weights_that_changed_after_registration(bench, tmp_path):
     state = tiny_resnet(16).state_dict()
     save_file(state, tmp_path / "net.safetensors")
-    assert register(bench, "net.safetensors").code == 0
+    assert bench("register", "mine", "--arch", TINY, "--weights", "net.safetensors", *INPUT).code == 0
     state["head.bias"] += 1
     save_file(state, tmp_path / "net.safetensors")
     ended = bench("run", "-m", "mine", "--limit", "2")
@@ -159,10 +135,8 @@ def test_missing_stimuli_name_the_command_that_gets_them(bench, tmp_path):
     ended = bench(*words)
     said = "\n".join(ended.errors)
     assert ended.code == 1 and "nothing ran: the suites wait for data." in said
-    assert (
-        "cue-conflict: edges, filled-silhouettes, cue-conflict (1,600 images; about 142 MB; CC-BY-4.0)" in said
-        and "--fetch gets" in said
-    )
+    assert "cue-conflict: edges, filled-silhouettes, cue-conflict (1,600 images; about 142 MB; CC-BY-4.0)" in said
+    assert "--fetch gets" in said
     assert "waiting for data: efficientnet-lite0 under cue-conflict" in ended.errors
     assert bench(*words, "--strict").code == 3
 

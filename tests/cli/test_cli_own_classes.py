@@ -1,29 +1,22 @@
 """A network with classes of its own: its labels from a list or a folder, its suites by its own space."""
 
 import json
-import shutil
+from itertools import product
 
 import numpy as np
 import pytest
 import timm
 import torch
 import torchvision
-from click.testing import CliRunner
 from PIL import Image
 
 from benchmark import api
-from benchmark.cli import cli
 from benchmark.variables import read_settings
 from registry.cards import read_cards
-from registry.labels import built_in_space, geirhos_groups, given_labels, label_space, read_class_list, space_name
+from registry.labels import geirhos_groups, given_labels, label_space, read_class_list, space_name
 from registry.user_errors import LabelError
 
 CLASSES = ("anemone", "beetle", "cup")
-
-
-def bench(*words):
-    arguments = [str(word) for word in words]
-    return CliRunner().invoke(cli, arguments, catch_exceptions=False, standalone_mode=False)
 
 
 def save(path, pixels):
@@ -32,36 +25,29 @@ def save(path, pixels):
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("BENCH_DB", str(tmp_path / "r.db"))
+def registered(bench, tmp_path):
+    """How a network with the classes of a folder is registered; photographs of them, and more with masks."""
     torch.manual_seed(0)
-    torch.save(timm.create_model("test_resnet", num_classes=3).state_dict(), tmp_path / "net.pt")
+    torch.save(timm.create_model("test_resnet", num_classes=3).state_dict(), "net.pt")
     draw = np.random.default_rng(0)
     mask = np.zeros((72, 72), dtype=np.uint8)
     mask[20:50, 20:50] = 255
-    for name in CLASSES:
-        for number in range(2):
-            pixels = draw.integers(0, 256, (72, 72, 3), dtype=np.uint8)
-            for root in ("photos", "masked/images"):
-                save(tmp_path / root / name / f"{name}{number}.png", pixels)
-            save(tmp_path / "masked" / "masks" / name / f"{name}{number}.png", mask)
-    return tmp_path
-
-
-def registered(home):
-    how = ("--arch", "timm:test_resnet", "--size", 64, "--labels", home / "photos")
-    return bench("register", "mine", *how, "--weights", home / "net.pt")
+    for name, number in product(CLASSES, range(2)):
+        pixels = draw.integers(0, 256, (72, 72, 3), dtype=np.uint8)
+        for root in ("photos", "masked/images"):
+            save(tmp_path / root / name / f"{name}{number}.png", pixels)
+        save(tmp_path / "masked" / "masks" / name / f"{name}{number}.png", mask)
+    how = ("--arch", "timm:test_resnet", "--size", 64, "--labels", "photos")
+    ended = bench("register", "mine", *how, "--weights", "net.pt")
+    bench("data", "add", "mine-val", "photos", "--role", "natural", "--space", "photos")
+    return ended
 
 
 @pytest.mark.slow
-def test_it_enters_by_its_own_space(home):
-    before = registered(home)
-    assert "3 classes as the space 'photos'" in before.stdout
-    assert "waiting for data: adversarial, corruption, saliency" in before.stdout
-    bench("data", "add", "mine-val", home / "photos", "--role", "natural", "--space", "photos")
-    card = read_cards(read_settings().cards)["mine"]
-    found = api.entrances(card)
+def test_it_enters_by_its_own_space(registered):
+    assert "3 classes as the space 'photos'" in registered.out
+    assert "waiting for data: adversarial, corruption, saliency" in registered.out
+    found = api.entrances(read_cards(read_settings().cards)["mine"])
     assert found["corruption"] == found["adversarial"] == ("can run", "")
     assert found["saliency"][0] == "waiting for data" and "natural-masked" in found["saliency"][1]
     how, reason = found["cue-conflict"]
@@ -70,12 +56,10 @@ def test_it_enters_by_its_own_space(home):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suite", [pytest.param("adversarial", marks=pytest.mark.release), "saliency"])
-def test_it_is_scored_there(suite, home):
-    registered(home)
-    bench("data", "add", "mine-val", home / "photos", "--role", "natural", "--space", "photos")
-    bench("data", "add", "mine-masks", home / "masked", "--space", "photos")
-    result = bench("run", "mine", "--suite", suite, "-q", "--batch-size", 6)
-    assert result.return_value == 0, result.stderr
+def test_it_is_scored_there(suite, bench, registered):
+    bench("data", "add", "mine-masks", "masked", "--space", "photos")
+    ended = bench("run", "mine", "--suite", suite, "-q", "--batch-size", 6)
+    assert ended.code == 0, ended.err
     (board,) = api.rank(api.Selection(), suite)
     assert board.space == "photos" and board.rows[0].cells[board.by].n > 0
 
@@ -95,22 +79,16 @@ def test_a_folder_of_classes_is_numbered_as_image_folder_does(tmp_path):
     pixels = np.zeros((4, 4, 3), dtype=np.uint8)
     for name in ("cup", "Zebra", "c10", "c9", "anemone"):
         save(tmp_path / "mine" / "train" / name / "a.png", pixels)
-    (tmp_path / "mine" / "train" / ".cache").mkdir()
-    (tmp_path / "mine" / "train" / "note.txt").write_text("")
     classes, place = ("Zebra", "anemone", "c10", "c9", "cup"), tmp_path / "mine" / "train"
+    (place / ".cache").mkdir()
+    (place / "note.txt").write_text("")
     assert read_class_list(place) == classes
     assert space_name(place, "net") == "mine"  # "train" says nothing
-    shutil.rmtree(tmp_path / "mine" / "train" / ".cache")
+    (place / ".cache").rmdir()
     assert classes == tuple(torchvision.datasets.ImageFolder(place).classes)
 
 
-@pytest.mark.slow
 def test_a_list_that_covers_a_space_answers_there(tmp_path):
-    imagenet = built_in_space("imagenet1k")
-    order = list(reversed(imagenet.classes))
-    (tmp_path / "labels.json").write_text(json.dumps({str(i): name for i, name in enumerate(order)}))
-    whole = label_space(given_labels(str(tmp_path / "labels.json"), "net", tmp_path)[0])
-    assert (whole.name, whole.classes) == ("net", tuple(order))
     sixteen = [*sorted(geirhos_groups(), reverse=True), "widget"]
     (tmp_path / "mine.txt").write_text("\n".join(sixteen))
     space = label_space(given_labels(str(tmp_path / "mine.txt"), "net", tmp_path)[0])

@@ -8,7 +8,6 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from benchmark import api
-from benchmark.api import registration
 from benchmark.stimuli.world.sets import generated_set, training_set
 from registry import register
 from registry.cards import read_cards
@@ -104,7 +103,7 @@ def test_a_head_lives_as_long_as_its_card(bench, home, pictures, monkeypatch):
     (("python:registry.world_networks:tiny_resnet", "{}"), "size, mean, std"),
 ])  # fmt: skip
 def test_what_no_head_is_fitted_to(words, told, bench, home, pictures, monkeypatch):
-    monkeypatch.setattr(registration, "_features", None)  # all of it is said before
+    monkeypatch.setattr("registry.heads.pooled_features", None)  # all of it is said before
     name = "resnet50" if told == "exists already" else "mine"
     done = bench(*probe(name, *(word.format(pictures) for word in words)))
     assert done.code in (1, 2) and told in done.err and len(done.errors) == 1

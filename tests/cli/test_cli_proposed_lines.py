@@ -14,23 +14,11 @@ WORLD = "--labels world16 --size 64 --mean 0.5,0.5,0.5 --std 0.25,0.25,0.25"
 TINY = f"--arch python:registry.world_networks:tiny_resnet {WORLD}"
 
 
-def network():
-    torch.manual_seed(0)
-    return tiny_resnet(16)
-
-
-def write(folder):
-    """The files of the tests below."""
-    state = network().state_dict()
-    torch.save(state, folder / "net.pt")
-    np.savez(folder / "net.npz", **{name: tensor.numpy() for name, tensor in state.items()})
-
-
 @pytest.fixture
-def files(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
-    write(tmp_path)
+def files(tmp_path):
+    state = tiny_resnet(16).state_dict()
+    torch.save(state, tmp_path / "net.pt")
+    np.savez(tmp_path / "net.npz", **{name: tensor.numpy() for name, tensor in state.items()})
     return tmp_path
 
 
@@ -49,20 +37,20 @@ def pasted(line, bench):
     ("register nothere.pt", "is not there"), ("register net.npz", "--arch as well: timm:NAME"),
     ("register net.pt", "does not state its architecture. Give --arch: timm:NAME"),
 ])  # fmt: skip
-def test_what_is_missing_is_one_line(words, says, bench, files):
+def test_what_is_missing_is_one_line(words, says, bench, files, home):
     ended = bench(*words.split())
     assert ended.code in (1, 2) and len(ended.errors) == 1 and says in ended.errors[0], ended.err
-    assert "Paste" not in ended.err and not (files / "home" / "cards").exists()
+    assert "Paste" not in ended.err and not (home / "cards").exists()
 
 
 @pytest.mark.slow
-def test_a_file_before_its_name_is_registered(bench, files):
+def test_a_file_before_its_name_is_registered(bench, files, home):
     assert bench("register", "net.pt", "mine", *TINY.split()).code == 0
-    assert read_cards(files / "home" / "cards")["mine"].arch == "python:registry.world_networks:tiny_resnet"
+    assert read_cards(home / "cards")["mine"].arch == "python:registry.world_networks:tiny_resnet"
 
 
 @pytest.mark.slow
-def test_a_run_of_a_path(bench, files):
+def test_a_run_of_a_path(bench, files, home):
     say = ("--arch", "timm:test_resnet", "-s", "cue-conflict", "--limit", "2", "--dry-run")
     torch.manual_seed(0)
     state = timm.create_model("test_resnet", num_classes=1000).state_dict()
@@ -74,14 +62,14 @@ def test_a_run_of_a_path(bench, files):
         assert ended.code == 1 and lacking in line, ended.err
         pasted(line, bench)
         assert "converted" not in bench("run", file, *say).err  # it is found again by its file
-    assert len(read_cards(files / "home" / "cards")) >= 2
+    assert len(read_cards(home / "cards")) >= 2
 
 
 @pytest.mark.release
 def test_a_sweep(bench, files):
     for step in (1, 2):
         (files / "training").mkdir(exist_ok=True)
-        torch.save({"model": network(), "step": step}, files / "training" / f"step_{step}.pt")
+        torch.save({"model": tiny_resnet(16), "step": step}, files / "training" / f"step_{step}.pt")
     say = f"sweep training {TINY} -s cue-conflict --limit 2 -y -q"
     ended = bench(*say.split())
     line = ended.errors[-1].partition("to use what was left out: ")[2]

@@ -1,5 +1,6 @@
-"""`bench sweep` and `bench sweep --follow` on tiny checkpoints made here, and their curves."""
+"""`bench sweep` and `bench sweep --follow` on tiny checkpoints made here: their curves, and which card each gets."""
 
+import os
 import shutil
 from types import SimpleNamespace
 
@@ -9,21 +10,25 @@ import torch
 
 import gestaltbench as gb
 from benchmark import api
-from benchmark.api import sweeps as training_runs
+from benchmark.api.sweeps import TrainingRun, run_name
+from benchmark.failures import BenchError
 from benchmark.variables import read_settings
 from registry.cards import read_cards
 from registry.determinism_checks import Check
+from registry.labels import label_space
 from registry.world_networks import tiny_resnet
 
 INPUT = ["--labels", "world16", "--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25", "--size", "64", "--resize", "64"]
 RUN = ("-s", "cue-conflict", "--limit", "4", "-q")
+GIVEN = {"labels": "world16", "mean": (0.5,) * 3, "std": (0.25,) * 3, "size": 64, "resize": 64}
+TINY = "python:registry.world_networks:tiny_resnet"
 
 
-def save(path, seed):
+def save(path, seed=0):
     """A network of its own for every seed."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    torch.save({"model": tiny_resnet().state_dict()}, path)
+    torch.save(tiny_resnet().state_dict(), path)
 
 
 def net(tmp_path):
@@ -35,7 +40,6 @@ def net(tmp_path):
 def training(tmp_path):
     """A folder of three checkpoints, one of them named by no step, and a file that builds the network."""
     folder = tmp_path / "my run"
-    folder.mkdir()
     for step in (20, 3, 100):
         save(folder / f"step_{step}.pt", step)
     save(folder / "best.pt", 1)
@@ -117,13 +121,12 @@ def test_what_no_checkpoint_decides_is_refused_before_any_is_registered(bench, h
 
 
 def training_run(folder, arch, **more):
-    given = {"labels": "world16", "mean": (0.5,) * 3, "std": (0.25,) * 3, "size": 64, "resize": 64}
-    request = api.RunRequest(suites="cue-conflict", limit=4, batch=4)
-    settings = read_settings(str(folder.parent / "r.db"))
-    run = training_runs.run_name(folder)
-    return training_runs.TrainingRun(
-        folder=folder, arch=arch, run=run, given=given, request=request, settings=settings, **more
+    request, settings = (
+        api.RunRequest(suites="cue-conflict", limit=4, batch=4),
+        read_settings(str(folder.parent / "r.db")),
     )
+    how = {"given": GIVEN, "request": request, "settings": settings, **more}
+    return TrainingRun(folder=folder, arch=arch, run=run_name(folder), **how)
 
 
 @pytest.mark.release
@@ -193,24 +196,139 @@ def test_ctrl_c_prints_the_curves(bench, training, monkeypatch, tmp_path):
     assert during.code == 130 and during.out == ended.out
 
 
-def broken_last(folder, writes=()):
-    """A watch of a folder whose last step does not load. writes: what the file holds after each look."""
+def test_a_last_step_that_does_not_load_ends_the_watch(tmp_path):
+    folder, pauses, lines = tmp_path / "run", [], []
     folder.mkdir()
     (folder / "step_9.pt").write_bytes(b"no network")
-    parts, pauses, lines = iter(writes), [], []
+    done = training_run(folder, TINY, say=lines.append).follow(lambda: pauses.append(1) or len(pauses) < 9, until=9)
+    assert len(pauses) == 2 and done.exit_code == 1  # new, whole and refused, the same
+    assert lines[-1] == f"left out: step_9.pt: {done.left_out['step_9.pt']}"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    save(tmp_path / "run" / "step_1.pt")
+    return tmp_path / "run"
+
+
+def swept(folder, pattern="", name="", arch=TINY, is_tried=True, **given):
+    """What became of each file, and what was said."""
+    lines = []
+    run = TrainingRun(
+        folder=folder, arch=arch, run=run_name(folder, name), pattern=pattern, is_named=bool(name),
+        given={**GIVEN, **given},
+    )  # fmt: skip
+    run.say, run.run_cheapest_first = lines.append, lambda cards, _agreed: run.cards.update({c.name: c for c in cards})
+    run.cards, run.is_tried = {}, is_tried
+    run.once()
+    return run.cards, lines
+
+
+def steps(cards):
+    return {name: card.checkpoint.step for name, card in cards.items()}
+
+
+@pytest.mark.slow
+def test_files_of_one_name_in_several_folders(folder):
+    for step in (10, 20, 30):
+        save(folder / f"checkpoint-{step}" / "model.pt", step)
+    (folder / "best").mkdir()
+    (folder / "best" / "model.pt").write_bytes(b"none")
+    cards, lines = swept(folder, "*/model.pt")
+    names = {f"run-checkpoint-{step}-model": step for step in (10, 20, 30)}
+    assert steps(cards) == names
+    assert len(lines) == 1 and lines[0].startswith("left out: best/model.pt: ")
+
+
+@pytest.mark.slow
+def test_two_runs_of_one_name_are_never_one(folder, tmp_path):
+    swept(folder)
+    save(tmp_path / "other" / "run" / "step_2.pt")
+    with pytest.raises(BenchError, match=r"'run' is already the name of a training run .*step_1\.pt.*--name"):
+        swept(tmp_path / "other" / "run")
+    with pytest.raises(BenchError, match="--name"):
+        TrainingRun(folder=tmp_path / "other" / "run", arch="timm:resnet18", run="run").follow(lambda: False)
+    assert steps(swept(tmp_path / "other" / "run", name="new")[0]) == {"new-step_2": 2}
+    save(tmp_path / "other" / "run" / "step_1.pt", 1)
+    went_on, lines = swept(tmp_path / "other" / "run", name="run")  # in another folder
+    assert steps(went_on) == {"run-step_2": 2} and "rename the file" in lines[0]
+    assert steps(swept(folder)[0]) == {"run-step_1": 1}
+
+
+@pytest.mark.slow
+def test_another_input_is_another_network_and_what_is_not_said_again_stays(folder):
+    swept(folder)
+    other, _ = swept(folder, mean=[0.1, 0.2, 0.3])
+    assert other["run-step_1"].preprocess.mean == (0.1, 0.2, 0.3)
+    os.utime(folder / "step_1.pt")
+    unsaid = dict.fromkeys(GIVEN)
+    again, _ = swept(folder, arch="", **unsaid)
+    assert again == other
+
+
+def test_a_list_of_classes_is_one_label_space_of_the_run(folder, tmp_path, monkeypatch):
+    save(folder / "step_2.pt", 2)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "classes.txt").write_text("\n".join(f"thing {i}" for i in range(16)))
+    cards, _ = swept(folder, labels="classes.txt")
+    assert len({card.labels for card in cards.values()}) == 1
+    assert "/labels/run-" in cards["run-step_1"].labels
+    monkeypatch.setattr("benchmark.api.sweeps.register_card", None)
+    assert swept(folder, labels="classes.txt") == (cards, [])
+
+
+@pytest.mark.slow
+def test_a_run_of_a_framework_is_its_checkpoints_without_the_rest(tmp_path, home):
+    """Lightning's folders, and those of transformers' Trainer, which identify their architecture."""
+    run = tmp_path / "lit" / "lightning_logs" / "version_0"
+    for step in (10, 20):
+        save(run / "checkpoints" / f"epoch=1-step={step}.ckpt", step)
+    last = {"state_dict": tiny_resnet().state_dict(), "global_step": 20, "epoch": 1}
+    torch.save(last, run / "checkpoints" / "last.ckpt")  # the newest once more
+    (run / "hparams.yaml").write_text("a: 1")
+    cards, lines = swept(tmp_path / "lit", is_tried=False)
+    assert steps(cards) == {"lit-epoch-1-step-10": 10, "lit-epoch-1-step-20": 20}
+    assert lines[0].startswith("ok: lit-epoch-1-step-10: ") and " right " in lines[0]
+    assert not any("step-20" in line for line in lines)
+    assert swept(tmp_path / "lit", arch="") == (cards, [])
+    save(run.with_name("version_1") / "checkpoints" / "epoch=0-step=5.ckpt")
+    with pytest.raises(BenchError, match=r"2 training runs: lightning_logs/version_0/checkpoints, .*Give the folder"):
+        swept(tmp_path / "lit")
+
+
+@pytest.mark.slow
+def test_a_run_of_transformers_is_swept_without_an_architecture(tmp_path, home):
+    transformers = pytest.importorskip("transformers")
+    shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    names = dict(enumerate(label_space("geirhos16").classes))
+    config = transformers.ViTConfig(**shape, image_size=64, patch_size=16, num_labels=16, id2label=names)
+    for place in ("checkpoint-2", "checkpoint-14", "."):
+        transformers.ViTForImageClassification(config).save_pretrained(tmp_path / "out" / place)
+        torch.save({}, tmp_path / "out" / place / "optimizer.pt")
+        torch.save({}, tmp_path / "out" / place / "training_args.bin")
+    own = {"labels": None, "size": None, "resize": None}
+    cards, lines = swept(tmp_path / "out", arch="", **own)
+    assert steps(cards) == {"out-checkpoint-2-model": 2, "out-checkpoint-14-model": 14}
+    assert {card.labels for card in cards.values()} == {"geirhos16"} and lines == []
+    assert swept(tmp_path / "out", arch="hf", **own) == (cards, [])
+
+
+@pytest.mark.slow
+def test_a_watch_says_what_is_missing_and_waits_for_its_folder(tmp_path, home):
+    lines, place = [], tmp_path / "later" / "run"
+    request = api.RunRequest(suites="cue-conflict,corruption")
+    run = TrainingRun(folder=place, arch="timm:resnet18", run="run", request=request, say=lines.append)
+    looks = iter((True, True, False))
 
     def pause():
-        pauses.append(None)
-        if (part := next(parts, None)) is not None:
-            (folder / "step_9.pt").write_bytes(part)
-        return len(pauses) < 9
+        if len(lines) == 3 and next(looks):
+            place.mkdir(parents=True, exist_ok=True)
+            return True
+        return False
 
-    run = training_run(folder, "python:registry.world_networks:tiny_resnet", say=lines.append)
-    done = run.follow(pause, until=9)
-    return done, len(pauses), lines
-
-
-def test_a_last_step_that_does_not_load_ends_the_watch(tmp_path):
-    done, pauses, lines = broken_last(tmp_path / "run")
-    assert pauses == 2 and done.exit_code == 1  # new, whole and refused, the same
-    assert lines[-1] == f"left out: step_9.pt: {done.left_out['step_9.pt']}"
+    assert run.follow(pause).models == {}
+    assert [line.partition(": ")[0] for line in lines[:2]] == ["cue-conflict cannot run", "corruption cannot run"]
+    assert "`bench data fetch cue-conflict`" in lines[0] and "`bench data add imagenet-val FOLDER`" in lines[1]
+    assert lines[2:] == [f"waiting for the folder {place}, which does not exist yet"]
+    with pytest.raises(BenchError, match=r"`--follow` waits for it"):
+        TrainingRun(folder=tmp_path / "none", arch="timm:resnet18", run="run").once()

@@ -61,12 +61,6 @@ def small(**more):
     return Small(**more)
 
 
-def locked():
-    net = small()
-    net.lock = threading.Lock()
-    return net
-
-
 def held(net, preprocess=None, labels=None):
     settings = read_settings()
     shelf = CardFolder(cards=settings.cards, place=settings.place)
@@ -80,10 +74,8 @@ def evaluated(net, db, **more):
 
 
 def photographs():
-    noise = np.random.default_rng(0).integers(0, 256, (64, 5, 7, 3)).astype(np.uint8)
-    return [
-        Image.fromarray(each).resize((97 + i, 80 + i % 9), Image.Resampling.BICUBIC) for i, each in enumerate(noise)
-    ]
+    noise = map(Image.fromarray, np.random.default_rng(0).integers(0, 256, (64, 5, 7, 3)).astype(np.uint8))
+    return [each.resize((97 + i, 80 + i % 9), Image.Resampling.BICUBIC) for i, each in enumerate(noise)]
 
 
 def own_answers(net, transform, get=lambda output: output):
@@ -100,6 +92,8 @@ def decisions(model):
 
 @pytest.mark.slow
 def test_an_object_says_by_itself_what_it_is_or_is_refused_in_one_line():
+    locked = small()
+    locked.lock = threading.Lock()
     for net, said, error, words in [
         (small(), {}, CardError, "does not state its input. Give preprocess="),
         (small(), {"preprocess": FIELDS}, WeightsError, "16 outputs are those of label space geirhos16 or world16"),
@@ -108,7 +102,7 @@ def test_an_object_says_by_itself_what_it_is_or_is_refused_in_one_line():
         (small(), {"preprocess": 7, "labels": "world16"}, CardError, "preprocess=int: expected a callable"),
         (small(), {"preprocess": {"size": 64}, "labels": "world16"}, CardError, "Give mean, std"),
         (7, {}, CardError, "expected a network or a function"),
-        (locked(), {}, CardError, "network Small cannot be read .*its copy answers"),
+        (locked, {}, CardError, "network Small cannot be read .*its copy answers"),
         (lambda images: 1 / 0, {"preprocess": FIELDS, "labels": "world16"}, CardError, "division by zero"),
         (nn.Sequential(small(), nn.Softmax(1)), {"preprocess": FIELDS, "labels": "world16"}, WeightsError, "softmax"),
     ]:  # fmt: skip
@@ -186,9 +180,8 @@ def trained(db, steps, every):
 
 @pytest.mark.slow
 def test_a_training_ends_bit_equal_with_an_evaluation_every_20_steps(tmp_path):
-    (net, optimizer, drawn), (watched, its_optimizer, its_drawn) = (
-        trained(tmp_path / "r.db", 40, every) for every in (0, 20)
-    )
+    both = [trained(tmp_path / "r.db", 40, every) for every in (0, 20)]
+    (net, optimizer, drawn), (watched, its_optimizer, its_drawn) = both
     states = zip(net.state_dict().values(), watched.state_dict().values(), strict=True)
     assert all(torch.equal(*pair) for pair in states) and drawn == its_drawn and watched.training
     momenta = ([each["momentum_buffer"] for each in o.state.values()] for o in (optimizer, its_optimizer))
@@ -211,9 +204,7 @@ def test_the_same_weights_in_memory_and_in_a_file_are_one_observer(tmp_path):
     flags = [flag for row in gb.show("mine", db=str(db)) for flag in row.flags]
     assert "evaluated in memory: no card loads it again" in flags
     with pytest.raises(CardError, match="is registered, and is another one"):
-        evaluated(
-            world(1).apply(lambda part: part), db, name="world-standard-0", preprocess={**FIELDS, "std": (0.2,) * 3}
-        )
+        evaluated(world(1), db, name="world-standard-0", preprocess={**FIELDS, "std": (0.2,) * 3})
     kept = evaluated(small(), db, name="mine", save=True)
     assert kept.frame().value.equals(first.frame().value) and len(gb.models("mine")) == 1
     assert gb.reproduce("mine", "cue-conflict", db=str(db)).exit_code == 0

@@ -18,13 +18,6 @@ from benchmark.leaderboard.table import table_of
 from benchmark.report import drawing
 from gestaltbench.results import Results
 
-VERBS = (
-    "ask", "badge", "cite", "claims", "compare", "compare_recipes", "consistency", "correlate", "data", "diff", "doses",
-    "export", "gallery", "import_leaderboard", "recipe_power", "recipes",
-    "import_scores", "import_trials", "measures", "models", "plot", "power", "provenance", "rank", "reference",
-    "evaluate", "register", "report", "reported", "reproduce", "rescore", "run", "show", "suites", "summary", "sweep",
-    "training_curves", "transfer", "trials", "verdict",
-)  # fmt: skip
 NETS = ["world-standard-0", "world-stylised-0"]
 
 
@@ -40,10 +33,10 @@ def db(tmp_path_factory):
     return path
 
 
-def test_every_verb_is_there_and_says_what_it_takes():
-    assert set(VERBS) <= set(dir(gb)) and set(VERBS) <= set(gb.__all__)
-    for name in VERBS:
-        verb = getattr(gb, name)
+def test_every_verb_says_what_it_takes():
+    verbs = {*gb.__all__} - {"Leaderboard", "__version__", "no_worse"}
+    assert verbs <= {*dir(gb)} and len(verbs) == 40
+    for verb in (getattr(gb, name) for name in verbs):
         said = {field.name: field.option.help for field in fields(verb)}
         assert inspect.getdoc(verb)
         for parameter in inspect.signature(verb).parameters.values():
@@ -154,13 +147,6 @@ def test_a_summary_has_a_column_per_suite(db):
     assert [line.observer for line in found.lines if line.kind == "network"] == NETS[::-1]
     frame = gb.summary(NETS, db=db).frame()
     assert set(frame.observer[frame.section == "ranked"]) == set(NETS)
-    boards = gb.rank(db=db)
-    for line in found.lines:
-        for headline in found.headlines:
-            cell = line.cells[headline.suite]
-            board = next(b for b in boards if b.suite == headline.suite)
-            row = next(r for r in board.rows if r.observer == line.observer)
-            assert cell._replace(rank=row.cells[board.by].rank) == row.cells[board.by]
 
 
 @pytest.mark.slow

@@ -33,12 +33,11 @@ def darker(images, seeds):
 def mixed(bench, reporter=None):
     """Two networks and an ideal observer under two suites, with a transform that draws from the seeds."""
     stimuli = make_stimuli(3 * CHUNK - 40, side=16)
+    dark, few = Transform(name="dark", params={}, apply=darker), make_stimuli(30, "few", side=16)
     blocks = (
         Block(stimuli=stimuli, condition="plain", role="toys"),
-        Block(
-            stimuli=stimuli, condition="dark", transform=Transform(name="dark", params={}, apply=darker), role="toys"
-        ),
-        Block(stimuli=make_stimuli(30, "few", side=16), condition="few", role="toys"),
+        Block(stimuli=stimuli, condition="dark", transform=dark, role="toys"),
+        Block(stimuli=few, condition="few", role="toys"),
     )
     cards = [network("one", "Normed", seed=1), network("two", "Readout", seed=2), ideal()]
     suites = [toy_suite(blocks), toy_suite(blocks[:1], "second")]

@@ -16,10 +16,10 @@ import threading
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from traceback import extract_tb
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -56,7 +56,7 @@ from registry.training_runs import steps_in_file
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-WNID = "n01440764"
+WNID, K1 = "n01440764", "imagenet1k"
 TOKENS = (
     b"\x00", b"\xff", b"\xfe\xff", b"\xef\xbb\xbf", b"NaN", b"1e999", b"-1", b"0", b"99999999999999999999", b"[", b"{",
     b"}", b"]", b'"', b"'", b"\n", b"\r", b",", b":", b"..", b"/", b"/etc/passwd", b"\x1b[31m", b"null", b"true", b"&a",
@@ -69,8 +69,7 @@ ODD = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """files: name -> bytes of a valid input; read: what a command does with the folder that holds them."""
 
     files: Mapping[str, bytes]
@@ -176,7 +175,6 @@ def picture(form: str, mode: str = "RGB") -> bytes:
 
 
 def plane(values: np.ndarray) -> bytes:
-    """A grey or colour PNG of these values."""
     return written_by(lambda out: Image.fromarray(values.astype(np.uint8)).save(out, "PNG"))
 
 
@@ -224,23 +222,14 @@ MANIFEST = json.dumps(
 ).encode()
 
 
-def _drawn(layout: str, space: str = "imagenet1k") -> Callable[[Path, Settings], object]:
+def _opened(layout: str, space: str = "geirhos16") -> Callable[[Path, Settings], object]:
     def read(folder: Path, settings: Settings) -> None:
         entry = Entry(name="mine", role="mine", space=space, layout=layout)  # type: ignore[arg-type]
         stimuli = open_folder(entry, folder, settings)
-        for i in range(len(stimuli)):
-            stimuli.decode(i)
-            for drawn in (stimuli.mask, stimuli.ignored, stimuli.importance):
-                if drawn is not None:
-                    drawn(i)
-
-    return read
-
-
-def _opened(layout: str, space: str) -> Callable[[Path, Settings], object]:
-    def read(folder: Path, settings: Settings) -> None:
-        entry = Entry(name="mine", role="mine", space=space, layout=layout)  # type: ignore[arg-type]
-        list(decoded_chunks(open_folder(entry, folder, settings), [0], settings.decoded))
+        list(decoded_chunks(stimuli, [0], settings.decoded))
+        for drawn in filter(None, (stimuli.mask, stimuli.ignored, stimuli.importance)):
+            for i in range(len(stimuli)):
+                drawn(i)
 
     return read
 
@@ -286,7 +275,7 @@ def _memory(folder: Path, settings: Settings) -> None:
     place = settings.home / "digests" / f"{name}.json"
     place.parent.mkdir(parents=True, exist_ok=True)
     (folder / "set" / "memory.json").rename(place)
-    _opened("class-folder", "geirhos16")(folder / "set", settings)
+    _opened("class-folder")(folder / "set", settings)
     shutil.rmtree(settings.home)
 
 
@@ -343,10 +332,6 @@ def ring() -> dict[str, object]:
     made: dict[str, object] = {"model": {}}
     made["model"]["model"] = made["model"]  # type: ignore[index]
     return made
-
-
-def tensors(**more: str) -> bytes:
-    return save({n: t.contiguous() for n, t in network().state_dict().items()}, more or None)
 
 
 def head(place: str) -> bytes:
@@ -408,22 +393,23 @@ TABLES = {"contrast_subject-01_session_1.csv": TRIALS, "cue-conflict_net_session
 KINDS: Mapping[str, Kind] = {
     "catalogue": Kind({"stimuli.yaml": ADDED}, _catalogue),
     "names": Kind({"list.txt": b"n01440764/a.JPEG\nn01440764/b.JPEG\n"}, lambda folder, _: read_names(NAMES, folder)),
-    "labels": Kind({"labels.csv": LABELS, **PAIR}, _opened("labels-csv", "geirhos16")),
+    "labels": Kind({"labels.csv": LABELS, **PAIR}, _opened("labels-csv")),
     "added": Kind({"labels.csv": LABELS, **PAIR, "masks/a.png": GREY, "masks/b.png": GREY}, _added),
     "masks": Kind(
-        {"labels.csv": LABELS, **PAIR, "masks/a.png": GREY, "masks/b.png": picture("PNG", "P")},
-        _drawn("masks", "geirhos16"),
+        {"labels.csv": LABELS, **PAIR, "masks/a.png": GREY, "masks/b.png": picture("PNG", "P")}, _opened("masks")
     ),
-    "coco": Kind({"annotations/instances_val2017.json": COCO, "val2017/a.jpg": JPEG}, _drawn("coco", "geirhos16")),
+    "coco": Kind({"annotations/instances_val2017.json": COCO, "val2017/a.jpg": JPEG}, _opened("coco")),
     "voc": Kind(
         {"ImageSets/Segmentation/val.txt": b"a\n", "SegmentationClass/a.png": plane(VOC), "JPEGImages/a.jpg": JPEG},
-        _drawn("voc", "geirhos16"),
+        _opened("voc"),
     ),
-    "boxes": Kind({"Annotations/a.xml": XML, f"images/{WNID}/a.JPEG": JPEG}, _drawn("imagenet-boxes")),
+    "boxes": Kind({"Annotations/a.xml": XML, f"images/{WNID}/a.JPEG": JPEG}, _opened("imagenet-boxes", K1)),
     "imagenet-s": Kind(
-        {_S.format("", "JPEG"): JPEG, _S.format("-segmentation", "png"): plane(IMAGENET_S)}, _drawn("imagenet-s")
+        {_S.format("", "JPEG"): JPEG, _S.format("-segmentation", "png"): plane(IMAGENET_S)}, _opened("imagenet-s", K1)
     ),
-    "clickme-folder": Kind({"labels.csv": CLICKS, "images/a.png": PHOTO, "heatmaps/a.npy": GRADED}, _drawn("clickme")),
+    "clickme-folder": Kind(
+        {"labels.csv": CLICKS, "images/a.png": PHOTO, "heatmaps/a.npy": GRADED}, _opened("clickme", K1)
+    ),
     "tar": Kind({"a.tar": archive("")}, _unpacked),
     **{f"tar.{kind}": Kind({f"a.tar.{kind}": archive(kind)}, _unpacked) for kind in ("gz", "xz", "bz2")},
     **{
@@ -431,7 +417,7 @@ KINDS: Mapping[str, Kind] = {
         for form, mode in FORMS
     },
     "trials": Kind(TABLES, _trials),
-    "manifest": Kind({"cat/a.png": PHOTO, "stylised.json": MANIFEST}, _opened("class-folder", "geirhos16")),
+    "manifest": Kind({"cat/a.png": PHOTO, "stylised.json": MANIFEST}, _opened("class-folder")),
     "textures": Kind({"frost1.png": PHOTO, "frost2.jpg": JPEG}, lambda folder, _: read_textures(TEXTURES, folder)),
     "memory": Kind({"set/cat/a.png": PHOTO, "set/memory.json": DIGESTS}, _memory),
     "card": Kind({"x.yaml": CARD}, _cards),
@@ -442,7 +428,7 @@ KINDS: Mapping[str, Kind] = {
     "checkpoint": Kind({"n.pt": saved({"model": network().state_dict(), "epoch": 3})}, _weights),
     "old-checkpoint": Kind({"n.pt": saved(network().state_dict(), _use_new_zipfile_serialization=False)}, _weights),
     "ring": Kind({"n.pt": saved(ring())}, _weights),
-    "safetensors": Kind({"n.safetensors": tensors(step="3")}, _weights),
+    "safetensors": Kind({"n.safetensors": save(network().state_dict(), {"step": "3"})}, _weights),
     "exported": Kind({"n.pt2": program()}, _only(checked_archive)),
     "model-folder": Kind({"config.json": CONFIG, "model.safetensors": b""}, _model_folder),
     "head": Kind({"h.safetensors": head("head")}, _only(lambda path: read_head(path))),
@@ -452,38 +438,12 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
-def fuzz(name: str, inputs: int, seed: int, place: Path) -> list[str]:
-    """What ended in a traceback ("SEED: error")."""
-    kind, tracebacks = KINDS[name], []
-    settings = Settings(home=place / "home", db="results.db", mirror=None, data=None)
-    for i in range(inputs):
-        rng = random.Random(f"{name} {seed} {i}")
-        folder = place / "input"
-        written(kind, folder, rng.choice(sorted(kind.files)), lambda *file, rng=rng: changed(rng, *file))
-        try:
-            kind.read(folder, settings)
-        except BenchError as error:
-            if len(str(error)) > 4000 or set(CONTROLS) & set(str(error)):
-                tracebacks.append(f"{name} {seed} {i}: not fit for a terminal {error!r:.200}")
-        except Exception as error:  # noqa: BLE001 - what is counted here
-            tracebacks.append(f"{name} {seed} {i}: {_where(error)} {error!r:.200}")
-        shutil.rmtree(folder)
-    return tracebacks
-
-
 def written(kind: Kind, folder: Path, victim: str = "", change: Callable[[str, bytes], bytes] | None = None) -> None:
     """The files of a kind, one of them changed."""
     for file, data in kind.files.items():
         path = folder / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(change(file, data) if file == victim and change else data)
-
-
-def _where(error: BaseException) -> str:
-    """The innermost line of this program."""
-    trace = [(Path(frame.filename), frame.lineno) for frame in extract_tb(error.__traceback__)]
-    ours = [f"{path.name}:{line}" for path, line in trace if {"benchmark", "registry"} & set(path.parts[-4:])]
-    return ours[-1] if ours else ""
 
 
 CONTROLS = "\x00\x1b\x7f\u2028\u202e\u2066\ud800"
@@ -526,5 +486,18 @@ def test_a_named_pipe_in_place_of_a_file_is_not_waited_for(name, victim, tmp_pat
 
 @pytest.mark.release
 @pytest.mark.parametrize("name", KINDS)
-def test_changed_inputs(name, tmp_path):
-    assert fuzz(name, int(os.environ.get("FUZZED_INPUTS", "40")), 1, tmp_path) == []
+def test_changed_inputs(name, tmp_path, settings):
+    kind, tracebacks, folder = KINDS[name], [], tmp_path / "input"
+    for i in range(int(os.environ.get("FUZZED_INPUTS", "40"))):
+        rng = random.Random(f"{name} 1 {i}")
+        written(kind, folder, rng.choice(sorted(kind.files)), lambda *file, rng=rng: changed(rng, *file))
+        try:
+            kind.read(folder, settings)
+        except BenchError as error:
+            if len(str(error)) > 4000 or set(CONTROLS) & set(str(error)):
+                tracebacks.append(f"{name} {i}: not fit for a terminal {error!r:.200}")
+        except Exception as error:  # noqa: BLE001 - what is counted here
+            where = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in extract_tb(error.__traceback__)]
+            tracebacks.append(f"{name} {i}: {where} {error!r:.200}")
+        shutil.rmtree(folder)
+    assert tracebacks == []

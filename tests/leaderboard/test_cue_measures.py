@@ -57,8 +57,8 @@ def test_agreement_is_that_of_ranks_and_disagreement_counts_pairs(cue):
     assert share == 0.0  # neta < netb = netd < nete < netc by shape; texture splits the tie
     assert {name: (x, y) for name, x, y in apart}["netb-standard-0"] == (3.5, 4.0)
     assert disagreement(link, frozenset())[0] == 1.0  # as if both were of shape
-    assert {table.facts["space"] for table in measure_tables(cue) if "space" in table.facts} == {"photographs"}
-    said = text(measure_tables(cue)[2:])
+    assert {table.facts["space"] for table in measure_tables([cue]) if "space" in table.facts} == {"photographs"}
+    said = text([*measure_tables([cue])][2:])
     assert "shape (cues)" in said and "netb-standard-0 (3.5, 4)" in said
 
 

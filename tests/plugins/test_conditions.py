@@ -44,17 +44,10 @@ def with_the_last(trials):
 
 def suite(levels):
     return Suite(
-        name="levels",
-        version=1,
-        summary="accuracy by level",
-        needs="decisions",
-        metrics=(ACCURACY,),
-        plan=plan,
+        name="levels", version=1, summary="accuracy by level", needs="decisions", metrics=(ACCURACY,), plan=plan,
         observe=lambda _config, view: {"response": view.responses},
-        score=lambda _config, trials: [ratio_score(ACCURACY, trials), *levels(trials)],
-        config=None,
-        spaces=("geirhos16",),
-    )
+        score=lambda _config, trials: [ratio_score(ACCURACY, trials), *levels(trials)], spaces=("geirhos16",),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(("levels", "said"), [

@@ -141,32 +141,26 @@ def ended(tmp_path_factory):
     return dict(zip(COMMANDS, bench_beside(path, tmp_path_factory.mktemp("place"), *COMMANDS), strict=True))
 
 
-def test_a_suite_runs_and_ranks_beside_ours(ended):
-    ran, ranked = ended[RUN_SUITE], ended["rank -s third-party --by hits"]
+def test_a_suite_is_checked_runs_and_ranks_beside_ours(ended):
+    ran, ranked, checked = (ended[x] for x in (RUN_SUITE, "rank -s third-party --by hits", "suites check third-party"))
     assert ran.returncode == 0, ran.stderr
-    assert "models by suites" in ran.stdout
-    assert "third-party" in ran.stdout and "cue-conflict" in ran.stdout
+    assert all(text in ran.stdout for text in ("models by suites", "third-party", "cue-conflict"))
     assert "left out" not in ran.stderr  # nobody asked for them
     assert ranked.returncode == 0 and "ideal-shape" in ranked.stdout and "1.0000" in ranked.stdout
-
-
-def test_a_suite_is_listed_and_checked(ended):
-    listed, checked = ended["suites"], ended["suites check third-party"]
-    assert listed.returncode == 1
-    assert "third-party" in listed.stdout and "cue-conflict" in listed.stdout
-    for name, reason in BROKEN.items():
-        (line,) = [line for line in listed.stdout.splitlines() if line.startswith(name)]
-        assert "BROKEN" in line and reason in line
     assert checked.returncode == 0, checked.stdout
     assert "FAIL" not in checked.stdout and "Traceback" not in checked.stderr
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_suite_is_an_error_where_it_is_asked_for_and_left_out_of_all(name, ended):
-    asked, everything = ended[f"run -m ideal-shape -s {name}"], ended["run -m ideal-shape --limit 1 --dry-run"]
+def test_a_broken_suite_is_listed_an_error_where_it_is_asked_for_and_left_out_of_all(name, ended):
+    listed, asked = ended["suites"], ended[f"run -m ideal-shape -s {name}"]
+    (line,) = [line for line in listed.stdout.splitlines() if line.startswith(name)]
+    assert listed.returncode == 1 and "BROKEN" in line and BROKEN[name] in line
+    assert "third-party" in listed.stdout and "cue-conflict" in listed.stdout
     assert asked.returncode == 1
     assert asked.stderr.startswith(f"bench: suite '{name}'") and asked.stderr.count("\n") == 1
-    (line,) = [line for line in everything.stderr.splitlines() if f"'{name}' is skipped" in line]
+    everything = ended["run -m ideal-shape --limit 1 --dry-run"].stderr.splitlines()
+    (line,) = [line for line in everything if f"'{name}' is skipped" in line]
     assert BROKEN[name] in line
 
 
@@ -183,18 +177,21 @@ def test_corruptions_are_listed_and_run_and_what_is_broken_is_named(ended):
         assert said in text
 
 
+def board_of(ended, run, suite):
+    assert ended[run].returncode == 0, ended[run].stderr
+    (board,) = json.loads(ended[EXPORT.format(suite)].stdout)
+    assert board["suite"] == suite
+    return board
+
+
 def test_the_attack_of_the_template_has_a_board(ended):
-    shown, ran = ended["suites show adversarial"], ended[RUN_ATTACK]
-    assert "variant adversarial:my-attack: one random step, of another package, alone" in shown.stdout
-    assert ran.returncode == 0, ran.stderr
-    (board,) = json.loads(ended[EXPORT.format("adversarial:my-attack")].stdout)
-    assert board["suite"] == "adversarial:my-attack"
+    said = "variant adversarial:my-attack: one random step, of another package, alone"
+    assert said in ended["suites show adversarial"].stdout
+    assert board_of(ended, RUN_ATTACK, "adversarial:my-attack")["rows"]
 
 
 def test_maps_and_measures_stand_on_the_board_by_their_names(ended):
-    ran, shown = ended[RUN_MAPS], ended["show world-standard-0"]
-    assert ran.returncode == 0, ran.stderr
-    (board,) = json.loads(ended[EXPORT.format("saliency")].stdout)
+    shown, board = ended["show world-standard-0"], board_of(ended, RUN_MAPS, "saliency")
     scores = board["rows"][0]["scores"]
     titles = {column["metric"]: column["title"] for column in board["columns"]}
     assert (titles["my_map_object_auc_excess"], titles["mass_share"]) == ("gradient x input", "mass share")

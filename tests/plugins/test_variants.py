@@ -11,16 +11,10 @@ from benchmark.plugins import SuiteShelf, known_suites, named_suite, requested_s
 
 def made(name, **changes):
     return Suite(
-        name=name,
-        version=1,
-        summary="",
-        needs="decisions",
+        name=name, version=1, summary="", needs="decisions",
         metrics=(Metric(name="hits", title="hits", definition="hits", headline=True),),
-        plan=lambda _config, _shelf: Plan(()),
-        observe=lambda _config, _view: {},
-        score=lambda _config, _trials: [],
-        **changes,
-    )
+        plan=lambda _config, _shelf: Plan(()), observe=lambda *_: {}, score=lambda *_: [], **changes,
+    )  # fmt: skip
 
 
 def within(target):
@@ -39,11 +33,8 @@ def names(suites):
     return [suite.name for suite in suites]
 
 
-def test_all_means_plain_suites():
+def test_all_means_plain_suites_and_a_variant_is_chosen_by_name():
     assert names(select_suites("all", SHELF)) == ["plain", "other"]
-
-
-def test_a_variant_by_name():
     assert names(select_suites("plain:strong, other", SHELF)) == ["plain:strong", "other"]
     assert named_suite("plain:within-0.02", SHELF).config == 0.02
 
