@@ -7,9 +7,9 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import timm  # what the tests beside this file import, they find
+import timm
 import torch
-from file_server import CONTENT, Server
+from registry_builders import CONTENT, Server, lively  # what the tests beside this file import, they find
 from torch import nn
 
 from registry.cards import ModelCard, Preprocess
@@ -61,21 +61,12 @@ class {_name}(Net):
 
 @pytest.fixture(scope="session")
 def tiny() -> nn.Module:
-    """timm's test_resnet with nine classes and lively batch-norm statistics."""
     torch.manual_seed(0)
-    module = timm.create_model("test_resnet", num_classes=9)
-    for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            nn.init.uniform_(part.running_mean, -0.2, 0.2)
-            nn.init.uniform_(part.running_var, 0.5, 2.0)
-            nn.init.uniform_(part.bias, -0.2, 0.2)
-            nn.init.uniform_(part.weight, 0.5, 1.5)
-    return module.eval().requires_grad_(False)
+    return lively(timm.create_model("test_resnet", num_classes=9))
 
 
 @pytest.fixture
 def folders(tmp_path):
-    """Where registered cards and weights go."""
     return {"cards_folder": tmp_path / "cards", "place": WeightSources(weights_folder=tmp_path / "weights")}
 
 
@@ -95,7 +86,6 @@ def served(tmp_path):
 
 @pytest.fixture
 def nine(tmp_path: Path) -> str:
-    """Path of a mapping file of nine classes."""
     path = tmp_path / "nine.yaml"
     path.write_text("name: nine\nclasses: [a, b, c, d, e, f, g, h, i]\n")
     return str(path)
@@ -112,14 +102,9 @@ def factories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def card(nine: str):
-    """Make a card for a checkpoint on timm's test_resnet."""
-
     def make(weights: Path | str | None, **changes) -> ModelCard:
-        fields = {
-            "name": "mine", "source": "file", "arch": "timm:test_resnet", "labels": nine,
-            "weights": None if weights is None else str(weights), "preprocess": HALF,
-        }  # fmt: skip
-        return ModelCard.model_validate({**fields, **changes})
+        fields = {"name": "mine", "source": "file", "arch": "timm:test_resnet", "labels": nine, "preprocess": HALF}
+        return ModelCard.model_validate({**fields, "weights": weights and str(weights), **changes})
 
     return make
 
@@ -127,7 +112,7 @@ def card(nine: str):
 @pytest.fixture(scope="session")
 def photographs() -> Path:
     """The folder of ImageNet photographs named by BENCH_TEST_DATA."""
-    folder = Path(os.environ.get("BENCH_TEST_DATA", "")) / "imagenet-sample"
-    if not os.environ.get("BENCH_TEST_DATA") or not folder.is_dir():
+    folder = Path(os.environ.get("BENCH_TEST_DATA", "nowhere")) / "imagenet-sample"
+    if not folder.is_dir():
         pytest.skip("set BENCH_TEST_DATA to a folder that holds imagenet-sample/WNID/*.JPEG")
     return folder

@@ -65,6 +65,15 @@ def test_names_in_any_order_are_imagenets_classes(order, tmp_path):
     assert {"imagenet1k", "geirhos16"} <= {*space.answers}
 
 
+def test_a_few_other_words_leave_the_space_as_it_is(tmp_path):
+    words = [*WORDS]
+    words[3], words[7] = "a shark", "somebody's cock"
+    space, text, _ = labels_of_names(words, None, "net", tmp_path)
+    assert space == "imagenet1k" and "998 of 1000 names" in text
+    assert "not matched: 3 'a shark', 7 'somebody's cock'" in text
+    assert labels_of_names([*words[500:], *words[:500]], None, "net", tmp_path)[0] != "imagenet1k"
+
+
 def test_names_that_contradict_the_labels_are_refused(tmp_path):
     with pytest.raises(LabelError, match="output 0 is named 'Afghan hound', which is its class 160"):
         labels_of_names(sorted(WORDS), "imagenet1k", "net", tmp_path)

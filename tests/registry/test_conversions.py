@@ -7,15 +7,13 @@ import numpy as np
 import pytest
 import timm
 import torch
-from hostile_pickle import Hostile
+from registry_builders import HALF, Hostile
 
 from registry.convert import pickled_content, torch_content, write_converted
 from registry.files import conversions, digest_file
 from registry.loading import load_network
 from registry.register import register
 from registry.user_errors import BenchError, WeightsError
-
-HALF = {"size": 32, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
 
 def arrays(network):

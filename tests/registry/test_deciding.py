@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from registry.families.predict import PREFIX, predicting
-from registry.labels import decide
+from registry.labels import decide, label_space
 from registry.loading import load_network
 from registry.register import register
 from registry.user_errors import AnswerError, CardError, WeightsError
@@ -49,7 +49,6 @@ def build():
 
 @pytest.fixture
 def code(tmp_path, monkeypatch):
-    """Register a function of a file of its own."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     name = f"zz_deciding_{tmp_path.name}"
     file = tmp_path / f"{name}.py"
@@ -58,25 +57,20 @@ def code(tmp_path, monkeypatch):
     sys.modules.pop(name, None)
 
 
-def decisions(logits, space):
-    return decide(logits, space.grouping(space.name)).argmax(1).tolist()
-
-
 def test_logits_probabilities_and_labels_of_a_function_decide_alike(code, nine, folders):
-    images, space = torch.rand(40, 3, 32, 32) ** torch.linspace(0.2, 4, 40).view(-1, 1, 1, 1), None
-    answers = {}
+    images, answers = torch.rand(40, 3, 32, 32) ** torch.linspace(0.2, 4, 40).view(-1, 1, 1, 1), {}
     for name in ("predict", "Held", "shares", "numbers", "names"):
         card, checks = register(name, code(name), labels=nine, size=32, **folders)
         assert (card.source, card.arch.startswith(PREFIX), card.gradients) == ("predict", True, False)
         assert all(check.ok for check in checks)
-        model = load_network(card, folders["place"])
-        answers[name], space = model.forward(images), model.labels
+        answers[name] = load_network(card, folders["place"]).forward(images)
     weight = np.random.default_rng(0).normal(size=(3, 9))
     rows = images.mean((2, 3)).double().numpy() @ weight
     assert np.allclose(answers["predict"][:, :9], rows, atol=1e-5)
     assert torch.equal(answers["predict"], answers["Held"])
     assert float(answers["predict"].softmax(1)[:, 9].max()) == 0  # "nothing" is never what logits say
-    shares = {name: decide(logits, space.grouping(space.name)) for name, logits in answers.items()}
+    grouping = label_space(nine).grouping("nine")
+    shares = {name: decide(logits, grouping) for name, logits in answers.items()}
     assert torch.allclose(shares["predict"], shares["shares"], atol=1e-6)
     expected, silent = rows.argmax(1), rows.max(1) > 1.2
     assert 0 < silent.sum() < 40
@@ -109,8 +103,6 @@ def test_answers_that_change_their_kind_later_are_refused(function, code, nine, 
 
 
 class Net(nn.Module):
-    """Nine classes from 32 x 32 pixels; `end`: what comes after."""
-
     def __init__(self, end=None, last=False):
         super().__init__()
         torch.manual_seed(0)
@@ -124,16 +116,10 @@ class Net(nn.Module):
 
 
 def exported(net, path, example, *, free=("n",), dynamo=False, **more):
-    """Written by torch itself. free: names of the first axes of an image that may change."""
     axes = {"x": dict(zip((0, 2, 3), free, strict=False))}
     names = {"input_names": ["x"], "output_names": ["y"]}
     torch.onnx.export(net.eval(), (example,), str(path), dynamo=dynamo, dynamic_axes=axes, **names, **more)
     return path
-
-
-def write_list(folder, names):
-    (folder / "classes.txt").write_text("\n".join(names))
-    return folder / "classes.txt"
 
 
 CHANCE = torch.Generator().manual_seed(1)
@@ -144,7 +130,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:You are using the legacy")
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory):
-    """Files of torch's exporter: plain, probabilities, channels last in bytes, any size, batches of 1."""
     for needed in ("onnx", "onnxruntime"):
         pytest.importorskip(needed)
     folder, example = tmp_path_factory.mktemp("onnx"), torch.rand(2, 3, 32, 32)
@@ -173,7 +158,7 @@ def test_an_onnx_network_decides_as_the_network_that_it_was(kind, programs, nine
     answers = model.forward(images)
     expected = expected.log_softmax(1) if kind == "softmax" else expected
     assert torch.allclose(answers, expected, atol=1e-4)
-    assert decisions(answers, model.labels) == expected.argmax(1).tolist()
+    assert torch.equal(decide(answers, model.labels.grouping("nine")).argmax(1), expected.argmax(1))
 
 
 @pytest.mark.parametrize(("kind", "options", "says"), [
@@ -206,7 +191,6 @@ def test_what_is_no_classifier_of_images_is_refused(kind, options, says, program
 
 @pytest.mark.release
 def test_tensors_lie_in_the_files_own_folder_and_nowhere_else(nine, folders, tmp_path):
-    """Torch's exporter of today writes them beside the file."""
     import onnx
 
     file = tmp_path / "net.onnx"
@@ -266,7 +250,6 @@ def looping(path, least):
 
 
 def expanding(path, numbers):
-    """Means of each channel times those of as many ones as `numbers`."""
     from onnx.helper import make_node
 
     nodes = [make_node("Expand", ["one", "n"], ["e"]), make_node("ReduceMean", ["e"], ["r"])]
@@ -276,7 +259,8 @@ def expanding(path, numbers):
 @pytest.mark.release
 def test_a_file_that_takes_too_much_is_refused_before_it_is_opened_here(folders, tmp_path, monkeypatch):
     monkeypatch.setattr("registry.programs.SECONDS", 1)
-    how = {**HALF, "labels": write_list(tmp_path, "abc"), **folders}
+    (tmp_path / "abc.txt").write_text("a\nb\nc")
+    how = {**HALF, "labels": tmp_path / "abc.txt", **folders}
     for file, says in (
         (looping(tmp_path / "loop.onnx", -1.0), "it does not end"),
         (expanding(tmp_path / "expand.onnx", 1_476_000_000), "it asks for more memory"),
@@ -288,9 +272,9 @@ def test_a_file_that_takes_too_much_is_refused_before_it_is_opened_here(folders,
 
 @pytest.mark.slow
 def test_a_batch_of_a_run_has_a_deadline(folders, tmp_path, monkeypatch, capfd):
-    """A loop that the pictures of a proof and of registration do not set off."""
-    file = looping(tmp_path / "loop.onnx", 0.99)
-    how = {"mean": (0.0,) * 3, "std": (1.0,) * 3, "labels": write_list(tmp_path, "abc")}
+    file = looping(tmp_path / "loop.onnx", 0.99)  # pictures of a proof and of registration do not set it off
+    (tmp_path / "abc.txt").write_text("a\nb\nc")
+    how = {"mean": (0.0,) * 3, "std": (1.0,) * 3, "labels": tmp_path / "abc.txt"}
     card, _ = register("net", "onnx", file, **how, **folders)
     model = load_network(card, folders["place"])
     monkeypatch.setattr("registry.families.onnx.DEADLINE", 0.3)

@@ -19,6 +19,7 @@ import timm
 import torch
 import torchvision
 from click.testing import CliRunner
+from registry_builders import HALF, under
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -31,11 +32,10 @@ from registry.user_errors import BenchError
 
 pytestmark = pytest.mark.slow
 library = pytest.importorskip
-HALF = {"size": 32, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
 
 def lively(network):
-    """A network none of whose statistics is what it starts with."""
+    """With no statistics of those that it starts with."""
     draw = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, tensor in network.state_dict().items():
@@ -59,7 +59,7 @@ def squeezenet():
 
 
 def plain(network):
-    """The same network with other weights, which are not to be taken; the statistics of batch norms are the same."""
+    """With other weights, which are not to be taken, and the same statistics of batch norms."""
     other = copy.deepcopy(network)
     with torch.no_grad():
         for tensor in other.parameters():
@@ -69,21 +69,16 @@ def plain(network):
 
 @dataclass(frozen=True)
 class Row:
-    """A file of a library: how it is written, the architecture that it is registered with, and what a refusal says.
+    """A file of a library, how it is registered, and whose answers are expected."""
 
-    write: from the network and a folder to the file or folder, with the library's own code; network: whose answers are
-    expected; given: options of the registration; refused: a pattern, "" where it is registered at once; within: how
-    close the logits are."""
-
-    write: Callable[[nn.Module, Path], Path]
-    refused: str = ""
+    write: Callable[[nn.Module, Path], Path]  # with the library's own code
+    refused: str = ""  # a pattern, "" where it is registered at once
     arch: str = "timm:test_resnet"
     network: Callable[[], nn.Module] = resnet
-    given: dict = field(default_factory=dict)
-    within: float = 1e-4
+    given: dict = field(default_factory=dict)  # options of the registration
+    within: float = 1e-4  # how close the logits are
 
     def built(self):
-        """The row's network, each time the same."""
         torch.manual_seed(0)
         return self.network()
 
@@ -93,8 +88,6 @@ OF_TORCHVISION = {"arch": "torchvision:squeezenet1_1", "network": squeezenet}
 
 
 def written(name, save):
-    """A writer of a file or folder of this name."""
-
     def write(network, folder):
         save(network, folder / name)
         return folder / name
@@ -103,13 +96,10 @@ def written(name, save):
 
 
 def saved(wrap, name="net.pt"):
-    """A writer: `torch.save` of what a training script makes of its network."""
     return written(name, lambda network, path: torch.save(wrap(network), path))
 
 
 def process_group(wrap):
-    """A writer of what is made of a network within a group of one process."""
-
     def save(network, path):
         group = library("torch.distributed")
         group.init_process_group("gloo", init_method=f"file://{path}.group", rank=0, world_size=1)
@@ -119,10 +109,6 @@ def process_group(wrap):
             group.destroy_process_group()
 
     return written("net.pt", save)
-
-
-def under(prefix, network):
-    return {f"{prefix}{name}": tensor for name, tensor in network.state_dict().items()}
 
 
 def shadow_list(network):
@@ -147,7 +133,6 @@ def timm_script(network, folder, *, averaged):
 
 
 def torchvision_script(network, *, averaged):
-    """As references/classification/train.py saves it."""
     model = plain(network) if averaged else network
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     args = argparse.Namespace(model="squeezenet1_1", train_crop_size=176, output_dir=Path("runs"))
@@ -176,15 +161,13 @@ def sharded(network):
 
 
 def with_object(network, folder):
-    """With an object of a class of one's own, whose module is not there any more."""
     module = sys.modules["zz_trainer"] = ModuleType("zz_trainer")
     exec("class Trainer: pass", vars(module))
+    save = saved(lambda network: {"model": network.state_dict(), "t": module.Trainer()}, "a_net's.pt")
     try:
-        return saved(lambda network: {"model": network.state_dict(), "t": module.Trainer()}, "a_net's.pt")(
-            network, folder
-        )
+        return save(network, folder)
     finally:
-        del sys.modules["zz_trainer"]
+        del sys.modules["zz_trainer"]  # nobody can import it again
 
 
 def trainer_of_lightning(**more):
@@ -214,8 +197,6 @@ def of_lightning(**parts):
 
 
 def lightning(parts):
-    """A writer of a module of these parts of a network."""
-
     def save(network, path):
         trainer = trainer_of_lightning()
         trainer.strategy.connect(of_lightning(**parts(network), criterion=nn.CrossEntropyLoss(torch.ones(9))))
@@ -236,7 +217,6 @@ class LitEma(nn.Module):
 
 
 def lightning_average(network, folder):
-    """Trained for two steps with Lightning's own average of weights."""
     from pytorch_lightning.callbacks import ModelCheckpoint
     from pytorch_lightning.callbacks.weight_averaging import EMAWeightAveraging
 
@@ -280,8 +260,6 @@ def adapter(network, folder):
 
 
 class Logits(nn.Module):
-    """A classifier of transformers as a plain network."""
-
     def __init__(self):
         super().__init__()
         from transformers import ViTConfig, ViTForImageClassification
@@ -325,34 +303,31 @@ def masked_autoencoder(network):
 
     decoder = MAEDecoderTIMM(4, 16, embed_dim=64, decoder_embed_dim=32, decoder_depth=1, decoder_num_heads=2)
     state = {name: tensor for name, tensor in network.state_dict().items() if not name.startswith("head.")}
-    return {"model": state | under("decoder.", decoder), "epoch": 799}
+    return {"model": state | under("decoder.", decoder.state_dict()), "epoch": 799}
 
 
 def dino(network):
-    """As DINO's own script, with heads of lightly."""
     from lightly.models.modules import DINOProjectionHead
 
     network.reset_classifier(0)
     student, teacher = (nn.Module(), nn.Module())
     for module, backbone in ((student, plain(network)), (teacher, network)):
         module.backbone, module.head = backbone, DINOProjectionHead(64, 32, 16, 128)
-    states = {"student": under("module.", student), "teacher": teacher.state_dict()}
+    states = {"student": under("module.", student.state_dict()), "teacher": teacher.state_dict()}
     return states | {"dino_loss": {"center": torch.zeros(1, 128)}, "epoch": 99}
 
 
 def momentum_contrast(network):
-    """As MoCo v2's script, with heads of lightly."""
     from lightly.models.modules import MoCoProjectionHead
 
     network.fc = MoCoProjectionHead(96, 96, 32).layers
     model = nn.Module()
     model.encoder_q, model.encoder_k = network, plain(network)
     model.register_buffer("queue", torch.randn(32, 64))
-    return {"arch": "resnet", "state_dict": under("module.", model)}
+    return {"arch": "resnet", "state_dict": under("module.", model.state_dict())}
 
 
 def openmmlab(network, folder, *, neck):
-    """As MMPretrain's runner saves a network, by its own function."""
     from mmengine.runner import save_checkpoint
 
     model = nn.Module()
@@ -367,7 +342,7 @@ def openmmlab(network, folder, *, neck):
 
 def with_more(prefix):
     more = {"projector.0.weight": torch.ones(4, 4), "prototypes": torch.ones(3)}
-    return saved(lambda network: {"state_dict": under(prefix, network) | more})
+    return saved(lambda network: {"state_dict": under(prefix, network.state_dict()) | more})
 
 
 def pointer(network, folder):
@@ -402,7 +377,7 @@ ROWS = {
     "torch.compile": Row(saved(lambda network: torch.compile(network).state_dict())),
     "AveragedModel": Row(saved(lambda network: torch.optim.swa_utils.AveragedModel(network).state_dict())),
     "activation checkpointing": Row(saved(checkpointed)),
-    "FSDP's names": Row(saved(lambda network: {"ema": under("_fsdp_wrapped_module._orig_mod.", network)})),
+    "FSDP's names": Row(saved(lambda network: {"ema": under("_fsdp_wrapped_module._orig_mod.", network.state_dict())})),
     "DistributedDataParallel": Row(process_group(
         lambda network: {"net": nn.parallel.DistributedDataParallel(network).state_dict(), "acc": 71.3, "epoch": 3})),
     "fully_shard (DTensor)": Row(process_group(sharded)),
@@ -471,7 +446,6 @@ def pasted(command, folder):
 
 
 def advised(remedy, folder):
-    """What a refusal says to do, done: the options of the next registration."""
     if remedy.before:
         pasted(shlex.join(remedy.before), folder)
     words, options = [*remedy.lacking, "--"], {}

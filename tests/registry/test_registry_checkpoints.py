@@ -2,7 +2,6 @@
 
 import argparse
 import collections
-import pathlib
 import pickle
 import zipfile
 from dataclasses import replace
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hostile_pickle import Hostile
+from registry_builders import HALF, Hostile, under
 from safetensors.torch import save_file
 from torch.testing import assert_close
 
@@ -45,53 +44,30 @@ def test_a_hostile_pickle_executes_nothing(how, tiny, card, tmp_path):
     assert not target.exists()
 
 
-def archive(path, *names):
-    """A PyTorch file of one list: each name, called with a number, then given a state."""
-    calls = b"".join(
-        b"c%s\n%s\n(K\x07tR" % tuple(name.encode().rsplit(b".", 1)) + state + b"a" for name, state in names
-    )
-    with zipfile.ZipFile(path, "w") as file:
-        file.writestr("net/data.pkl", b"\x80\x02]" + calls + b".")
-        file.writestr("net/version", "3")
-        file.writestr("net/byteorder", "little")
-    return path
-
-
 @pytest.mark.parametrize(
     "name",
     ["os.system", "builtins.eval", "builtins.getattr", "functools.partial", "numpy.core.multiarray.fromfile",
      "argparse.FileType", "pathlib.os.system", "train.Trainer"],
 )  # fmt: skip
 def test_what_is_not_on_the_list_is_refused_by_its_name(name, tmp_path):
+    called = b"c%s\n%s\n(K\x07tR" % tuple(name.encode().rsplit(b".", 1))  # with a number
+    with zipfile.ZipFile(tmp_path / "net.pt", "w") as file:
+        for member, content in ("data.pkl", b"\x80\x02" + called + b"."), ("version", "3"), ("byteorder", "little"):
+            file.writestr(f"net/{member}", content)
     with pytest.raises(WeightsError, match=f"holds '{name.removeprefix('builtins.')}'.*before any of it ran"):
-        read_content(archive(tmp_path / "net.pt", (name, b"")))
-
-
-def test_nothing_inside_is_a_state_dict(card, tmp_path):
-    torch.save({"epoch": 3, "loss": 0.1}, tmp_path / "net.pt")
-    with pytest.raises(WeightsError, match=r"holds no weights by name.*found keys epoch, loss\."):
-        load_network(card(tmp_path / "net.pt"), WeightSources(weights_folder=tmp_path))
-
-
-def test_missing_and_unexpected_keys_are_named(tiny, card, tmp_path):
-    state = tiny.state_dict()
-    gone = next(iter(state))
-    torch.save({f"module.{'strange.' * (n == gone)}{n}": t for n, t in state.items()}, tmp_path / "net.pt")
-    with pytest.raises(WeightsError) as caught:
-        load_network(card(tmp_path / "net.pt"), WeightSources(weights_folder=tmp_path))
-    assert f"1 keys are missing: {gone}" in str(caught.value)
-    assert f"1 keys are unexpected: strange.{gone}" in str(caught.value)
+        read_content(tmp_path / "net.pt")
 
 
 def test_another_digest_is_refused(tiny, card, tmp_path):
-    torch.save(tiny.state_dict(), tmp_path / "net.pt")
-    right = digest_state(tiny.state_dict())
-    assert load_network(card(tmp_path / "net.pt", sha256=right), WeightSources(weights_folder=tmp_path))
-    with pytest.raises(WeightsError) as caught:
-        load_network(card(tmp_path / "net.pt", sha256="0" * 64), WeightSources(weights_folder=tmp_path))
-    assert all(part in str(caught.value) for part in ("0" * 64, right, "net.pt", "'mine'", "--replace"))
+    torch.save(tiny.state_dict(), path := tmp_path / "net.pt")
+    right, place = digest_state(tiny.state_dict()), WeightSources(weights_folder=tmp_path)
+    assert load_network(card(path, sha256=right), place)
+    with pytest.raises(
+        WeightsError, match=f"'mine': expected digest {'0' * 64}, got {right}, from .*net.pt.*--replace"
+    ):
+        load_network(card(path, sha256="0" * 64), place)
     with pytest.raises(WeightsError, match="digest of"):
-        load_network(card(tmp_path / "net.pt", file_sha256="0" * 64), WeightSources(weights_folder=tmp_path))
+        load_network(card(path, file_sha256="0" * 64), place)
 
 
 def test_the_digest_is_of_the_content(tiny):
@@ -106,19 +82,8 @@ def test_the_digest_is_of_the_content(tiny):
     assert digest != digest_state({f"x.{n}": t for n, t in state.items()})
 
 
-HALF = {"size": 32, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
-
-
-def under(prefix, state):
-    return {prefix + name: tensor for name, tensor in state.items()}
-
-
-def zeros(state):
-    return {name: tensor * 0 for name, tensor in state.items()}
-
-
 def script(state):
-    args = argparse.Namespace(lr=np.float64(0.1), out=pathlib.Path("runs"), seeds=np.arange(3))
+    args = argparse.Namespace(lr=np.float64(0.1), out=Path("runs"), seeds=np.arange(3))
     best = {"best": np.float32(0.7), "history": collections.defaultdict(list, {"acc": [0.1]})}
     return {"model": state, "args": args, "epoch": 3, **best, "queue": collections.deque([1])}
 
@@ -135,7 +100,8 @@ READ = {
         "state_dict; ignored: optimizer, n_averaged, criterion.weight, step, conv1.0.total_ops",
     ),
     "Lightning with an average inside": (
-        lambda s: {"state_dict": {**under("model.", zeros(s)), **under("ema_model.", s)}, "loops": {}},
+        lambda s: {"state_dict": {n: t * 0 for n, t in under("model.", s).items()} | under("ema_model.", s),
+                   "loops": {}},
         "state_dict.ema_model; state_dict.model would fit too",
     ),
     "a teacher of another architecture": (
@@ -161,19 +127,12 @@ def test_the_choice_is_frozen_and_key_overrules_it(tiny, nine, folders, tmp_path
     how = {**HALF, **folders, "labels": nine}
     for name, key, taken, other in (("one", None, "ema_model", "model"), ("two", "model", "model", "ema_model")):
         card, checks = register(name, "timm:test_resnet", tmp_path / "net.pt", **how, key=key)
-        assert (
-            card.sha256
-            == digest_state(state if key else average)
-            == load_network(card, WeightSources(weights_folder=tmp_path)).digest
-        )
+        digest = digest_state(state if key else average)
+        assert digest == card.sha256 == load_network(card, folders["place"]).digest
         assert checks[0].detail.startswith(f"state_dict.{taken}; state_dict.{other} would fit too")
         assert card.options["key"].endswith(taken)
     with pytest.raises(WeightsError, match="no weights under the key 'swa'; found weights under state_dict"):
         register("three", "timm:test_resnet", tmp_path / "net.pt", **how, key="swa")
-
-
-def large_head(state):
-    return {**state, "fc.weight": torch.zeros(21843, 96), "fc.bias": torch.zeros(21843)}
 
 
 #: row of the table -> (state dict -> what `torch.save` writes, what the error says)
@@ -183,7 +142,15 @@ REFUSED = {
         lambda s: {name: value for name, value in s.items() if not name.startswith("fc")},
         "Only the head is missing.*--probe world",
     ),
-    "21,843 outputs": (large_head, "class count 21843 does not fit the label space: --labels imagenet21k"),
+    "21,843 outputs": (
+        lambda s: {**s, "fc.weight": torch.zeros(21843, 96), "fc.bias": torch.zeros(21843)},
+        "class count 21843 does not fit the label space: --labels imagenet21k",
+    ),
+    "no state dict": (lambda _: {"epoch": 3, "loss": 0.1}, r"holds no weights by name.*found keys epoch, loss\."),
+    "other keys": (
+        lambda s: {f"module.{n.replace('conv1.0', 'strange')}": t for n, t in s.items()},
+        "1 keys are missing: conv1.0.weight; 1 keys are unexpected: strange.weight",
+    ),
 }
 
 
@@ -342,19 +309,14 @@ def test_checkpoints_come_in_the_order_of_the_training(tmp_path):
     assert reasons["epoch1.pt"] == "it says its epoch, the others say their step"
     assert [p.name for p in checkpoint_files(tmp_path, "step1*.pt")] == ["step10.pt", "step100.pt"]
 
+    (tmp_path / "last.pt").symlink_to("step9.pt")  # a link to one of the folder is not one more
+    (tmp_path / "step3.pt").symlink_to("gone.pt")
+    assert checkpoint_files(tmp_path) == files
+    assert [p.name for p in checkpoint_files(tmp_path, "l*.pt")] == ["last.pt"]
+
 
 def test_folders_within_say_steps_where_names_do_not():
     folder = Path("runs-7/run")
-    names = ("checkpoint-500/model.pt", "epoch 3/step_4.pt", "20/model.pt", "step_9/ema/model.pt")
-    found = placed([folder / name for name in names], folder=folder)
-    steps = {path.relative_to(folder).as_posix(): step for path, step in found.steps.items()}
-    assert steps == {names[1]: 4, names[3]: 9, names[2]: 20, names[0]: 500}
-
-
-def test_links_to_checkpoints_of_the_folder_are_none(tmp_path):
-    for name in ("step_1.pt", "step_2.pt"):
-        torch.save({"w": torch.zeros(1)}, tmp_path / name)
-    (tmp_path / "last.pt").symlink_to("step_2.pt")
-    (tmp_path / "step_3.pt").symlink_to("gone.pt")
-    assert [path.name for path in checkpoint_files(tmp_path)] == ["step_1.pt", "step_2.pt"]
-    assert [path.name for path in checkpoint_files(tmp_path, "l*.pt")] == ["last.pt"]
+    names = ("epoch 3/step_4.pt", "step_9/ema/model.pt", "20/model.pt", "checkpoint-500/model.pt")
+    found = placed([folder / name for name in names[::-1]], folder=folder)
+    assert found.steps == dict(zip(map(folder.joinpath, names), (4, 9, 20, 500), strict=True))

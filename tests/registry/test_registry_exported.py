@@ -7,7 +7,7 @@ import zipfile
 import pytest
 import timm
 import torch
-from hostile_pickle import Hostile
+from registry_builders import HALF, Hostile
 from tensors import assert_close
 from torch import nn
 
@@ -61,8 +61,7 @@ def test_a_program_answers_like_its_network(program, tiny, loaded):
 @pytest.mark.release
 def test_a_program_of_one_batch_size_runs_at_it(tiny, nine, folders, tmp_path):
     path = exported(tiny, tmp_path / "net.pt2", torch.rand(4, 3, 32, 32), dynamic_shapes=None)
-    half = {"size": 32, "mean": (0.5,) * 3, "std": (0.5,) * 3}
-    card, _ = register("mine", "export", path, labels=nine, **half, **folders)
+    card, _ = register("mine", "export", path, labels=nine, **HALF, **folders)
     images = torch.rand(6, 3, 32, 32, requires_grad=True)
     logits = load_network(card, WeightSources(weights_folder=tmp_path)).forward(images)
     assert_close(logits, tiny((images - 0.5) / 0.5), rtol=1e-4, atol=1e-5)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from registry_builders import details
 from safetensors.torch import load_file, save_file
 
 from registry.cards import read_cards
@@ -28,13 +29,11 @@ SQUASHED = {**INPUT, "mean": [0.5] * 3, "std": [0.5] * 3, "resize_mode": "squash
 
 @pytest.fixture(scope="module")
 def open_clip():
-    """Imported by the tests that need it: it takes seconds."""
     return pytest.importorskip("open_clip")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, open_clip):
-    """A tiny model of open_clip as the library saves one; `config` and `fed` are of that model."""
     made = {}
 
     def make(config=CLIP, fed=INPUT, name="tiny"):
@@ -53,16 +52,12 @@ def folder(tmp_path_factory, open_clip):
     return make
 
 
-def rows(checks):
-    return {check.name: check.detail for check in checks}
-
-
 @pytest.mark.parametrize(("config", "fed", "name"), [(CLIP, INPUT, "tiny"), (SIGLIP, SQUASHED, "sig")])
 def test_it_answers_as_open_clip_does(config, fed, name, folder, folders, open_clip):
     place = folder(config, fed, name)
     card, checks = register("mine", f"open_clip:{place}", labels="geirhos16", options={"templates": "7"}, **folders)
     assert not missing_weights(card, folders["place"]) and card.training == ("zero-shot(16 names x 7 templates)",)
-    assert "16 names of 'geirhos16', such as 'airplane'" in rows(checks)["names"]
+    assert "16 names of 'geirhos16', such as 'airplane'" in details(checks)["names"]
     mine = load_network(card, folders["place"])
     theirs, _, transform = open_clip.create_model_and_transforms(f"local-dir:{place}")
     theirs.eval()
@@ -83,7 +78,7 @@ def test_sixteen_names_and_a_thousand_grouped_are_two_observers(folder, folders)
     place, how = f"open_clip:{folder()}", {"options": {"templates": "single"}, **folders}
     few, _ = register("few", place, labels="geirhos16", **how)
     many, checks = register("many", place, **how)
-    assert "1000 names of 'imagenet1k', such as 'tench'" in rows(checks)["names"]
+    assert "1000 names of 'imagenet1k', such as 'tench'" in details(checks)["names"]
     assert label_space(few.labels).answers == ("geirhos16",)
     assert label_space(many.labels).answers == ("imagenet1k", "geirhos16")
     one, other = load_network(few, folders["place"]), load_network(many, folders["place"])
@@ -96,20 +91,17 @@ def test_templates_of_ones_own(folder, folders, tmp_path):
     file.write_text("a drawing of a {}.\n\nthe {} itself\n")
     options = {"templates": str(file)}
     card, checks = register("mine", place, labels="geirhos16", options=options, **folders)
-    assert rows(checks)["templates"].startswith("2, such as 'a drawing of a {}.'")
+    assert details(checks)["templates"].startswith("2, such as 'a drawing of a {}.'")
     assert read_cards(folders["cards_folder"])["mine"].options == card.options
     assert card.options["templates"] == "a drawing of a {}.\nthe {} itself"
-    for text, told in (("a photo", "a photo"), ("{} and {}", "and"), ("", "nothing")):
+    for text, told in (("a photo", "a photo"), ("{} and {}", "and"), ("", "nothing"), ("9", "'9'")):
         file.write_text(text)
         with pytest.raises(CardError, match=rf"{told}.* is not a template.*Expected single, 7, 80"):
             register("other", place, labels="geirhos16", options=options, **folders)
-    with pytest.raises(CardError, match="'9' is not a template"):
-        register("other", place, labels="geirhos16", options={"templates": "9"}, **folders)
 
 
 @pytest.fixture
 def listed(monkeypatch, open_clip):
-    """The tiny configuration as an architecture of the library, with a published tag."""
     monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "tiny", {**CLIP})
     monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "tiny", {"ours": {"hf_hub": "somebody/tiny/", **INPUT}})
 
@@ -136,7 +128,7 @@ def test_published_weights_come_from_a_mirror(folder, folders, listed, tmp_path)
     words = {**folders, "place": WeightSources(weights_folder=tmp_path / "weights", mirror=str(tmp_path / "mirror"))}
     card, checks = register("mine", "open_clip:tiny", "ours", labels="geirhos16", **words)
     assert (card.source, card.weights, card.options["repository"]) == ("hub", "ours", "somebody/tiny")
-    assert rows(checks)["normalisation"].startswith("mean (0.5, 0.4, 0.3), std (0.2, 0.3, 0.4), open_clip's")
+    assert details(checks)["normalisation"].startswith("mean (0.5, 0.4, 0.3), std (0.2, 0.3, 0.4), open_clip's")
     whole, _ = register("folder", f"open_clip:{folder()}", labels="geirhos16", **folders)
     assert card.sha256 == whole.sha256
     hub, _ = register("hub", "open_clip:somebody/tiny", labels="geirhos16", **words)
@@ -144,7 +136,7 @@ def test_published_weights_come_from_a_mirror(folder, folders, listed, tmp_path)
 
 
 def test_a_head_goes_with_a_registration_that_fails(folder, folders, tmp_path):
-    (tmp_path / "open_clip_config.json").write_bytes((folder() / "open_clip_config.json").read_bytes())
+    (tmp_path / "open_clip_config.json").symlink_to(folder() / "open_clip_config.json")
     state = load_file(folder() / "open_clip_model.safetensors")
     state["visual.conv1.weight"] *= torch.nan
     save_file(state, tmp_path / "open_clip_model.safetensors")

@@ -8,8 +8,10 @@ import pytest
 import timm
 import torch
 from PIL import Image
+from registry_builders import details
 from safetensors.torch import save_file
 from torch import nn
+from torchvision.transforms import Compose, Normalize
 
 from registry.cards import ModelCard, Preprocess, read_cards
 from registry.checkpoints import read_weights
@@ -19,6 +21,8 @@ from registry.model import LoadedModel, present_plane, presented
 from registry.preprocessing import UNSTATED, StatedInput, settled_input, stated_by_training, stated_input
 from registry.register import register
 from registry.user_errors import CardError, WeightsError
+
+SLOW = pytest.mark.slow
 
 
 def image(height, width):
@@ -82,16 +86,10 @@ def saved_folder(folder, state, config=CONFIG):
     return folder
 
 
-@pytest.mark.parametrize(
-    "how", ["both", *(pytest.param(how, marks=pytest.mark.slow) for how in ("weights", "local-dir"))]
-)
-def test_a_folder_of_timm_says_everything(how, tiny, nine, folders, tmp_path):
+@pytest.mark.parametrize("named", ["timm:test_resnet", *(pytest.param(a, marks=SLOW) for a in ("", "timm:local-dir:"))])
+def test_a_folder_of_timm_says_everything(named, tiny, nine, folders, tmp_path):
     folder = saved_folder(tmp_path / "net", tiny.state_dict())
-    arch, weights = {
-        "weights": ("", folder),
-        "local-dir": (f"timm:local-dir:{folder}", None),
-        "both": ("timm:test_resnet", folder),
-    }[how]
+    arch, weights = (f"{named}{folder}", None) if named.endswith(":") else (named, folder)
     card, rows = register("mine", arch, weights, labels=nine, **folders)
     assert (card.arch, card.source, card.sha256) == ("timm:test_resnet", "file", digest_state(tiny.state_dict()))
     shown = card.preprocess
@@ -115,11 +113,9 @@ def test_a_folder_with_an_impossible_input_is_refused(field, value, tiny, nine, 
         register("mine", "", folder, labels=nine, **folders)
 
 
-@pytest.mark.parametrize(
-    "words", [{"act_layer": "os.system"}, {"norm_layer": "os.system"}, {"global_pool": "os.system"}]
-)
-def test_a_folder_that_names_a_function_is_refused(words, tiny, nine, folders, tmp_path):
-    folder = saved_folder(tmp_path / "net", tiny.state_dict(), {**CONFIG, "model_args": words})
+@pytest.mark.parametrize("argument", ["act_layer", "norm_layer", "global_pool"])
+def test_a_folder_that_names_a_function_is_refused(argument, tiny, nine, folders, tmp_path):
+    folder = saved_folder(tmp_path / "net", tiny.state_dict(), {**CONFIG, "model_args": {argument: "os.system"}})
     with pytest.raises(WeightsError, match=r"'timm:test_resnet' could not be built \(.*os\.system"):
         register("mine", "", folder, labels=nine, **folders)
 
@@ -173,18 +169,11 @@ def test_normalisation_inside_is_normalisation_outside_or_refused(factory, scale
         with pytest.raises(WeightsError, match=f"normalises its input itself.*{flags}"):
             register("twice", f"python:{name}:{factory}", **wrong, **how)
     inside, _ = register("inside", f"python:{name}:{factory}", **none, scale=scale, **how)
-    images, model = torch.rand(4, 3, 32, 32), load_network(inside, WeightSources(weights_folder=tmp_path))
+    images, model = torch.rand(4, 3, 32, 32), load_network(inside, folders["place"])
     outside = ModelCard(name="o", source="python", arch="o", preprocess=Preprocess(size=32, resize=32, **stated))
     plain = LoadedModel(card=outside, module=import_module(name).Head(0.0, 1.0), digest="", labels=model.labels)
     with torch.inference_mode():
         assert torch.allclose(model.forward(images), plain.forward(images), atol=1e-5)
-
-
-def with_statistics(path, state, mean, std, names=("normalize.mean", "normalize.std")):
-    inside = {f"model.{name}": tensor.clone() for name, tensor in state.items()}
-    statistics = dict(zip(names, (torch.tensor(mean), torch.tensor(std)), strict=True))
-    save_file({**inside, **statistics}, path)
-    return path
 
 
 MEAN, STD = torch.tensor([0.41, 0.42, 0.43]), torch.tensor([0.21, 0.22, 0.23])
@@ -202,7 +191,7 @@ BESIDE = {
     "robustness": (beside("model.", "normalize.", mean=MEAN, std=STD), 1),
     "MMPretrain": (beside("backbone.", "data_preprocessor.", mean=255 * MEAN[:, None, None], std=255 * STD), 255),
     "detectron2": (beside("", "", pixel_mean=255 * MEAN, pixel_std=255 * STD), 255),
-    "a transform": (beside("net.", "transforms.0.", mean=MEAN, sds=STD), 1),
+    "transforms": (beside("net.", "transforms.0.", mean=MEAN, sds=STD), 1),
     "variance": (beside("net.", "", imagenet_mean=MEAN, imagenet_var=STD**2), 1),
     "inverse": (beside("net.", "preprocess.normalize.", mean=MEAN, inv_std=1 / STD), 1),
     "a batch norm": (beside("1.", "0.", **NORM), 1),
@@ -211,6 +200,7 @@ BESIDE = {
     "a convolution": (beside("1.", "0.", weight=(1 / STD).view(3, 1, 1, 1), bias=-MEAN / STD), 1),
     "a diagonal one": (beside("net.", "scale.", weight=(1 / STD).diag()[..., None, None], bias=-MEAN / STD), 1),
     "entries": (lambda state: {"state_dict": state, "mean": MEAN.tolist(), "std": STD}, 1),
+    "a transform": (lambda state: {"state_dict": state, "transform": Compose([Normalize(MEAN, STD)])}, 1),
     "a configuration": (lambda state: {"model": state, "cfg": {"data": {"mean": (*MEAN.tolist(),), "std": STD}}}, 1),
     "beside other settings": (lambda state: {"state_dict": state, "hyper_parameters": {
         "lr": 0.1, "data": {"mean": (255 * MEAN).tolist(), "std": (255 * STD).tolist()}}}, 255),
@@ -244,10 +234,10 @@ def test_nothing_that_changes_the_input_is_dropped(tensors, said, tiny, nine, fo
 
 
 def test_statistics_that_contradict_are_refused_with_both(tiny, nine, card, folders, tmp_path):
-    path = with_statistics(tmp_path / "n.safetensors", tiny.state_dict(), [0.4, 0.4, 0.4], [0.5, 0.5, 0.5])
-    message = r"mean \(0\.4, 0\.4, 0\.4\), std.*mean \(0\.5, 0\.5, 0\.5\), std"
+    save_file(beside("model.", "normalize.", mean=MEAN, std=STD)(tiny.state_dict()), path := tmp_path / "n.safetensors")
+    message = r"mean \(0\.41, 0\.42, 0\.43\), std.*mean \(0\.5, 0\.5, 0\.5\), std"
     with pytest.raises(WeightsError, match=message):
-        load_network(card(path), WeightSources(weights_folder=tmp_path))
+        load_network(card(path), folders["place"])
     with pytest.raises(WeightsError, match=r"Leave out --mean, --std and --scale"):
         register("mine", "timm:test_resnet", path, labels=nine, mean=(0.1, 0.1, 0.1), **folders)
     assert not folders["cards_folder"].exists()
@@ -264,10 +254,13 @@ def fields(**settings):
 @pytest.mark.slow
 def test_what_nothing_states_is_the_fields_usual_and_said(tiny, tmp_path, nine, folders):
     torch.save(tiny.state_dict(), tmp_path / "net.pth")
-    card, rows = register("mine", "timm:test_resnet", tmp_path / "net.pth", labels=nine, **folders)
-    how = card.preprocess
+    given = {"labels": nine, "training": ("standard",), **folders}
+    card, rows = register("mine", "timm:test_resnet", tmp_path / "net.pth", **given)
+    assert all(row.ok for row in rows) and len(rows) == 17
+    assert card == read_cards(folders["cards_folder"])["mine"] and card.training == ("standard",)
+    assert card.sha256 == digest_state(tiny.state_dict()) == load_network(card, folders["place"]).digest
+    how, told = card.preprocess, details(rows)
     assert (how.size, how.resize, how.interpolation, how.std) == (160, 183, "bilinear", USUAL_STD)
-    told = {row.name: row.detail for row in rows}
     assert {row.name for row in rows if row.mark} == {"input", "resize", "interpolation", "normalisation", "pixels"}
     assert "--mean, --std say otherwise" in told["input"]
     assert "timm:test_resnet.TAG" in told["input"] and told["normalisation"].endswith(UNSTATED)

@@ -1,5 +1,7 @@
 """Label spaces, the sixteen categories, the mean rule, mapping files."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -55,7 +57,6 @@ def test_the_first_of_exact_ties_wins():
 
 @pytest.mark.parametrize("gap", [120.0, 900.0])
 def test_the_answer_stands_where_another_class_takes_all(gap):
-    """Sixteen means that round to 0 made everything an airplane."""
     grouping = label_space("imagenet1k").grouping("geirhos16")
     outputs = dict(zip(grouping.categories, grouping.indices, strict=True))
     logits = torch.zeros(2, 1000)
@@ -97,13 +98,6 @@ def test_a_mapping_file_by_index_name_and_synset(tmp_path):
     assert space.grouping("planes").indices == ((404, 895),)
 
 
-def test_the_sixteen_categories_in_ones_own_order(tmp_path):
-    names = list(geirhos_groups())[::-1]
-    space = label_space(mapping(tmp_path, f"classes: [{', '.join(names)}]\n"))
-    grouping = space.grouping("geirhos16")
-    assert grouping.categories == tuple(names[::-1]) and grouping.indices[0] == (15,)
-
-
 @pytest.mark.parametrize(("text", "message"), [
     ("groups: {a: [0]}", "expected `classes:`"),
     ("classes: [a, a]", "listed twice: a"),
@@ -119,6 +113,5 @@ def test_the_sixteen_categories_in_ones_own_order(tmp_path):
 ])  # fmt: skip
 def test_a_bad_mapping_file_says_what_was_expected(tmp_path, text, message):
     path = mapping(tmp_path, text)
-    with pytest.raises(LabelError) as caught:
+    with pytest.raises(LabelError, match=f"{re.escape(path)}.*{re.escape(message)}"):
         label_space(path)
-    assert message in str(caught.value) and path in str(caught.value)

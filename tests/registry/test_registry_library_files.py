@@ -1,7 +1,6 @@
 """Files and folders as real libraries write them: each names photographs of odd sizes as its library does."""
 
 from argparse import Namespace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +27,6 @@ NAMES = dict.fromkeys(("img_size", "input_size", "crop_pct", "crop_mode", "mean"
 
 @pytest.fixture(scope="module")
 def odd_sized(photographs):
-    """100 photographs, cut to sides of odd length from 91 to 255 pixels."""
     cut, random = [], np.random.default_rng(0)
     for path in sorted(photographs.glob("*/*"))[::5]:
         with Image.open(path) as image:
@@ -58,9 +56,8 @@ def shown_to(network, transform):
     return lambda images: network(torch.stack([transform(image) for image in images]))
 
 
-def evaluation(crop, resize, interpolation="bilinear"):
-    how = transforms.InterpolationMode(interpolation)
-    return ImageClassification(crop_size=crop, resize_size=resize, interpolation=how)
+def evaluation(crop, resize):
+    return ImageClassification(crop_size=crop, resize_size=resize)
 
 
 def timm_folder(name, data=None, **words):
@@ -84,16 +81,15 @@ def timm_script(name, **said):
     return case
 
 
-def torchvision_script(name, crop, resize, interpolation="bilinear", ema=False):
+def torchvision_script(name, crop, resize, ema=False):
     def case(folder):
         network = lively(models.get_model(name, num_classes=9))
-        fed = {"val_crop_size": crop, "val_resize_size": resize, "interpolation": interpolation}
-        args = Namespace(model=name, **fed, train_crop_size=crop, data_path="/data", lr=0.1, weights=None)
+        args = Namespace(model=name, val_crop_size=crop, val_resize_size=resize, interpolation="bilinear", weights=None)
         saved = {"model": network.state_dict(), "epoch": 3, "args": args}
         if ema:
             saved["model_ema"] = torch.optim.swa_utils.AveragedModel(network).state_dict()
         torch.save(saved, folder / "model_3.pth")
-        return f"torchvision:{name}", folder / "model_3.pth", shown_to(network, evaluation(crop, resize, interpolation))
+        return f"torchvision:{name}", folder / "model_3.pth", shown_to(network, evaluation(crop, resize))
 
     return case
 
@@ -109,37 +105,26 @@ def imagenet_example(library, name):
     return case
 
 
-def saved(build, transform, entries=dict, arch="timm:test_resnet"):
-    """A state dict within DataParallel, with further entries."""
-
-    def case(folder):
-        network = build().eval()
-        torch.save({"state_dict": nn.DataParallel(network).state_dict(), **entries()}, folder / "net.pth")
-        return arch, folder / "net.pth", shown_to(network, transform)
-
-    return case
-
-
-def small():
-    return lively(timm.create_model("test_resnet", num_classes=9))
-
-
-def after_batch_norm():
+def batch_norm_first(folder):
     norm = nn.BatchNorm2d(3, momentum=None)
     norm(torch.rand(8, 3, 32, 32) / 2 + 0.2)
-    return nn.Sequential(norm, small())
+    network = nn.Sequential(norm, lively(timm.create_model("test_resnet", num_classes=9))).eval()
+    torch.save({"state_dict": network.state_dict()}, folder / "net.pth")
+    return "timm:test_resnet", folder / "net.pth", shown_to(network, transforms.Compose(evaluated(183, 160)))
 
 
-def after_convolution():
-    scale = nn.Conv2d(3, 3, 1, groups=3)
-    with torch.no_grad():
-        scale.weight.copy_(torch.tensor([5.0, 4.0, 3.0]).view(3, 1, 1, 1))
-        scale.bias.copy_(torch.tensor([-2.0, -1.5, -1.0]))
-    return nn.Sequential(scale, small())
+def evaluated(resize, size, how="bilinear"):
+    resizing = transforms.Resize(resize, transforms.InterpolationMode(how))
+    return [resizing, transforms.CenterCrop(size), transforms.ToTensor()]
 
 
-def published():
-    return load_network(builtin_cards()["efficientnet-lite0"], WeightSources(weights_folder=Path("weights"))).module
+def published(folder):
+    """Weights of a package, saved again."""
+    card, place = builtin_cards()["efficientnet-lite0"], WeightSources(weights_folder=folder)
+    network = load_network(card, place).module
+    torch.save({"state_dict": nn.DataParallel(network).state_dict()}, folder / "net.pth")
+    how = transforms.Compose([*evaluated(256, 224, "bicubic"), transforms.Normalize([0.5] * 3, [0.5] * 3)])
+    return "timm:tf_efficientnet_lite0", folder / "net.pth", shown_to(network, how)
 
 
 def its_file(case):
@@ -177,12 +162,6 @@ HALVED = {"hidden_sizes": [8] * 4, "depths": [1] * 4}
 SMALL = {"width_coefficient": 0.1, "depth_coefficient": 0.1, "hidden_dim": 128}
 SWIN = {"image_size": 64, "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "window_size": 2}
 SQUARE, EDGE = {"height": 64, "width": 64}, {"shortest_edge": 64}
-PIXELS, HALVES = (
-    [transforms.Resize(resize, transforms.InterpolationMode(how)), transforms.CenterCrop(size), transforms.ToTensor()]
-    for resize, how, size in ((183, "bilinear", 160), (256, "bicubic", 224))
-)
-PIXELS, HALVES = transforms.Compose(PIXELS), transforms.Compose([*HALVES, transforms.Normalize([0.5] * 3, [0.5] * 3)])
-TILTED = transforms.Compose([*PIXELS.transforms, transforms.Normalize([0.4, 0.5, 0.6], [0.2, 0.3, 0.4])])
 CASES = {
     "timm-resnet": timm_folder("test_resnet"),
     "timm-vit": timm_folder("test_vit"),
@@ -200,10 +179,8 @@ CASES = {
     "example-torchvision": imagenet_example("torchvision", "shufflenet_v2_x0_5"),
     "example-timm": imagenet_example("timm", "mobilenetv3_small_050"),
     "file-of-a-folder": its_file(timm_folder("test_convnext", {"crop_mode": "squash", "mean": (0.4, 0.5, 0.6)})),
-    "batch-norm-first": saved(after_batch_norm, PIXELS),
-    "convolution-first": saved(after_convolution, PIXELS),
-    "transform-beside": saved(small, TILTED, lambda: {"transform": TILTED}),
-    "published-again": saved(published, HALVES, arch="timm:tf_efficientnet_lite0"),
+    "batch-norm-first": batch_norm_first,
+    "published-again": published,
     "hf-timm": timm_in_transformers,
     "hf-vit": hf("ViT", "ViT", VIT, size=SQUARE),
     "hf-dinov2": hf("Dinov2", "Bit", VIT, size={"shortest_edge": 73}, crop_size=SQUARE),

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from registry_builders import lively
 from tensors import assert_close
 from torch import nn
 from torchvision import transforms
@@ -125,18 +126,6 @@ def test_identity_is_what_decides_the_answers(model, tmp_path):
 
 
 X = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
-
-
-def lively(module):
-    """Batch-norm statistics and weights that make a wrong fold show."""
-    torch.manual_seed(5)
-    for part in module.modules():
-        if isinstance(part, nn.modules.batchnorm._BatchNorm):
-            part.running_mean.uniform_(-0.3, 0.3)
-            part.running_var.uniform_(0.5, 2)
-            nn.init.uniform_(part.weight, 0.5, 1.5)
-            nn.init.uniform_(part.bias, -0.3, 0.3)
-    return module.eval().requires_grad_(False)
 
 
 def norms(module):

@@ -8,7 +8,7 @@ from torch import nn
 from torchvision import models
 
 from registry.families.family import labels_of_folders
-from registry.heads import Head, WithHead, fit, held_out, pooled_features, read_head, without_head, write_head
+from registry.heads import fit, held_out, pooled_features, without_head
 from registry.labels import label_space
 from registry.user_errors import LabelError, WeightsError
 
@@ -78,14 +78,6 @@ def test_feature_maps_are_averaged_and_tokens_refused():
     assert pooled_features(maps).tolist() == [[1.5, 5.5, 9.5], [13.5, 17.5, 21.5]]
     with pytest.raises(WeightsError, match=r"\(2, 5, 8\): expected features"):
         pooled_features(torch.zeros(2, 5, 8))
-
-
-def test_a_frozen_head_comes_back(tmp_path):
-    weight, bias, digest = torch.arange(6.0).reshape(3, 2), torch.arange(3.0), 64 * "1"
-    head = Head(weight=weight, bias=bias, classes=("c", "a", "b"), trained_on=digest, backbone=digest)
-    write_head(head, tmp_path / "h.safetensors")
-    again = WithHead(nn.Identity(), *read_head(tmp_path / "h.safetensors"))
-    assert again(torch.tensor([[1.0, 2.0]])).tolist() == [[2.0, 9.0, 16.0]]
 
 
 def test_the_label_space_of_a_list_of_classes(tmp_path):

@@ -11,9 +11,9 @@ import pytest
 import timm
 import torch
 import torchvision
-from file_server import CONTENT, Server
 from PIL import Image
 from pydantic import ValidationError
+from registry_builders import CONTENT, Server
 from safetensors.torch import save_file
 
 import gestaltbench as gb
