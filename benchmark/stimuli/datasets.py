@@ -33,8 +33,7 @@ FORMAT = 1
 
 
 def open_set(name: str, settings: Settings) -> Stimuli:
-    """Open a set by name or alias, with images by category, then name; `whole` is the published count. Raises
-    UnknownName, MissingStimuli (with the command that gets the set) or StimuliError."""
+    """Open a set by name or alias. Raises UnknownName, StimuliError, MissingStimuli with the command that gets it."""
     return generated_set(name) if is_generated(name) else open_folder(*entry_and_folder(name, settings), settings)
 
 
@@ -53,8 +52,7 @@ _READERS: Mapping[str, Callable[[Entry, Path], Iterator[Item | LeftOut]]] = {
 
 
 def list_images(entry: Entry, folder: Path, settings: Settings) -> Listing:
-    """List the images of an entry's folder, or of its list of names, by category, then name, without decoding. Raises
-    StimuliError, or MissingStimuli if the set that a list of names is of is not installed."""
+    """List the images of a folder or a list of names by category, then name. Raises StimuliError, MissingStimuli."""
     if entry.kind == "names":  # in the order of the set that has them
         names, (source, place) = read_names(entry, folder), entry_and_folder(entry.of, settings)
         whole = list_images(source, place, settings)
@@ -154,16 +152,14 @@ def subset(stimuli: Stimuli, limit: int) -> Stimuli:
 
 
 def sample(stimuli: Stimuli, limit: int) -> Stimuli:
-    """Sample at most `limit` stimuli: the first in the order of `sample_order`; a smaller set is unchanged. The
-    sample has its own digest; `whole` is unchanged. Raises StimuliError if limit < 1."""
+    """Select the first `limit` stimuli of `sample_order`, as `subset` does. Raises StimuliError if limit < 1."""
     if limit >= max(1, len(stimuli)):
         return stimuli
     return replace(_pick(stimuli, sample_order(stimuli.ids, stimuli.labels, limit)), sampled=True)
 
 
 def shuffled(stimuli: Stimuli) -> Stimuli:
-    """Put the stimuli in the order of `sample_order`, so that any front part is a sample; a sample keeps its
-    order. The set has its own digest and "shuffled" in its name."""
+    """Put the stimuli in the order of `sample_order`, so that any front part is a sample; a sample keeps its order."""
     mixed = stimuli
     if len(stimuli) and not stimuli.sampled:
         mixed = replace(_pick(stimuli, sample_order(stimuli.ids, stimuli.labels, len(stimuli))), sampled=True)
@@ -296,8 +292,7 @@ def open_cells(entry: Entry, folder: Path, settings: Settings, limit: int | None
 
 
 def list_cells(entry: Entry, cells: Mapping[str, Path]) -> tuple[dict[str, Listing], dict[str, StimuliError]]:
-    """List the images of each cell by name; also return the errors of cells that cannot be listed. Cells with equal
-    names and classes share one copy."""
+    """List the images of each cell, and the errors of cells that fail. Cells with equal images share one copy."""
     distinct: list[Listing] = []
     listings, errors = dict[str, Listing](), dict[str, StimuliError]()
     for name, folder in cells.items():

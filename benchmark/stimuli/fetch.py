@@ -113,9 +113,8 @@ def require_plain(archive: Path, info: tarfile.TarInfo) -> None:
 def make_folder(
     target: Path, note: str, text: str, fill: Callable[[Path], None], *, replace: bool = False
 ) -> bool:  # fmt: skip
-    """Make `target` unless it exists: `fill` writes into a hidden folder beside it, which is then moved. Returns
-    whether it is new. note: the file with `text` in a finished folder; replace: also a folder with another text.
-    Raises StimuliError if `target` is something different."""
+    """Make `target` unless its file `note` has `text`; return whether it is new. `fill` writes into a hidden folder,
+    which is then moved. replace: a folder with another text. Raises StimuliError if `target` is something else."""
     noted = (target / note).read_text(encoding="utf-8") if (target / note).is_file() else None
     if noted == text:
         return False
@@ -209,10 +208,8 @@ def guess_layout(folder: Path) -> tuple[Layout, str | None]:
 
 
 def fetch_set(name: str, settings: Settings, report: Report, only: Collection[str] = ()) -> Path:
-    """Install a set if it is absent and return its folder. A mirror (folder or URL) is tried first.
-
-    report: receives a line for each step; only: of a set in several archives those wanted ("noise"). Raises
-    UnknownName, MissingStimuli if terms forbid a download, StimuliError with every source that failed."""
+    """Install a set if it is absent, from a mirror if there is one, and return its folder. only: the archives wanted.
+    Raises UnknownName, MissingStimuli if terms forbid a download, StimuliError with every source that failed."""
     entry = catalogue.find_entry(name, settings)
     parts = {archive.partition(".")[0]: (archive, url) for archive, url in entry.archives.items()}
     if unknown := [part for part in only if part not in parts]:
@@ -293,9 +290,8 @@ def add_folder(
     columns: Mapping[str, str] = NONE,
     report: Report = lambda _line: None,
 ) -> Entry:
-    """Add a folder, or a list of the images in its folder, as a set. Missing values are detected; a catalogue name
-    keeps its own. columns: of the list, {"image": "file", "label": "cls"}; report: receives lines on how classes are
-    read. Raises StimuliError."""
+    """Add a folder, or a list of its images, as the set that `entry_of_folder` describes. report: receives lines on how
+    classes are read. Raises StimuliError."""
     place = expanded(folder).resolve()
     entry = entry_of_folder(name, place, role, space, layout, columns)
     items.check_spelling(place.parent, [str(place)])

@@ -84,8 +84,7 @@ def seed_of(text: str) -> int:
 
 
 def file_digests(files: Sequence[str | Path], folder: Path, settings: Settings) -> tuple[str, ...]:
-    """Return the SHA-256 of every file of a set (names below `folder`, or paths). Those of unchanged files are
-    remembered in the home folder. Raises StimuliError."""
+    """Return the SHA-256 of files (names below `folder`, or paths), remembered while unchanged. Raises StimuliError."""
     with _remembered(folder, settings) as known:
         return tuple([_digest(known, str(folder), str(file)) for file in files])
 
@@ -163,11 +162,11 @@ class FileImages:
         with whole_image(path, self.remedy):
             data = read_plain(path)
             if self.digests is not None and hashlib.sha256(data).hexdigest() != self.digests[index]:
-                lost = f"its content has not the SHA-256 {self.digests[index]}"
-                why = (
-                    "it is not the published file, or it changed in the run. `bench data verify` reads all files again"
+                raise StimuliError(
+                    f"{path}: its content has not the SHA-256 {self.digests[index]}: it is not the published file, or "
+                    "it changed in the run. `bench data verify` reads all files again; get the set again with "
+                    f"{self.remedy}."
                 )
-                raise StimuliError(f"{path}: {lost}: {why}; get the set again with {self.remedy}.")
             pixels = decoded_rgb(data)
             if self.border and min(pixels.shape[:2]) <= 2 * self.border:
                 raise ValueError(f"its frame of {self.border} px is all of it")

@@ -265,11 +265,9 @@ _NUMBERS, _NAMES = "numbers of classes", "names of classes"
 
 
 def list_classes(entry: Entry, folder: Path) -> Listing:
-    """List a folder of class folders, or images whose classes a list or a file of Kaggle has.
-
-    The deepest folder that names a class counts; in an unknown label space the first, as in torchvision. An image is
-    called by its file name, or "CATEGORY/NAME" if classes share names. Raises StimuliError on no images, an unknown
-    class, several spellings of classes, or splits (train, val) in place of classes."""
+    """List a folder of class folders, or images whose classes a list or a file of Kaggle has. The deepest folder that
+    names a class counts; in an unknown label space the first, as in torchvision. An image is called by its file name,
+    or "CATEGORY/NAME" if classes share names. Raises StimuliError."""
     if entry.table and (table := folder / entry.table).is_file():
         manifest = Manifest(table=entry.table, columns=entry.columns)
         listed, notes = manifests.read_manifest(manifest, image_names(folder))
@@ -335,9 +333,8 @@ def image_names(folder: Path) -> ImageNames:
 
 
 def find_manifest(folder: Path, table: Path | None, columns: Mapping[str, str], line: str) -> Manifest | None:
-    """Find the list of a folder's images with their classes; None if there is none. It is `table`, or, without class
-    folders, a text file in the folder or beside it. Raises StimuliError with a command that works (`line` and what
-    decides) if several tables or columns fit."""
+    """Find the list of a folder's images with their classes: `table`, or, without class folders, a text file in the
+    folder or beside it. Raises StimuliError with a working command (from `line`) if several tables or columns fit."""
     flat, names, found = validation_folder(folder), image_names(folder), list[Manifest]()
     is_asked, tops = bool(table or columns), {path.partition("/")[0] for path in names.paths if "/" in path}
     if not is_asked and (len(tops) > 1 or (flat and _solution(folder, flat))):

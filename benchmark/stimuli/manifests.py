@@ -110,8 +110,7 @@ def plain_column(name: str) -> str:
 
 
 def one_of(kind: str, names: Sequence[str], usual: re.Pattern[str], where: Path, line: str) -> str:
-    """Return the only column of a kind, or the only one of a usual name; "" without any. Raises StimuliError on
-    several."""
+    """Return the only column of a kind, or of a usual name; "" without any. Raises StimuliError on several."""
     named = [name for name in names if usual.fullmatch(plain_column(name))]
     if len(names) < 2 or len(named) == 1:
         return (named or list(names) or [""])[0]

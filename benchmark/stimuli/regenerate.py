@@ -44,25 +44,20 @@ def parametric() -> list[str]:
 
 
 def degraded(image: NDArray[np.uint8], digest: str, step: Transform) -> NDArray[np.uint8]:
-    """Crop and degrade a photograph to [224, 224, 3] uint8. Draws depend only on its file's digest and condition."""
+    """Scale a photograph's shorter side to 256 (bilinear, antialiased), crop the centre to [224, 224, 3] uint8, and
+    degrade it. Draws depend only on its file's digest and condition."""
     import torch
 
-    pixels = torch.tensor(cropped(image)).permute(2, 0, 1)[None].float() / 255
-    changed = step.apply(pixels, np.array([seed_of(f"0:{digest}")], np.uint64))[0].permute(1, 2, 0)
+    from registry.model import centre_crop, shorter_side  # brings Pillow, which reading scores does not need
+
+    pixels = torch.tensor(centre_crop(shorter_side(image, SHORTER, "bilinear"), SIDE)).permute(2, 0, 1)[None].float()
+    changed = step.apply(pixels / 255, np.array([seed_of(f"0:{digest}")], np.uint64))[0].permute(1, 2, 0)
     return np.asarray((changed * 255).round().to(torch.uint8).numpy())
 
 
-def cropped(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Scale the shorter side of [H, W, 3] uint8 to 256 (bilinear, antialiased) and crop the central [224, 224, 3]."""
-    from registry.model import centre_crop, shorter_side  # brings Pillow, which reading scores does not need
-
-    return centre_crop(shorter_side(image, SHORTER, "bilinear"), SIDE)
-
-
 def make_set(experiment: str, settings: Settings, report: Report, output: Path | None = None) -> Entry:
-    """Make the stimuli of a parametric experiment again and add them as the set `regenerated-EXPERIMENT`. output:
-    parent of its folder. Missing photographs are left out; an interrupted run resumes. Raises UnknownName,
-    MissingStimuli."""
+    """Make the stimuli of a parametric experiment again as the set `regenerated-EXPERIMENT` (in `output`). Missing
+    photographs are left out; an interrupted run resumes. Raises UnknownName, MissingStimuli."""
     if experiment not in parametric():
         raise unknown_name("experiment that is made by degrading", experiment, parametric())
     from benchmark.transforms.human import degradation
@@ -131,9 +126,8 @@ def _write_images(
 
 
 def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
-    """Build the stimulus set of one experiment from its trials, without pixels, by category, then name. An image
-    without a digest in the tables has that of its name; images of the built-in world belong to their generated set.
-    Raises TrialsError if files disagree."""
+    """Build the stimulus set of one experiment from its trials, without pixels. An image without a digest has that of
+    its name; images of the built-in world belong to their generated set. Raises TrialsError if files disagree."""
     names = sorted({file.experiment for file in files})
     if len(names) != 1:
         raise TrialsError(f"expected the trials of one experiment, got {', '.join(names) or 'none'}.")

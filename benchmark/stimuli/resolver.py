@@ -27,8 +27,7 @@ Textures = tuple[NDArray[np.uint8], ...]
 
 
 def read_textures(entry: Entry, folder: Path) -> Textures:
-    """Decode the images that a transform mixes into stimuli (the frost of ImageNet-C), HWC uint8 RGB. Raises
-    StimuliError if one is not the published file."""
+    """Decode the images that a transform mixes into stimuli (frost), HWC uint8 RGB. Raises StimuliError."""
     paths = [folder / name for name in entry.files] or list(images_below(folder))
     if not paths:
         raise StimuliError(f"{folder}: no images for the textures '{entry.name}'.")
@@ -52,7 +51,6 @@ class Resolver:
         self._wanted = frozenset(wanted)
         self._opened: dict[str, Stimuli] = {}
         self._parts: dict[str, Mapping[str, Stimuli]] = {}
-        self._textures: dict[str, Textures] = {}
         #: Sets that were asked for and are not installed, the first of each role that can be fetched.
         self.lacking: dict[str, Entry] = {}
 
@@ -74,9 +72,7 @@ class Resolver:
 
     def textures(self, role: str) -> Textures:
         """Read the images that a transform mixes in ("frost"), HWC uint8 RGB, as published. Raises as `find`."""
-        if role not in self._textures:
-            self._textures[role] = read_textures(*self._place(role, "textures"))
-        return self._textures[role]
+        return read_textures(*self._place(role, "textures"))
 
     def networks(self, names: Sequence[str]) -> tuple[OtherNetwork, ...]:
         """Load the named networks that answer in this label space and have installed weights, once each and before the

@@ -48,10 +48,8 @@ def unpack_shards(
     columns: Mapping[str, str] = NONE,
 ) -> tuple[Path, Mapping[str, str]]:
     """Unpack the archive `place`, or those in that folder, in the home folder, unless that is done. Return the folder
-    of the images, and the columns that a list there needs; `place` itself if it holds images or no archives.
-
-    space: of the set `name`, if the catalogue does not know it; columns: "image" and "label" -> those of a table. Of
-    several splits the validation images are read. Raises StimuliError."""
+    of the images, and the columns that a list there needs; `place` itself if it holds images or no archives. Of several
+    splits the validation images are read. space: of a set that the catalogue does not know. Raises StimuliError."""
     known, shards = find_built_in(name), _archives(place)
     is_images = known is not None and known.layout != "class-folder"
     if not shards or is_images or (place.is_dir() and next(images_below(place), None)):

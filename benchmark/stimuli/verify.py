@@ -38,9 +38,8 @@ def verify_set(
     name: str, settings: Settings, full: bool = False, expect: Callable[[int], Tick] = lambda _: lambda: None
 ) -> Verification:
     """Check the files of a set: complete images and masks of the published size, their number, classes and known
-    digest. A partial set is no error; cells of one set must agree. Of sets larger than READ_ALL a sample is read
-    unless `full`. expect: receives the number of images; returns a function called after each. Raises UnknownName,
-    MissingStimuli."""
+    digest. A partial set is no error; cells of one set must agree. Unless `full`, a sample is read of a large set.
+    expect: receives the number of images; returns a function called after each. Raises UnknownName, MissingStimuli."""
     entry, folder = entry_and_folder(name, settings)
     problems = defaultdict[str, list[str]](list)  # by cell or corruption
     if entry.kind == "trials":

@@ -54,8 +54,6 @@ def _tables(peak: float, device: torch.device) -> tuple[torch.Tensor, torch.Tens
     return torch.from_numpy(guide).to(device), torch.from_numpy(thresholds).to(device)
 
 
-# Random numbers per image: a draw depends on the image's seed, a label and its position in the stream.
-#
 # A counter is hashed on the images' device with 32-bit integer arithmetic, which is equal everywhere, so numbers do not
 # depend on batch size, order, worker or device. Uniforms are exact on every device; normals go through the inverse
 # error function and agree to a few float32 steps. Two rounds of a bijective 32-bit mixer (xor-shift and multiply,
@@ -187,11 +185,9 @@ def _image(centred: torch.Tensor) -> torch.Tensor:
     return image
 
 
-# Separable filters as dense matrices: filtering an image is `A @ image @ A.T`, whatever the border rule.
-#
-# The matrix includes the border rule, so wide kernels cost no more than narrow ones. Border rules by scipy's names:
-# "nearest" repeats the edge, "reflect" mirrors with it (d c b a | a b c d), "constant" adds nothing (a border of c is
-# `c + filter(image - c)`). What follows are numpy's names.
+# Separable filters as dense matrices: filtering an image is `A @ image @ A.T`. The matrix includes the border rule, so
+# wide kernels cost no more than narrow ones. Borders by scipy's names: "nearest" repeats the edge, "reflect" mirrors it,
+# too (d c b a | a b c d), "constant" adds nothing (a border of c is `c + filter(image - c)`). Then numpy's names.
 Floats = NDArray[np.float64]
 _BORDERS: Mapping[str, Any] = {
     "nearest": {"mode": "edge"},

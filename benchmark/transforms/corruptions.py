@@ -175,9 +175,8 @@ CORRUPTIONS: Mapping[str, Corruption] = {
 def corrupted(
     what: Corruption, levels: torch.Tensor, constants: Sequence[Any], draws: Streams | None, half: float = 0.0
 ) -> torch.Tensor:
-    """Apply a corruption to integer levels of any type and store the result as uint8 by clipping and dropping the
-    fraction. A random corruption gets `draws`. `half` is added before storing, 0.5 to round. Levels in float64 are
-    processed in float64."""
+    """Apply a corruption to integer levels and store the result as uint8: `half` is added (0.5 to round), values are
+    clipped, and the fraction is dropped. A random corruption gets `draws`. Levels in float64 stay in float64."""
     kind = what.dtype
     if kind.is_floating_point and torch.float64 in (kind, levels.dtype):
         kind = widest(levels.device)
@@ -195,8 +194,7 @@ def corrupted(
 def changed(
     images: torch.Tensor, seeds: Seeds, condition: str, constants: Sequence[Any], *, jpeg85: bool, half: float
 ) -> torch.Tensor:
-    """Apply a corruption, NAME/SEVERITY, to images of grey levels (uint8) or in [0,1], which it returns alike. jpeg85,
-    half: as in `imagenet_c.corruption` and `corrupted`."""
+    """Apply a corruption, NAME/SEVERITY, as `imagenet_c.corruption`, to images of grey levels (uint8) or in [0,1]."""
     what = CORRUPTIONS[condition.partition("/")[0]]
     levels_of = stored_levels if what.on_processor else grey_levels
 

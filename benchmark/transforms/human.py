@@ -67,9 +67,8 @@ def fine_detail(images: torch.Tensor, sigma: float) -> torch.Tensor:
 # kinds. The plane and its scales follow the toolbox's rule for the image's size, with one difference: 224 px images are
 # the centre of the experiments' 256 px ones and keep that size's scales and pixels.
 def disarray(levels: torch.Tensor, reach: float, coherence: float, grain: float, draws: Streams) -> torch.Tensor:
-    """Make eidolons [n, 1, H, W] in grey levels 0..255 from integer RGB levels [n, 3, H, W], H = W.
-
-    reach, grain: px; coherence in [0, 1]. Draws follow the toolbox's order; noise with weight 0 draws nothing."""
+    """Make eidolons [n, 1, H, W] in grey levels 0..255 from integer RGB levels [n, 3, H, W], H = W. reach, grain: px;
+    coherence in [0, 1]. Draws follow the toolbox's order; noise with weight 0 draws nothing."""
     size = levels.shape[-1]
     nominal = 1 << math.ceil(math.log2(size))
     side = 1 << math.ceil(math.log2(1.5 * nominal))  # of the padded plane
@@ -191,9 +190,8 @@ class Degradation:
 
 
 def degradation(experiment: str, condition: str) -> Transform:
-    """Build the transform of one condition, rounded as the experiments' stimuli were saved; some need square images.
-
-    condition: the published string, or another spelling of its number ("0.1" for "0.10"). Raises UnknownName."""
+    """Build the transform of one condition (the published string, or another spelling of its number), rounded as the
+    experiments' stimuli were saved; some need square images. Raises UnknownName."""
     what, entry = GEIRHOS[experiment], own_list("human")[experiment]
     names = [str(level) for level in entry.levels]
     fitting = [name for name in names if spelled(name) == spelled(condition)]

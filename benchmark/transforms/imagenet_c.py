@@ -21,10 +21,9 @@ VERSION = 1  # raised whenever any pixel of any corruption changes
 def corruption(
     name: str, severity: int, frost: Sequence[NDArray[np.uint8]] = (), jpeg85: bool = False, quantise: str = "truncate"
 ) -> Transform:
-    """Build the transform of one corruption at severity 1 to 5. It returns uint8 for uint8, and float32 in [0,1] for
-    floating-point images in [0,1]. `frost` has the published textures, frost1 to frost5 or frost6, HWC uint8 RGB, for
-    the corruption "frost". `jpeg85` stores the result as a JPEG of quality 85, as in the published folder. `quantise`
-    drops the fraction of a level ("truncate", as published) or rounds it ("round")."""
+    """Build the transform of one corruption at severity 1 to 5, from uint8 to uint8, or within [0,1]. `frost` has the
+    published textures, HWC uint8 RGB, for the corruption "frost". `jpeg85` stores the result as a JPEG of quality 85,
+    as published. `quantise` drops the fraction of a level ("truncate", as published) or rounds it ("round")."""
     what = constants_of()[name]
     constants = what["constants"][severity - 1]
     params = dict(zip(what["units"], constants, strict=True))

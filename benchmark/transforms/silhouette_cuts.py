@@ -18,10 +18,9 @@ VERSION = 1
 
 
 def rearranged(name: str) -> Transform:
-    """Rearrange dark objects on a light background and show them black on white in the middle. "whole" changes nothing
-    else, "inverted" turns them upside down. "fragmented" moves the lower half down from the cut; "frankenstein" mirrors
-    it about the middle of the cut, so that the outline is closed. An object with an arrangement beyond the frame is
-    reduced in all of them."""
+    """Show dark objects on a light background black on white in the middle: "whole", "inverted" (upside down),
+    "fragmented" (the lower half moved down from the cut) or "frankenstein" (mirrored about the middle of the cut, so
+    that the outline is closed). An object with an arrangement beyond the frame is reduced in all of them."""
     return Transform(name=name, params={"gap": GAP, "version": VERSION}, apply=partial(_rearranged, name=name))
 
 
@@ -42,9 +41,8 @@ def _rearranged(images: torch.Tensor, seeds: Seeds, *, name: str) -> torch.Tenso
 
 
 def cut_of(mask: Mask) -> tuple[int, int, int]:
-    """Choose the cut: the last row of the upper half, the first and the last column of the object in it. Among the
-    middle half of the object's rows, it is the row nearest to the middle that has the object in one piece; without such
-    a row, the middle row."""
+    """Choose the last row of the upper half, and return it with the object's first and last column there. It is the row
+    of the object's middle half nearest to the middle that has it in one piece; without any, the middle row."""
     rows = np.flatnonzero(mask.any(axis=1))
     middle, quarter = (rows[0] + rows[-1]) / 2, (rows[-1] - rows[0]) / 4
     rows = rows[np.abs(rows - middle) <= quarter] if (np.abs(rows - middle) <= quarter).any() else rows

@@ -54,7 +54,7 @@ PLAIN = (
 SPELT = {
     "utf-8 with a mark": ("utf-8-sig", ","),
     "utf-16": ("utf-16", ";"),
-    "utf-16 without a mark": ("utf-16-le", "\t"),
+    "tabs": ("utf-8", "\t"),
     "Windows": ("cp1252", "|"),
     "Excel in Europe": ("cp1252", ";"),
 }

@@ -95,9 +95,8 @@ VOC = (False, len(CLASSES), 255)  # 255: outlines and difficult objects
 
 
 def read_voc(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
-    """Yield the images of PASCAL VOC whose main object is in the sixteen categories, by the longest list in
-    ImageSets/Segmentation/. The mask has every pixel of the main category; void pixels are ignored. Raises
-    StimuliError."""
+    """Yield the images of PASCAL VOC whose main object is in the sixteen categories, by the longest list of
+    ImageSets/Segmentation/. The mask is the main category; void pixels are ignored. Raises StimuliError."""
     root = only_edition(voc_roots(folder), folder, "JPEGImages and SegmentationClass of VOC")
     drawn = root / "SegmentationClass"
     lists = (root / "ImageSets" / "Segmentation" / f"{name}.txt" for name in ("trainval", "val", "train"))
