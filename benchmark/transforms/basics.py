@@ -186,8 +186,8 @@ def _image(centred: torch.Tensor) -> torch.Tensor:
 
 
 # Separable filters as dense matrices: filtering an image is `A @ image @ A.T`. The matrix includes the border rule, so
-# wide kernels cost no more than narrow ones. Borders by scipy's names: "nearest" repeats the edge, "reflect" mirrors it,
-# too (d c b a | a b c d), "constant" adds nothing (a border of c is `c + filter(image - c)`). Then numpy's names.
+# wide kernels cost no more than narrow ones. Borders by scipy's names: "nearest" repeats the edge, "reflect" mirrors
+# with it (d c b a | a b c d), "constant" adds nothing (a border of c is `c + filter(image - c)`); numpy's names.
 Floats = NDArray[np.float64]
 _BORDERS: Mapping[str, Any] = {
     "nearest": {"mode": "edge"},

@@ -1,7 +1,6 @@
 """Tiny folders in the published layouts of sets with masks and maps, made by code."""
 
 import csv
-import json
 
 import numpy as np
 from PIL import Image
@@ -95,37 +94,4 @@ def boxes_folder(folder):
         name = f"ILSVRC2012_val_{i:08d}"
         save(folder / "val" / wnid / f"{name}.JPEG", photo(i))
         write(folder / "Annotations" / "val" / f"{name}.xml", loc_xml(wnid, [(3, 2, 8, 5 + i)]))
-    return folder
-
-
-def voc_folder(folder, drawn):
-    """VOCdevkit/VOC2012 with class images `drawn` (stem -> HW uint8)."""
-    root = folder / "VOCdevkit" / "VOC2012"
-    for i, (stem, values) in enumerate(drawn.items()):
-        save(root / "JPEGImages" / f"{stem}.jpg", photo(i, *values.shape))
-        save(root / "SegmentationClass" / f"{stem}.png", values.astype(np.uint8), "P")
-    save(root / "JPEGImages" / "2008_000001.jpg", photo(99))  # of the detection task alone
-    write(root / "ImageSets" / "Segmentation" / "val.txt", "\n".join(drawn) + "\n")
-    return folder
-
-
-def rectangle(left, top, right, bottom):
-    """A COCO polygon."""
-    return [left, top, right, top, right, bottom, left, bottom]
-
-
-COCO_NAMES = {1: "person", 3: "car", 5: "airplane", 16: "bird", 17: "cat", 18: "dog"}
-
-
-def coco_folder(folder, images, size=(12, 16)):
-    """annotations/instances_val2017.json and val2017/. images: (file name, annotations)."""
-    names = [{"id": k, "name": v, "supercategory": "x"} for k, v in COCO_NAMES.items()]
-    table = {"info": {"year": 2017}, "licenses": [], "images": [], "annotations": [], "categories": names}
-    for i, (name, rows) in enumerate(images):
-        save(folder / "val2017" / name, photo(i, *size))
-        table["images"].append({"id": i + 7, "file_name": name, "height": size[0], "width": size[1]})
-        for row in rows:
-            full = {"id": len(table["annotations"]), "image_id": i + 7, "iscrowd": 0, **row}
-            table["annotations"].append(full)
-    write(folder / "annotations" / "instances_val2017.json", json.dumps(table))
     return folder

@@ -28,39 +28,23 @@ def link(name, target, kind=tarfile.SYMTYPE):
 
 
 def test_only_the_wanted_folder_is_unpacked(tmp_path):
-    archive = packed(
-        tmp_path / "a.tar.gz", "top/stimuli/edges/cat/1.png", "top/stimuli/edges-2/x.png",
-        "top/README", "./top/stimuli/edges/LICENSE", link("top/elsewhere", "/etc/passwd"),
-    )  # fmt: skip
+    names = ("top/stimuli/edges/cat/1.png", "top/stimuli/edges-2/x.png", "top/README", "./top/stimuli/edges/LICENSE")
+    archive = packed(tmp_path / "a.tar.gz", *names, link("top/elsewhere", "/etc/passwd"))
     assert unpack(archive, "stimuli/edges", tmp_path / "out") == 2
     found = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*")}
     assert found == {"cat", "cat/1.png", "LICENSE"}
 
 
-@pytest.mark.parametrize(
-    "hostile",
-    [
-        "top/set/../../evil",
-        "../evil",
-        "/evil",
-        "top/set/..\\evil",
-        link("top/set/a", "/etc/passwd"),
-        link("top/set/a", "top/set/good", tarfile.LNKTYPE),
-        link("top/set/a", "", tarfile.FIFOTYPE),
-    ],
-    ids=lambda e: e if isinstance(e, str) else f"{e.type!r}-{e.linkname}",
-)
+LINKS = ("/etc/passwd", tarfile.SYMTYPE), ("top/set/good", tarfile.LNKTYPE), ("", tarfile.FIFOTYPE)
+
+
+@pytest.mark.parametrize("hostile", [
+    "top/set/../../evil", "../evil", "/evil", "top/set/..\\evil", *(link("top/set/a", *how) for how in LINKS)
+], ids=str)  # fmt: skip
 def test_hostile_entries_are_refused(tmp_path, hostile):
     archive = packed(tmp_path / "a.tar.gz", "top/set/good", hostile)
     refused("refused", unpack, archive, "set", tmp_path / "deep" / "out")
     assert not list(tmp_path.rglob("evil"))
-
-
-def test_too_much_is_refused(tmp_path):
-    archive = packed(tmp_path / "a.tar.gz", "top/a", "top/b", "top/c")
-    refused("more than", unpack, archive, "", tmp_path / "out", most_bytes=8)
-    refused("or 2 files", unpack, archive, "", tmp_path / "out", most_files=2)
-    assert unpack(archive, "", tmp_path / "all") == 3
 
 
 def plain(path, names, end=bytes(1024)):
@@ -91,17 +75,16 @@ def test_damage_that_tarfile_does_not_see_is_found(tmp_path, kind, damage):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_bomb_outside_the_wanted_folder_is_bounded(tmp_path):
-    """Zeros that nobody asked for, and zeros after the end."""
-    names = ["top/set/a"]
-    for i, data in enumerate(
-        (plain(tmp_path / "p", ["top/set/a", "top/other/" + "b" * 80]), plain(tmp_path / "p", names, bytes(4096)))
-    ):
-        archive = tmp_path / f"{i}.tar.gz"
-        archive.write_bytes(gzip.compress(data))
-        refused(r"more than 20 bytes|something follows", unpack, archive, "set", tmp_path / "out", most_bytes=20)
-    many = packed(tmp_path / "many.tar.gz", "top/set/a", *(f"top/other/{i}" for i in range(9)))
-    refused("or 5 files", unpack, many, "set", tmp_path / "out", most_files=5)
+def test_too_much_is_refused_wherever_it_is(tmp_path):
+    """Files and zeros that nobody asked for, and zeros after the end."""
+    archive, out = tmp_path / "a.tar.gz", tmp_path / "out"
+    for names, end in ((["top/set/a", "top/other/" + "b" * 80], 1024), (["top/set/a"], 4096)):
+        archive.write_bytes(gzip.compress(plain(tmp_path / "p", names, bytes(end))))
+        refused(r"more than 20 bytes|something follows", unpack, archive, "set", out, most_bytes=20)
+    packed(archive, "top/set/a", *(f"top/other/{i}" for i in range(9)))
+    refused("or 5 files", unpack, archive, "set", out, most_files=5)
+    refused("more than 20 bytes", unpack, archive, "set", out, most_bytes=20)
+    assert unpack(archive, "", tmp_path / "all") == 10
 
 
 @pytest.mark.parametrize("size", [-512, 2**40])

@@ -33,11 +33,6 @@ def folder_form(folder):
     return folder
 
 
-def coarse(values):
-    """A map that went through bytes."""
-    return (values * 255).astype(np.uint8).astype(np.float32)
-
-
 def test_a_folder_gives_images_labels_and_maps(tmp_path, settings):
     entry = add_folder("mine", folder_form(tmp_path / "maps"), settings)
     assert (entry.layout, entry.space, entry.role) == ("clickme", "imagenet1k", "clickme")
@@ -45,46 +40,30 @@ def test_a_folder_gives_images_labels_and_maps(tmp_path, settings):
     names = ("0.png", "1.png", "2.png")
     assert (stimuli.ids, stimuli.labels["category"].tolist()) == (names, list(WNIDS))
     assert stimuli.mask is None and stimuli.ignored is None
-    copy = pickle.loads(pickle.dumps(stimuli))
-    for i, expected in enumerate((human(0), coarse(human(1)), human(2))):
+    copy, coarse = pickle.loads(pickle.dumps(stimuli)), (human(1) * 255).astype(np.uint8)
+    for i, expected in enumerate((human(0), coarse, human(2))):
         assert np.array_equal(copy.decode(i), photo(i, SIDE, SIDE))
         importance = copy.importance(i)
         assert importance.dtype == np.float32
         np.testing.assert_array_equal(importance, expected)
-    np.testing.assert_array_equal(restrict(stimuli, names[1:]).importance(0), coarse(human(1)))
+    np.testing.assert_array_equal(restrict(stimuli, names[1:]).importance(0), coarse)
     assert len(set(stimuli.items)) == 3
     checked = verify_set("mine", settings)
     assert checked.ok and "maps of what people used: yes" in checked.lines
     assert len(Resolver("imagenet1k", settings, limit=2).find("clickme")) == 2
 
 
-def bad(value):
-    values = human(0)
-    values[3, 3] = value
-    return values
-
-
 @pytest.mark.parametrize(("values", "message"), [
-    (bad(float("nan")), "NaN, infinite or negative"),
-    (bad(-0.1), "NaN, infinite or negative"),
+    (np.full((SIDE, SIDE), np.nan), "NaN, infinite or negative"),
+    (np.full((SIDE, SIDE), -0.1), "NaN, infinite or negative"),
     (np.ones((SIDE, SIDE + 1)), "13 x 12 pixels, but the image that it belongs to has 12 x 12"),
     (np.full((SIDE, SIDE), "a"), "a map of <U1; expected numbers"),
+    (np.array([{"a": 1}], dtype=object), "cannot be read.*not a whole NumPy file"),  # nothing in it is run
 ])  # fmt: skip
 def test_maps_that_are_none_are_refused(values, message, tmp_path, settings):
     folder = folder_form(tmp_path / "maps")
     np.save(folder / "heatmaps" / "0.npy", values)
     add_folder("mine", folder, settings)
     assert "0.npy" in refused(message, open_set("mine", settings).importance, 0)
-
-
-def test_nothing_in_a_file_of_numbers_is_run(tmp_path, settings):
-    folder = folder_form(tmp_path / "maps")
-    np.save(folder / "heatmaps" / "0.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    add_folder("mine", folder, settings)
-    refused(r"0\.npy cannot be read.*not a whole NumPy file", open_set("mine", settings).importance, 0)
-
-
-def test_missing_maps_are_named(tmp_path, settings):
-    folder = folder_form(tmp_path / "maps")
     (folder / "heatmaps" / "2.npy").unlink()
     refused(r"2\.npy: this file does not exist.*'2\.png'", add_folder, "mine", folder, settings)

@@ -4,25 +4,12 @@ import json
 import pickle
 import shutil
 
+import masked_fixtures as layouts
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from masked_fixtures import (
-    WNIDS,
-    box,
-    boxes_folder,
-    coco_folder,
-    imagenet_s_folder,
-    imagenet_s_mask,
-    loc_xml,
-    masks_folder,
-    photo,
-    rectangle,
-    save,
-    voc_folder,
-    write,
-)
+from masked_fixtures import WNIDS, box, loc_xml, photo, save, write
 from PIL import Image
 from refusals import refused
 
@@ -41,11 +28,8 @@ def opened(name, folder, settings, **how):
     return open_set(name, settings)
 
 
-# The generic folder.
-
-
 def test_a_folder_of_masks_is_read_in_order(tmp_path, settings):
-    stimuli = opened("mine", masks_folder(tmp_path / "mine"), settings)
+    stimuli = opened("mine", layouts.masks_folder(tmp_path / "mine"), settings)
     assert stimuli.ids == ("sub/c.png", "a.png", "b.jpg")
     assert stimuli.labels["category"].tolist() == ["cat", "dog", "dog"]
     assert stimuli.labels["view"].tolist() == ["2", "1", "0"]
@@ -58,7 +42,7 @@ def test_a_folder_of_masks_is_read_in_order(tmp_path, settings):
 
 
 def test_what_counts_as_drawn_in_a_mask(tmp_path, settings):
-    folder, drawn = masks_folder(tmp_path / "mine"), box(3, 7, 4, 10)
+    folder, drawn = layouts.masks_folder(tmp_path / "mine"), box(3, 7, 4, 10)
     path = folder / "masks" / "a.png"
     colour = np.zeros((12, 16, 4), np.uint8)
     colour[drawn, 2] = 1  # one channel by one step
@@ -79,7 +63,7 @@ def test_what_counts_as_drawn_in_a_mask(tmp_path, settings):
 
 
 def test_a_missing_mask_or_one_of_another_size_is_named(tmp_path, settings):
-    folder = masks_folder(tmp_path / "mine")
+    folder = layouts.masks_folder(tmp_path / "mine")
     save(folder / "masks" / "a.png", np.ones((12, 17), np.uint8))
     opened("mine", folder, settings)
     refused(r"a\.png: 17 x 12 pixels.*16 x 12", open_set("mine", settings).mask, 1)
@@ -89,15 +73,11 @@ def test_a_missing_mask_or_one_of_another_size_is_named(tmp_path, settings):
     refused(r"a\.png: this file does not exist.*'a\.png'", open_set, "mine", settings)
 
 
-def in_classes(folder, *classes):
-    for i, name in enumerate(classes):
+def test_class_folders_say_the_categories_where_there_is_no_table(tmp_path, settings):
+    folder = tmp_path / "own"
+    for i, name in enumerate(("mug", "beetle")):
         save(folder / "images" / name / "a.png", photo(i))
         save(folder / "masks" / name / "a.png", box(i, i + 4, 2, 9).astype(np.uint8))
-    return folder
-
-
-def test_class_folders_say_the_categories_where_there_is_no_table(tmp_path, settings):
-    folder = in_classes(tmp_path / "own", "mug", "beetle")
     refused("--space NAME", add_folder, "own", folder, settings)
     stimuli = opened("own", folder, settings, space="kitchen")
     assert stimuli.ids == ("beetle/a.png", "mug/a.png") and stimuli.space == "kitchen"
@@ -110,7 +90,7 @@ def test_class_folders_say_the_categories_where_there_is_no_table(tmp_path, sett
 
 
 def test_digests_follow_masks_and_images_and_are_kept_by_parts(tmp_path, settings):
-    folder = masks_folder(tmp_path / "mine")
+    folder = layouts.masks_folder(tmp_path / "mine")
     before = opened("mine", folder, settings)
     again = open_set("mine", settings)
     assert (again.digest, list(again.items)) == (before.digest, list(before.items))
@@ -125,9 +105,6 @@ def test_digests_follow_masks_and_images_and_are_kept_by_parts(tmp_path, setting
     assert shelf.find("natural-masked").whole == 3
     copy = pickle.loads(pickle.dumps(after))
     assert np.array_equal(copy.mask(0), after.mask(0))
-
-
-# ImageNet-S.
 
 
 def test_the_numbers_of_imagenet_s():
@@ -145,7 +122,7 @@ def test_the_numbers_of_imagenet_s():
 
 @pytest.mark.parametrize(("edition", "numbers"), [(919, (2, 4, 12)), (300, (2, 3, 7)), (50, (1, 2, 3))])
 def test_imagenet_s_masks_by_class_with_ignored_pixels(edition, numbers, tmp_path, settings):
-    folder = imagenet_s_folder(tmp_path / "s", edition, numbers)
+    folder = layouts.imagenet_s_folder(tmp_path / "s", edition, numbers)
     stimuli = opened("mine", folder, settings)
     assert (stimuli.space, stimuli.labels["category"].tolist()) == ("imagenet1k", list(WNIDS))
     for i in range(3):
@@ -156,43 +133,40 @@ def test_imagenet_s_masks_by_class_with_ignored_pixels(edition, numbers, tmp_pat
 
 
 def test_catalogue_names_tell_the_edition_of_a_renamed_folder(tmp_path, settings):
-    folder = imagenet_s_folder(tmp_path, 50, (1, 2, 3)) / "ImageNetS50"
+    folder = layouts.imagenet_s_folder(tmp_path, 50, (1, 2, 3)) / "ImageNetS50"
     renamed = folder.rename(tmp_path / "somewhere")
     stimuli = opened("imagenet-s50", renamed, settings)
     assert stimuli.mask(2).any() and stimuli.origin == "catalogue" and stimuli.whole == 752
     refused("3 classes: which edition", add_folder, "mine", renamed, settings)
     target = settings.data / "imagenet-s"
-    imagenet_s_folder(target)
+    layouts.imagenet_s_folder(target)
     assert open_set("imagenet-s", settings).whole == 12419
     shelf = Resolver("imagenet1k", settings)
     assert shelf.find("natural-masked").name == "imagenet-s"
 
 
 def test_what_is_wrong_with_imagenet_s_is_said(tmp_path, settings):
-    folder = imagenet_s_folder(tmp_path / "s")
+    folder = layouts.imagenet_s_folder(tmp_path / "s")
     root, wnid = folder / "ImageNetS919", WNIDS[0]
     mask = root / "validation-segmentation" / wnid / "ILSVRC2012_val_00000000.png"
     opened("mine", folder, settings)
-    imagenet_s_mask(mask, np.full((12, 16), 930))
+    layouts.imagenet_s_mask(mask, np.full((12, 16), 930))
     refused(r"class 930; the set has 0 to 919, and 1000", open_set("mine", settings).mask, 0)
     save(mask, np.zeros((12, 16), np.uint8))
     refused("expected a colour image, red", open_set("mine", settings).mask, 0)
-    imagenet_s_mask(mask, np.zeros((13, 16), np.int64))
+    layouts.imagenet_s_mask(mask, np.zeros((13, 16), np.int64))
     refused(r"16 x 13 pixels.*16 x 12", open_set("mine", settings).mask, 0)
     mask.unlink()
     refused(r"this mask does not exist.*ILSVRC2012_val_00000000", open_set, "mine", settings)
     shutil.rmtree(root / "validation" / wnid)
     save(root / "validation" / "n04356056" / "a.JPEG", photo(1))  # merged: no class of its own
     refused("not a class of ImageNet-S 919", open_set, "mine", settings)
-    imagenet_s_folder(folder, 50)
+    layouts.imagenet_s_folder(folder, 50)
     refused(r"several editions \(ImageNetS50, ImageNetS919\)", open_set, "mine", settings)
 
 
-# Boxes.
-
-
 def test_boxes_are_scaled_and_cut_to_the_image(tmp_path, settings):
-    folder = boxes_folder(tmp_path / "boxes")
+    folder = layouts.boxes_folder(tmp_path / "boxes")
     markup = folder / "Annotations" / "val" / "ILSVRC2012_val_00000000.xml"
     opened("mine", folder, settings)
     write(markup, loc_xml(WNIDS[0], [(9, 5, 32, 12)], size=(64, 48)))  # four times the image
@@ -219,14 +193,11 @@ def test_boxes_as_packed_take_the_class_from_the_file(tmp_path, settings):
     save(root / "Data" / "CLS-LOC" / "val" / "both.JPEG", photo(8))
     write(root / "Annotations" / "CLS-LOC" / "val" / "both.xml", both)
     told = []
-    add_folder("mine", tmp_path, settings, report=told.append)
-    stimuli = open_set("mine", settings)
+    stimuli = opened("mine", tmp_path, settings, report=told.append)
     assert stimuli.labels["category"].tolist() == list(WNIDS)
     assert np.array_equal(stimuli.mask(2), box(1, 5, 2, 8))
-    assert told == [
-        "left out: 1 images (boxes of several classes, and no class folder)",
-        "left out: 1 images (no boxes)",
-    ]
+    reasons = ("boxes of several classes, and no class folder", "no boxes")
+    assert told == [f"left out: 1 images ({reason})" for reason in reasons]
     assert [line for line in verify_set("mine", settings).lines if line.startswith("left out")] == told
 
 
@@ -245,7 +216,7 @@ def test_markup_is_not_trusted(text, message, tmp_path):
 
 
 def test_markup_without_numbers_or_ids_is_named(tmp_path, settings):
-    folder = boxes_folder(tmp_path / "boxes")
+    folder = layouts.boxes_folder(tmp_path / "boxes")
     markup = folder / "Annotations" / "val" / "ILSVRC2012_val_00000000.xml"
     opened("mine", folder, settings)
     write(markup, loc_xml(WNIDS[0], [("a", 2, 8, 5)]))
@@ -255,18 +226,19 @@ def test_markup_without_numbers_or_ids_is_named(tmp_path, settings):
     refused(r"x\.xml: 'fish' is not a WordNet id", open_set, "mine", settings)
 
 
-RIVAL = "left out: 1 images (a second category is more than half as large as the largest)"
-OTHER = "left out: 1 images (the largest object is of none of the 16 categories)"
-NOTHING = "left out: 1 images (no object)"
+RIVAL, NOTHING, OTHER = REASONS = (
+    "a second category is more than half as large as the largest", "no object",
+    "the largest object is of none of the 16 categories",
+)  # fmt: skip
 
 
-def test_the_main_object():
-    assert main_object({"dog": 10.0}) == "dog"
-    assert main_object({"dog": 10.0, "person": 5.0}) == "dog"
-    assert main_object({"dog": 10.0, "person": 5.1}) == LeftOut(RIVAL[20:-1])
-    assert main_object({"dog": 10.0, "cat": 10.0}) == LeftOut(RIVAL[20:-1])
-    assert main_object({"dog": 4.0, "person": 10.0}) == LeftOut(OTHER[20:-1])
-    assert main_object({}) == main_object({"dog": 0.0}) == LeftOut("no object")
+@pytest.mark.parametrize(("areas", "expected"), [
+    ({"dog": 10.0}, "dog"), ({"dog": 10.0, "person": 5.0}, "dog"), ({"dog": 10.0, "person": 5.1}, LeftOut(RIVAL)),
+    ({"dog": 10.0, "cat": 10.0}, LeftOut(RIVAL)), ({"dog": 4.0, "person": 10.0}, LeftOut(OTHER)),
+    ({}, LeftOut(NOTHING)), ({"dog": 0.0}, LeftOut(NOTHING)),
+])  # fmt: skip
+def test_the_main_object(areas, expected):
+    assert main_object(areas) == expected
 
 
 def main_objects(layout, folder, settings):
@@ -275,15 +247,14 @@ def main_objects(layout, folder, settings):
     entry = add_folder("mine", folder, settings, report=told.append)
     assert (entry.layout, entry.space, entry.role) == (layout, "geirhos16", "natural-masked")
     checked, stimuli = verify_set("mine", settings), open_set("mine", settings)
-    assert told == [RIVAL, NOTHING, OTHER] == [line for line in checked.lines if line.startswith("left")]
-    assert checked.ok and stimuli.labels["category"].tolist() == ["airplane", "bird", "dog"]
+    assert told == [f"left out: 1 images ({reason})" for reason in REASONS]
+    assert told == [line for line in checked.lines if line.startswith("left")] and checked.ok
+    assert True and stimuli.labels["category"].tolist() == ["airplane", "bird", "dog"]
     return stimuli
 
 
-# VOC. Values: 1 aeroplane, 3 bird, 8 cat, 12 dog, 15 person, 255 void.
-
-
 def scene(*drawn):
+    """A class image of VOC: 1 aeroplane, 3 bird, 8 cat, 12 dog, 15 person, 255 void."""
     values = np.zeros((12, 16), dtype=np.uint8)
     for flags, value in drawn:
         values[flags] = value
@@ -291,18 +262,22 @@ def scene(*drawn):
 
 
 def voc(folder):
-    void = box(1, 7, 2, 10) & ~box(2, 6, 3, 9)
-    return voc_folder(
-        folder,
-        {
-            "2007_000033": scene((void, 255), (box(2, 6, 3, 9), 1)),
-            "2007_000042": scene((box(0, 8, 0, 8), 12), (box(9, 12, 0, 8), 15)),
-            "2007_000061": scene((box(0, 4, 0, 8), 12), (box(5, 9, 0, 8), 8)),
-            "2007_000123": scene((box(0, 4, 0, 8), 15), (box(5, 7, 0, 2), 8)),
-            "2007_000129": scene((box(0, 4, 0, 8), 255)),
-            "2009_000001": scene((box(0, 4, 0, 8), 3), (box(6, 12, 0, 8), 3)),
-        },
-    )
+    """VOCdevkit/VOC2012 with six scenes, and an image of the detection task alone."""
+    root, void = folder / "VOCdevkit" / "VOC2012", box(1, 7, 2, 10) & ~box(2, 6, 3, 9)
+    scenes = {
+        "2007_000033": scene((void, 255), (box(2, 6, 3, 9), 1)),
+        "2007_000042": scene((box(0, 8, 0, 8), 12), (box(9, 12, 0, 8), 15)),
+        "2007_000061": scene((box(0, 4, 0, 8), 12), (box(5, 9, 0, 8), 8)),
+        "2007_000123": scene((box(0, 4, 0, 8), 15), (box(5, 7, 0, 2), 8)),
+        "2007_000129": scene((box(0, 4, 0, 8), 255)),
+        "2009_000001": scene((box(0, 4, 0, 8), 3), (box(6, 12, 0, 8), 3)),
+    }
+    for i, (stem, values) in enumerate(scenes.items()):
+        save(root / "JPEGImages" / f"{stem}.jpg", photo(i))
+        save(root / "SegmentationClass" / f"{stem}.png", values, "P")
+    save(root / "JPEGImages" / "2008_000001.jpg", photo(99))
+    write(root / "ImageSets" / "Segmentation" / "val.txt", "\n".join(scenes) + "\n")
+    return folder
 
 
 def test_voc_images_of_one_main_object(tmp_path, settings):
@@ -329,28 +304,35 @@ def test_what_is_wrong_with_voc_is_said(tmp_path, settings):
     refused(r"several editions \(VOC2007, VOC2012\)", open_set, "mine", settings)
 
 
-# COCO. Categories: 1 person, 5 airplane, 16 bird, 17 cat, 18 dog.
+COCO_NAMES = {1: "person", 5: "airplane", 16: "bird", 17: "cat", 18: "dog"}
 
 
-def thing(category, *outlines):
-    area = sum((x[2] - x[0]) * (x[5] - x[1]) for x in outlines)  # of rectangles
-    return {"category_id": category, "segmentation": [list(one) for one in outlines], "area": area}
+def thing(category, *boxes):
+    """An object of COCO, outlined by boxes (left, top, right, bottom)."""
+    outlines = [[left, top, right, top, right, low, left, low] for left, top, right, low in boxes]
+    area = sum((right - left) * (low - top) for left, top, right, low in boxes)
+    return {"category_id": category, "segmentation": outlines, "area": area, "iscrowd": 0}
 
 
 def coco(folder):
+    """annotations/instances_val2017.json and val2017/ with six scenes."""
     crowd = {"size": [12, 16], "counts": [0, *[4, 8] * 7, 4, 8 + 8 * 12]}  # 4 of 12 pixels in 8 of 16 columns
     birds = {"category_id": 16, "segmentation": crowd, "iscrowd": 1, "area": 32}
-    return coco_folder(
-        folder,
-        [
-            ("000000000139.jpg", [thing(18, rectangle(2, 1, 9, 7)), thing(1, rectangle(0, 8, 4, 12))]),
-            ("000000000285.jpg", [thing(17, rectangle(0, 0, 4, 4)), thing(18, rectangle(5, 5, 9, 9))]),
-            ("000000000632.jpg", [thing(1, rectangle(0, 0, 9, 9)), thing(18, rectangle(10, 0, 12, 2))]),
-            ("000000000724.jpg", []),
-            ("000000000776.jpg", [birds, thing(16, rectangle(6, 2, 12, 8))]),
-            ("000000000785.jpg", [thing(5, rectangle(0, 0, 3, 3), rectangle(8, 8, 12, 12))]),
-        ],
-    )  # fmt: skip
+    scenes = {
+        "139": [thing(18, (2, 1, 9, 7)), thing(1, (0, 8, 4, 12))],
+        "285": [thing(17, (0, 0, 4, 4)), thing(18, (5, 5, 9, 9))],
+        "632": [thing(1, (0, 0, 9, 9)), thing(18, (10, 0, 12, 2))],
+        "724": [],
+        "776": [birds, thing(16, (6, 2, 12, 8))],
+        "785": [thing(5, (0, 0, 3, 3), (8, 8, 12, 12))],
+    }
+    table = {"images": [], "annotations": [], "categories": [{"id": k, "name": v} for k, v in COCO_NAMES.items()]}
+    for i, (name, rows) in enumerate(scenes.items()):
+        save(folder / "val2017" / f"000000000{name}.jpg", photo(i))
+        table["images"].append({"id": i + 7, "file_name": f"000000000{name}.jpg", "height": 12, "width": 16})
+        table["annotations"] += [{"image_id": i + 7, **row} for row in rows]
+    write(folder / "annotations" / "instances_val2017.json", json.dumps(table))
+    return folder
 
 
 def test_coco_images_of_one_main_object(tmp_path, settings):
@@ -397,20 +379,19 @@ def test_what_is_wrong_with_coco_is_said(change, message, tmp_path, settings):
     assert str(path) in refused(message, add_folder, "mine", tmp_path, settings)
 
 
-def test_run_lengths_by_hand():
-    # 3 rows, 2 columns; down the columns: 0 0 1 | 1 1 0.
-    coded = {"size": [3, 2], "counts": [2, 3, 1]}
-    expected = [[False, True], [False, True], [True, False]]
-    assert flags_of(coded, (3, 2)).tolist() == expected
-
-
 @pytest.mark.parametrize(("coded", "message"), [
     ({"counts": [2, 3]}, "add up to the image's 6 pixels"), ({"counts": [2.5, 3.5]}, "whole numbers"),
     ({"counts": [7, -1]}, "whole numbers"), ({"counts": "231"}, "whole numbers"), ({"counts": [1, 10**400]}, "whole"),
     ([[0, 0, 1, 1]], "three corners"),
     ([[0, 0, 1, 1, 2, float("nan")]], "three corners"),
 ])  # fmt: skip
-def test_what_is_no_mask_is_refused(coded, message):
+def test_run_lengths_and_what_is_no_mask(coded, message):
+    # 3 rows, 2 columns; down the columns: 0 0 1 | 1 1 0.
+    assert flags_of({"size": [3, 2], "counts": [2, 3, 1]}, (3, 2)).tolist() == [
+        [False, True],
+        [False, True],
+        [True, False],
+    ]
     with pytest.raises(ValueError, match=message):
         flags_of(coded, (3, 2))
 
