@@ -44,15 +44,19 @@ def parametric() -> list[str]:
 
 
 def degraded(image: NDArray[np.uint8], digest: str, step: Transform) -> NDArray[np.uint8]:
-    """Scale a photograph's shorter side to 256 (bilinear, antialiased), crop the centre to [224, 224, 3] uint8, and
-    degrade it. Draws depend only on its file's digest and condition."""
+    """Crop and degrade a photograph to [224, 224, 3] uint8. Draws depend only on its file's digest and condition."""
     import torch
 
+    pixels = torch.tensor(cropped(image)).permute(2, 0, 1)[None].float() / 255
+    changed = step.apply(pixels, np.array([seed_of(f"0:{digest}")], np.uint64))[0].permute(1, 2, 0)
+    return np.asarray((changed * 255).round().to(torch.uint8).numpy())
+
+
+def cropped(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Scale the shorter side of [H, W, 3] uint8 to 256 (bilinear, antialiased) and crop the central [224, 224, 3]."""
     from registry.model import centre_crop, shorter_side  # brings Pillow, which reading scores does not need
 
-    pixels = torch.tensor(centre_crop(shorter_side(image, SHORTER, "bilinear"), SIDE)).permute(2, 0, 1)[None].float()
-    changed = step.apply(pixels / 255, np.array([seed_of(f"0:{digest}")], np.uint64))[0].permute(1, 2, 0)
-    return np.asarray((changed * 255).round().to(torch.uint8).numpy())
+    return centre_crop(shorter_side(image, SHORTER, "bilinear"), SIDE)
 
 
 def make_set(experiment: str, settings: Settings, report: Report, output: Path | None = None) -> Entry:

@@ -10,10 +10,9 @@ from refusals import missing
 
 from benchmark.cli.data import data
 from benchmark.failures import UnknownName
-from benchmark.stimuli.regenerate import make_set
+from benchmark.stimuli.regenerate import cropped, make_set
 from benchmark.stimuli.resolver import Resolver
 from benchmark.variables import read_settings
-from registry.model import centre_crop, shorter_side
 
 HEADER = ["subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename"]
 SHOWN = [("c50", "bear", "n02134084_5274"), ("c05", "airplane", "n02690373_12984"), ("c100", "knife", "n03041632_7380")]
