@@ -60,9 +60,7 @@ def test_the_command_puts_the_set_on_the_shelf(here):
     for i, (level, seed) in enumerate([(0.05, 1), (0.5, 0), (1.0, 2)]):  # by category
         image, photo = found.decode(i), np.random.default_rng(seed).integers(0, 256, (280, 300, 3), dtype=np.uint8)
         Image.fromarray(photo).save(there := here.home / "again.JPEG")
-        grey = centre_crop(shorter_side(np.asarray(Image.open(there)), 256, "bilinear"), 224) @ np.array(
-            [0.2125, 0.7154, 0.0721]
-        )
+        grey = cropped(np.asarray(Image.open(there))) @ np.array([0.2125, 0.7154, 0.0721])
         assert image.shape == (224, 224, 3) and image.dtype == np.uint8
         assert np.abs(image[..., 0] - ((1 - level) / 2 * 255 + level * grey)).max() < 1.01
 
