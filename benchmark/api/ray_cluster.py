@@ -15,9 +15,9 @@ import torch
 
 from benchmark.api.running import Result, RunPlan, ShardWork
 from benchmark.contracts import Policy
+from benchmark.engine.costs import complete_observations
 from benchmark.engine.device_choice import make_policy
 from benchmark.engine.reporters import Reporter, Silent
-from benchmark.engine.run import complete_observations
 from benchmark.engine.score_shards import RunReport
 from benchmark.failures import BenchError
 from benchmark.store import open_store

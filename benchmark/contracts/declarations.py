@@ -39,11 +39,6 @@ def declared_metrics(
     return tuple(Metric(name=name, ratio=ratios.get(name), **{**common, **own}) for name, own in declared.items())
 
 
-def declared_figures(declared: tuple[Mapping[str, Any], ...]) -> tuple[SuiteFigure, ...]:
-    """Return the figures that a suite declares."""
-    return tuple(SuiteFigure(**figure) for figure in declared)
-
-
 def declared_suite(
     package: str, name: str, ratios: Mapping[str, Ratio], *, clusters: ClustersOf | None = None, **functions: Any
 ) -> Suite:
@@ -52,5 +47,5 @@ def declared_suite(
     numbers."""
     data = dict(package_data(package, name))
     metrics = declared_metrics(data.pop("metrics"), ratios, clusters=clusters, **data.pop("common", {}))
-    figures = declared_figures(data.pop("figures", ()))
+    figures = tuple(SuiteFigure(**figure) for figure in data.pop("figures", ()))
     return Suite(metrics=metrics, figures=figures, **data, **functions)

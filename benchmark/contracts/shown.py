@@ -96,9 +96,7 @@ class Plan:
 class Shelf(Protocol):
     """The stimulus sets that one observer can answer in one label space."""
 
-    @property
-    def space(self) -> str:
-        """Label space, e.g. "geirhos16"."""
+    space: str  # the label space, e.g. "geirhos16"
 
     def find(self, role: str) -> Stimuli:
         """Open the set for a role ("cue-conflict", "edges", ...). Raises MissingStimuli with the remedy."""

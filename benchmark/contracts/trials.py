@@ -95,34 +95,30 @@ def as_coded(columns: Mapping[str, Array]) -> Mapping[str, Column]:
 def stacked_tables(parts: Sequence[Mapping[str, Column]]) -> Columns:
     """Concatenate tables, columns in order of first mention. One that a part lacks is filled with "" (text) or NaN
     (numbers and flags, which become numbers). Raises ValueError if kinds or shapes differ between parts."""
-    names = dict.fromkeys(name for part in parts for name in part)
-    sizes = [len(next(iter(part.values()), ())) for part in parts]
-    return Columns({name: _column(name, [part.get(name) for part in parts], sizes) for name in names})
-
-
-def _column(name: str, values: Sequence[Column | None], sizes: Sequence[int]) -> Column:
-    there = [part for part in values if part is not None]
-    kinds = {("U", ()) if isinstance(part, Coded) else (part.dtype.kind, part.shape[1:]) for part in there}
-    if len({shape for _, shape in kinds}) != 1 or len({kind == "U" for kind, _ in kinds}) != 1:
-        seen = sorted({f"{kind}{list(shape)}" for kind, shape in kinds})
-        raise ValueError(f"column '{name}' does not fit together across blocks: {', '.join(seen)}")
-    pairs = list(zip(values, sizes, strict=True))
-    if any(isinstance(part, Coded) for part in there):
-        # Concatenate columns of text, with words in order of first mention.
-        parts = (Coded(np.array([""]), np.zeros(n, np.uint8)) if part is None else coded(part) for part, n in pairs)
-        place: dict[str, int] = {}
-        codes: list[Array] = []
-        last: tuple[Array, Array] | None = None
-        for part in parts:
-            if last is None or part.words is not last[0]:  # blocks of one set share their words
-                known = [place.setdefault(word, len(place)) for word in part.words.tolist()]
-                last = part.words, narrowed(np.array(known, dtype=np.int64), len(place))
-            codes.append(last[1][part.codes])
-        words = np.array(list(place), dtype=str)
-        return Coded(words, narrowed(np.concatenate(codes), len(place)))
-    ((_, shape), *_) = kinds
-    empty: Any = "" if ("U", shape) in kinds else np.nan
-    return np.concatenate([np.full((n, *shape), empty) if part is None else part for part, n in pairs])
+    sizes, columns = [len(next(iter(part.values()), ())) for part in parts], dict[str, Column]()
+    for name in dict.fromkeys(name for part in parts for name in part):
+        pairs = [(part.get(name), n) for part, n in zip(parts, sizes, strict=True)]
+        there = [column for column, _ in pairs if column is not None]
+        kinds = {("U", ()) if isinstance(column, Coded) else (column.dtype.kind, column.shape[1:]) for column in there}
+        if len({shape for _, shape in kinds}) != 1 or len({kind == "U" for kind, _ in kinds}) != 1:
+            seen = sorted({f"{kind}{list(shape)}" for kind, shape in kinds})
+            raise ValueError(f"column '{name}' does not fit together across blocks: {', '.join(seen)}")
+        if not any(isinstance(column, Coded) for column in there):
+            ((_, shape), *_) = kinds
+            empty: Any = "" if ("U", shape) in kinds else np.nan
+            whole: list[Any] = [np.full((n, *shape), empty) if column is None else column for column, n in pairs]
+            columns[name] = np.concatenate(whole)
+            continue
+        # Columns of text, with words in order of first mention.
+        place, codes, last = dict[str, int](), list[Array](), tuple[Array, ...]()
+        for column, n in pairs:
+            text = Coded(np.array([""]), np.zeros(n, np.uint8)) if column is None else coded(column)
+            if not last or text.words is not last[0]:  # blocks of one set share their words
+                known = [place.setdefault(word, len(place)) for word in text.words.tolist()]
+                last = text.words, narrowed(np.array(known, dtype=np.int64), len(place))
+            codes.append(last[1][text.codes])
+        columns[name] = Coded(np.array(list(place), dtype=str), narrowed(np.concatenate(codes), len(place)))
+    return Columns(columns)
 
 
 KEY = "\x1f"  # joins role, condition and stimulus; occurs in no name

@@ -1,7 +1,7 @@
 """What a plan costs. Operations are the same on every machine and decide where a plan is cut into shards; seconds are
 measured on this device and shown before a run. A dry run imports torch only if a network is loaded."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -13,7 +13,7 @@ from benchmark.engine.tasks import Cost, Task, chunk_index
 from benchmark.failures import FAILURES
 from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings
-from benchmark.store import open_store
+from benchmark.store import Store, open_store
 from benchmark.store.versions import is_there
 from registry.cards import ModelCard
 from registry.download import missing_weights
@@ -92,16 +92,21 @@ def cost_estimates(
     return lines
 
 
+def complete_observations(store: Store, observers: Iterable[str]) -> set[str]:
+    """Return the keys of the complete observations of observers."""
+    return {row.key for name in observers for row in store.observations(observer=name)} - store.incomplete().keys()
+
+
 def _stored_trials(tasks: Sequence[Task], settings: Settings, policy: Policy) -> list[int]:
     """Count the trials of each task that the leaderboard has, by the keys that a run would use. A model is loaded for
     its identity only if the leaderboard has answers of its name: weights or code may have changed since."""
     if not is_there(settings.db):
         return [0] * len(tasks)
     codes, identities, counts = Codes(), dict[str, str](), list[int]()
+    cards = {task.card.name: task.card for task in tasks}
     with open_store(settings.db, write=False) as store:
-        known, lacking = {row.name for row in store.observers(latest=False)}, store.incomplete().keys()
-        complete = {row.key for row in store.observations()} - lacking
-        for name, card in {task.card.name: task.card for task in tasks}.items():
+        known, complete = {row.name for row in store.observers(latest=False)}, complete_observations(store, cards)
+        for name, card in cards.items():
             if name in known and not missing_weights(card, settings.place):
                 from registry.loading import load_observer
 

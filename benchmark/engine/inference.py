@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -33,6 +33,8 @@ from registry.labels import label_space
 from registry.model import CROPS_224, Each, Shown
 from registry.simulated import IdealObserver
 from registry.user_errors import foreign
+
+T = TypeVar("T")
 
 # Decoding a published stimulus costs as much as an eighth of a fast network's forward pass, and every further model
 # and suite would pay it again. So images of small sets are kept decoded, by the digest of their set and their position
@@ -150,11 +152,11 @@ class Job:
         self.loaded.fail(self.suite.name, self.space, error)
 
 
-def grouped(jobs: Iterable[Job], key: Callable[[Job], Any]) -> list[list[Job]]:
-    """Group jobs by a key, in the order in which the keys first appear."""
-    groups: dict[Any, list[Job]] = {}
-    for job in jobs:
-        groups.setdefault(key(job), []).append(job)
+def grouped(things: Iterable[T], key: Callable[[T], Any]) -> list[list[T]]:
+    """Group jobs or tasks by a key, in the order in which the keys first appear."""
+    groups: dict[Any, list[T]] = {}
+    for one in things:
+        groups.setdefault(key(one), []).append(one)
     return list(groups.values())
 
 
@@ -429,7 +431,15 @@ class InferenceLoop:
         while job := next((job for job in jobs if not job.failed and job.key not in answers), None):
             try:
                 with working_threads(network.tuning.threads if network else torch.get_num_threads()):
-                    answers[job.key] = _columns(job, index, make, views)
+                    if (space := _space(job)) not in views:
+                        views[space] = make(space=space, batch=loaded.batch)
+                    observed = job.suite.observe(job.suite.config, views[space])
+                columns = {name: np.asarray(values) for name, values in observed.items()}
+                for name, values in columns.items():
+                    if values.shape[:1] != index.shape:
+                        what = f"suite '{job.suite.name}' returned {values.shape} for column '{name}'"
+                        raise ModelFailure(f"{what} of {len(index)} trials")
+                answers[job.key] = columns
             except FAILURES as error:
                 memory = any(words in str(error).lower() for words in ("out of memory", "can't allocate memory"))
                 if not isinstance(error, RuntimeError) or not (memory or isinstance(error, torch.OutOfMemoryError)):
@@ -475,19 +485,6 @@ class InferenceLoop:
             device=self.device,
             passed=passed,
         )
-
-
-def _columns(job: Job, index: NDArray[np.int64], make: Callable[..., View], views: Views) -> dict[str, Array]:
-    """Return a suite's answers to one chunk, by column."""
-    space = _space(job)
-    if space not in views:
-        views[space] = make(space=space, batch=job.loaded.batch)
-    columns = {name: np.asarray(values) for name, values in job.suite.observe(job.suite.config, views[space]).items()}
-    for name, values in columns.items():
-        if values.shape[:1] != index.shape:
-            what = f"suite '{job.suite.name}' returned {values.shape} for column '{name}'"
-            raise ModelFailure(f"{what} of {len(index)} trials")
-    return columns
 
 
 def _space(job: Job) -> Space:

@@ -27,12 +27,14 @@ from registry.user_errors import some_of
 NEAR_TIE, TIES = 1e-3, 8
 
 
+@dataclass(eq=False, kw_only=True)
 class _ChunkOfStimuli:
     """The part of a view that observers share: the block, positions in it, their labels and seeds."""
 
     block: Block
-    index: NDArray[np.int64]
+    index: NDArray[np.int64]  # positions of the chunk's images in the set
     seed: int
+    batch: int = CHUNK  # images at a time on the device
 
     @cached_property
     def labels(self) -> Mapping[str, Array]:
@@ -50,12 +52,8 @@ class NetworkView(_ChunkOfStimuli):
     """A network on one chunk, which it sees in device batches of `batch` images."""
 
     feed: TunedModel
-    block: Block
-    index: NDArray[np.int64]  # positions of the chunk's images in the set
     pixels: Shown  # NCHW before the network's own resize, uint8 or float32 in [0,1]; a list: seen one at a time
     grouping: Grouping  # onto the label space that is asked
-    seed: int
-    batch: int = CHUNK  # images at a time on the device
     device: str = "cpu"
     passed: Callable[[int], None] = lambda _passes: None  # called with the passes of each batch; a backward counts two
     #: Brings answers to the processor, for a loop that goes on meanwhile and shows images again itself; None: the view
@@ -196,11 +194,7 @@ class IdealView(_ChunkOfStimuli):
     """An ideal observer on one chunk: its categories are all its classes, and its logits are its answers."""
 
     observer: IdealObserver
-    block: Block
-    index: NDArray[np.int64]  # positions of the chunk's images in the set
     categories: tuple[str, ...]
-    seed: int
-    batch: int = CHUNK
 
     @cached_property
     def probabilities(self) -> NDArray[np.float32]:

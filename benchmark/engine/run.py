@@ -1,6 +1,6 @@
 """One run: load observers in groups that fit the device, show them the missing images, score, record failures."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ from benchmark.contracts import Observer, ObserverKind, Policy
 from benchmark.engine import devices
 from benchmark.engine.device_choice import Tuning, cores, remembered
 from benchmark.engine.devices import TunedModel, limit_malloc, numerics, require_sound
-from benchmark.engine.inference import InferenceLoop, Job, LoadedObserver
+from benchmark.engine.inference import InferenceLoop, Job, LoadedObserver, grouped
 from benchmark.engine.precision import precision_remark
 from benchmark.engine.reporters import Reporter
 from benchmark.engine.score_shards import RunReport, Status, owed_text, score_imported
@@ -30,11 +30,6 @@ from registry.simulated import IdealObserver
 
 CPU_BYTES = 4 * 2**30  # that a group of observers may take
 GPU_SHARE = 0.4  # of the free memory; the rest is for activations
-
-
-def complete_observations(store: Store, observers: Iterable[str]) -> set[str]:
-    """Return the keys of the complete observations of observers."""
-    return {row.key for name in observers for row in store.observations(observer=name)} - store.incomplete().keys()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,14 +103,11 @@ class _Run:
         budget = CPU_BYTES
         if self.options.device.startswith("cuda"):
             budget = int(torch.cuda.mem_get_info(self.options.device)[0] * GPU_SHARE)
-        by_card: dict[str, list[Task]] = {}
-        for task in tasks:
-            by_card.setdefault(task.card.name, []).append(task)
         group: list[LoadedObserver] = []
-        for name, own_tasks in by_card.items():
+        for own_tasks in grouped(tasks, lambda task: task.card.name):
             observer = self._load(own_tasks[0].card, own_tasks)
             if observer is None:
-                self.loop.reporter.done(name)
+                self.loop.reporter.done(own_tasks[0].card.name)
                 continue
             if group and sum(other.size for other in (*group, observer)) > budget:
                 yield group
@@ -191,11 +183,10 @@ class _Run:
     def _in_float32(self, observer: LoadedObserver, asked: _AskedTask) -> None:
         """Answer a sample of a task in float32 also, and say and store what the precision of the run changes."""
         task, rows = asked.task, asked.observations
-        stored = [(block, rows[i].key, frozenset(self.store.chunks(rows[i].key))) for i, block in task.shown.items()]
         jobs = [
-            Job(loaded=observer, suite=task.suite, space=task.space, block=block, key=key, chunks=chunks)
-            for block, key, chunks in stored
-            if chunks
+            Job(loaded=observer, suite=task.suite, space=task.space, block=block, key=rows[i].key, chunks=chunks)
+            for i, block in task.shown.items()
+            if (chunks := frozenset(self.store.chunks(rows[i].key)))
         ]
         if not jobs or (task.suite.name, task.space) in observer.failures or observer.failure:
             return

@@ -127,30 +127,25 @@ class Scorer:
         peers = self.peers(first.space, sets, name)
         keys = tuple(o.key for o in observations)
 
-        remarks = self._precision(name, first)
-        heads = {metric.name for metric in self.suite.metrics if metric.headline and remarks}
+        # What a board says beside a headline of a precision that moves it, or that was not compared.
+        precision, remarks = first.details.get("policy", {}).get("precision", "fp32"), list[str]()
+        if precision != "fp32":
+            rows = self.store.outcomes(observer=name, latest=False)
+            own = [row.reason for row in rows if row.suite == self.suite.name and first.key in row.detail]
+            said = [
+                text for text in own if text.startswith(f"{precision} {AGAINST}")
+            ]  # each shard of a run has its own
+            remarks = [text for text in said if BEYOND in text][-1:]
+            remarks = remarks if said else [f"{precision}, not compared with float32"]
+        heads = {metric.name for metric in self.suite.metrics if metric.headline}
 
         def scores() -> list[Score]:
             trials = replace(self.store.trials(keys, missing), training=training)
-            return [
-                replace(score, flags=(*score.flags, *remarks))
-                if score.metric in heads and score.value is not None and not score.condition
-                else score
-                for score in self._scores(trials, peers, first.space)
-            ]
+            scores = self._scores(trials, peers, first.space)
+            return _flagged(scores, remarks, lambda score: score.metric in heads and not score.condition)
 
         owned = (*keys, *_keys_of(peers))
         return self._store(first.observer, first.space, sets, owned, training, scores)
-
-    def _precision(self, name: str, first: Observation) -> list[str]:
-        """Return what a board says beside a headline of a precision that moves it, or that was not compared."""
-        precision = first.details.get("policy", {}).get("precision", "fp32")
-        if precision == "fp32":
-            return []
-        rows = self.store.outcomes(observer=name, latest=False)
-        own = [row.reason for row in rows if row.suite == self.suite.name and first.key in row.detail]
-        said = [text for text in own if text.startswith(f"{precision} {AGAINST}")]  # each shard of a run has its own
-        return [text for text in said if BEYOND in text][-1:] if said else [f"{precision}, not compared with float32"]
 
     def imported(self, each: Callable[[int, int], None] = lambda _done, _total: None) -> int:
         """Score every imported observer on each collection that it answered. each: called with (done, total)."""
@@ -219,59 +214,54 @@ class Scorer:
             keys=keys,
         )
         known = self.store.has_scores(target)
-        if self.different is None and not known:
-            self.store.put_scores(self.run, target, scores())
-        elif self.different is not None and known:
-            self.different.extend(self._differences(target, scores()))
+        if known == (self.different is not None):
+            with one_blas_thread():
+                made = scores()
+            if self.different is None:
+                self.store.put_scores(self.run, target, made)
+            else:
+                self.different.extend(self._differences(target, made))
         return not known
 
     def _group_scores(self, people: Mapping[str, ObserverAnswers], space: str) -> list[Score]:
         """Return the scores of all people who do not guess, with the number of the others as a flag."""
         suite, trials = self.suite, self._attentive(people, space)
-        with one_blas_thread():
-            if suite.against is not None and suite.against.group is not None:
-                scores = list(suite.against.group(suite.config, trials)) if len(trials) > 1 else []
-            else:
-                pooled = (pooled_score(metric, list(trials.values())) for metric in suite.metrics)
-                scores = [score for score in pooled if score is not None]
+        if suite.against is not None and suite.against.group is not None:
+            scores = list(suite.against.group(suite.config, trials)) if len(trials) > 1 else []
+        else:
+            pooled = (pooled_score(metric, list(trials.values())) for metric in suite.metrics)
+            scores = [score for score in pooled if score is not None]
         left = [f"without {len(people) - len(trials)} of {len(people)} people, who guess"] * (len(trials) < len(people))
         return [replace(score, flags=(*score.flags, *left)) for score in scores]
 
     def _attentive(self, others: Mapping[str, ObserverAnswers], space: str) -> dict[str, Trials]:
         """Return the trials of these observers without people who guess."""
         read = {name: answers.trials for name, answers in others.items()}
-        guess = partial(guess_flag, space=space, controls=self.suite.controls, of=len(self.suite.categories))
-        return {n: trials for n, trials in read.items() if not (others[n].human and is_guessing([guess(trials)]))}
+        return {n: t for n, t in read.items() if not (others[n].human and is_guessing(self._guesses(t, space)))}
+
+    def _guesses(self, trials: Trials, space: str) -> list[str]:
+        flag = guess_flag(trials, space, self.suite.controls, len(self.suite.categories))
+        return [flag] if flag else []
 
     def _scores(self, trials: Trials, peers: Mapping[str, ObserverAnswers], space: str) -> list[Score]:
         suite = self.suite
-        theirs = self._attentive(peers, space) if suite.against else {}
-        with one_blas_thread():
-            scores = list(suite.score(suite.config, trials))
-            if suite.against is not None:
-                scores += suite.against.scores(suite.config, trials, theirs)
+        scores = list(suite.score(suite.config, trials))
+        if suite.against is not None:
+            scores += suite.against.scores(suite.config, trials, self._attentive(peers, space))
         # A score of `against` replaces the one without value that `score` gave ("needs references").
-        return self._flagged({_place(score): score for score in scores}.values(), trials, space)
-
-    def _flagged(self, scores: Iterable[Score], trials: Trials, space: str) -> list[Score]:
-        flag = guess_flag(trials, space, self.suite.controls, len(self.suite.categories))
-        flags = (flag,) if flag else ()
-        return [score if score.value is None else replace(score, flags=(*score.flags, *flags)) for score in scores]
+        return _flagged({_place(score): score for score in scores}.values(), self._guesses(trials, space))
 
     def _imported_scores(
         self, answers: ObserverAnswers, peers: Mapping[str, ObserverAnswers], space: str
     ) -> list[Score]:
         """Return scores with remarks and the prompt as flags, and the main scores of every other prompt."""
         remarks = (*answers.remarks, way_of_asking(answers.prompt)) if answers.prompt else answers.remarks
-        scores = [
-            score if score.value is None or score.condition else replace(score, flags=(*score.flags, *remarks))
-            for score in self._scores(answers.trials, peers, space)
-        ]
+        scores = _flagged(self._scores(answers.trials, peers, space), remarks, lambda score: not score.condition)
         for prompt, read in answers.prompts.items():
             trials = read()
-            with one_blas_thread():
-                others = self._flagged(self.suite.score(self.suite.config, trials), trials, space)
-            scores += [replace(score, condition=way_of_asking(prompt)) for score in others if not score.condition]
+            main = (score for score in self.suite.score(self.suite.config, trials) if not score.condition)
+            others = _flagged(main, self._guesses(trials, space))
+            scores += [replace(score, condition=way_of_asking(prompt)) for score in others]
         return scores
 
     def both(self, a: str, b: str) -> ComparedTrials | None:
@@ -336,6 +326,13 @@ class Scorer:
 
 def _place(score: Score) -> tuple[str, str, str]:
     return score.metric, score.role, score.condition
+
+
+def _flagged(
+    scores: Iterable[Score], flags: Sequence[str], which: Callable[[Score], bool] = lambda _score: True
+) -> list[Score]:
+    """Return scores with flags added to those that have a value and for which `which` is true."""
+    return [replace(s, flags=(*s.flags, *flags)) if s.value is not None and which(s) else s for s in scores]
 
 
 def same_score(stored: Any, computed: Any) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmark.contracts import CHUNK, Array, Observer, Score, Stimuli
+from benchmark.contracts import CHUNK, Observer, Score, Stimuli
 from benchmark.contracts.trials import stacked_tables
 from benchmark.failures import unknown_name
 from benchmark.observer_trials import left_out
@@ -59,25 +59,23 @@ def store_trials(
     counting = {row.key: row for row in store.observations(suite=IMPORTED)}
     brought = defaultdict[str, dict[str, tuple[str, str]]](dict)  # source -> key -> experiment and label space
     groups = _by_images(tables.files)
-    files = [file for group in groups for file in group]
-    wholes = _whole_experiments(groups, store, report)
+    pieces, wholes = sum(map(len, groups)), _whole_experiments(groups, store, report)
     for group in groups:
         stimuli = _stimuli(group)
         store.put_stimuli(stimuli)
         for file in group:
-            observation, columns = _observation(file, stimuli, rows[str(file.who)], wholes.get(file.experiment, ""))
+            observation, chunks = _observation(file, stimuli, rows[str(file.who)], wholes.get(file.experiment, ""))
             if observation.key in counting:
                 report.known += 1
             else:
                 report.trials += len(file)
                 store.put_observation(run, observation)
-                store.put_chunks(run, _chunks(observation, columns))
+                store.put_chunks(run, chunks)
             report.notes += [f"{file.who}: {remark}" for remark in file.remarks]
             brought[file.source][observation.key] = (observation.role, observation.space)
-            advance(sum(map(len, brought.values())), len(files))
-    for file in files:
-        names = report.observers.setdefault(file.experiment, [])
-        names += [str(file.who)] * (str(file.who) not in names)
+            names = report.observers.setdefault(file.experiment, [])
+            names += [str(file.who)] * (str(file.who) not in names)
+            advance(sum(map(len, brought.values())), pieces)
     for source, new in brought.items():
         _replace_earlier(source, new, counting, store, run, report)
     report.notes += left_out(store, {file.experiment for file in tables.files if not file.added})
@@ -125,13 +123,21 @@ def _stimuli(files: Sequence[TrialFile]) -> Stimuli:
 
 
 def _by_images(files: Iterable[TrialFile]) -> list[list[TrialFile]]:
-    """Group the files of one experiment whose observers answered the same images, one a prompt."""
+    """Group the files of one experiment whose observers answered the same images, one a prompt. Several files of an
+    observer are joined, with the first answer to each image."""
     same = defaultdict[tuple[str, str, ObserverName, str], list[TrialFile]](list)
     for file in files:
         same[file.space, file.experiment, file.who, file.prompt].append(file)
     groups = defaultdict[tuple[str, str, frozenset[tuple[str, str]]], list[TrialFile]](list)
-    for file in map(joined_files, same.values()):
-        groups[file.space, file.experiment, frozenset(file.contents().items())].append(file)
+    for own in same.values():
+        joined, first = stacked_tables([file.columns for file in own]), dict[tuple[str, str], int]()
+        for i, pair in enumerate(zip(joined["condition"].tolist(), joined["stimulus"].tolist(), strict=True)):
+            first.setdefault(pair, i)
+        columns = {name: values[list(first.values())] for name, values in joined.items()}
+        # One image under eight degradations is eight stimuli: "c05/n02134084_5274.png".
+        columns["stimulus"] = np.array([stimulus_id(condition, image) for condition, image in first])
+        whole = replace(own[0], columns=columns, remarks=tuple(remark for file in own for remark in file.remarks))
+        groups[whole.space, whole.experiment, frozenset(whole.contents().items())].append(whole)
     return list(groups.values())
 
 
@@ -160,22 +166,8 @@ def _described(observer: ObserverName) -> dict[str, object]:
     return {name: value for name, value in card.items() if value}
 
 
-def joined_files(files: Sequence[TrialFile]) -> TrialFile:
-    """Join several files into one, with the first answer to each image. One image under eight degradations is eight
-    stimuli: "c05/n02134084_5274.png"."""
-    joined = stacked_tables([file.columns for file in files])
-    pairs = list(zip(joined["condition"].tolist(), joined["stimulus"].tolist(), strict=True))
-    first = dict[tuple[str, str], int]()
-    for i, pair in enumerate(pairs):
-        first.setdefault(pair, i)
-    columns = {name: values[list(first.values())] for name, values in joined.items()}
-    columns["stimulus"] = np.array([stimulus_id(condition, image) for condition, image in first])
-    return replace(files[0], columns=columns, remarks=tuple(remark for file in files for remark in file.remarks))
-
-
-def _observation(file: TrialFile, stimuli: Stimuli, observer: str, whole: str) -> tuple[Observation, dict[str, Array]]:
-    """Return one observer's answers to all images of a set, and their columns. whole: the digest of all images of
-    people."""
+def _observation(file: TrialFile, stimuli: Stimuli, observer: str, whole: str) -> tuple[Observation, list[Chunk]]:
+    """Return one observer's answers to all images of a set. whole: the digest of all images of people."""
     order = np.argsort(file.columns["stimulus"])
     rows = order[np.searchsorted(file.columns["stimulus"][order], np.asarray(stimuli.ids))]
     columns = {name: file.columns[name][rows] for name in (*KEPT, MARGIN) if name in file.columns}
@@ -202,13 +194,9 @@ def _observation(file: TrialFile, stimuli: Stimuli, observer: str, whole: str) -
         n=len(stimuli),
         details=details,
     )
-    return observation, columns
-
-
-def _chunks(observation: Observation, columns: Mapping[str, Array]) -> list[Chunk]:
     parts = enumerate(range(0, observation.n, CHUNK))
     cut = ((i, at, {name: column[at : at + CHUNK] for name, column in columns.items()}) for i, at in parts)
-    return [Chunk(key=observation.key, index=i, start=at, columns=part) for i, at, part in cut]
+    return observation, [Chunk(key=observation.key, index=i, start=at, columns=part) for i, at, part in cut]
 
 
 #: The kind of observer, and the suite of its scores as the store knows it.

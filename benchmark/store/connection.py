@@ -9,12 +9,12 @@ from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from benchmark.failures import StoreError
 from benchmark.store.db_errors import LOCK_TIMEOUT, as_store_errors, no_leaderboard, read_only, retry
@@ -60,13 +60,21 @@ class Database:
     def engine(self) -> sa.Engine:
         """The connections. Raises StoreError if a required package is not installed."""
         url, path = self.location.server, self.location.path
-        if url is None:
-            # memory: one connection is the data base
-            pool = QueuePool if path is not None else StaticPool
-            engine = sa.create_engine("sqlite://", creator=partial(_open_file, path, write=self.write), poolclass=pool)
+        if path is not None:
+            opened = partial(_open_file, path, write=self.write)
+            engine = sa.create_engine("sqlite://", creator=opened, poolclass=QueuePool)
             event.listen(engine, "connect", self._prepare)
-            event.listen(engine, "begin", _begin)
+
+            @event.listens_for(engine, "begin")
+            def begin(connection: sa.Connection) -> None:
+                options = connection.get_execution_options()
+                if options.get("isolation_level") != "AUTOCOMMIT":  # what runs in no transaction: VACUUM
+                    # A writer takes its turn at once: a deferred transaction that has read before it writes
+                    # fails when another writer came between, however long the timeout.
+                    connection.exec_driver_sql("BEGIN" if options.get("reading") else "BEGIN IMMEDIATE")
+
             return engine
+        assert url is not None
         # A server that was set up without a language gives bytes where text is asked for, unless told.
         arguments = {"connect_timeout": CONNECT, "client_encoding": "utf8"}
         arguments = {name: value for name, value in arguments.items() if name not in url.query}
@@ -152,9 +160,8 @@ class Database:
         # A foreign file's schema calls no functions with side effects.
         connection.execute("PRAGMA trusted_schema=OFF")
         self._reached.append(True)
-        if self.location.path is not None:
-            path = str(self.location.path.absolute())
-            record.info["file"] = path, _file_number(path)
+        path = str(cast(Path, self.location.path).absolute())
+        record.info["file"] = path, _file_number(path)
         if not self.write:
             # Reading never changes a leaderboard, whatever the file's permissions allow.
             connection.execute("PRAGMA query_only=ON")
@@ -177,24 +184,14 @@ def _file_number(path: str) -> tuple[int, int] | None:
     return state.st_dev, state.st_ino
 
 
-def _open_file(path: Path | None, *, write: bool) -> sqlite3.Connection:
-    """Return a connection to the file (None: to a database in memory). Raises sqlite3.Error if the file is missing."""
-    name = "file::memory:"
-    if path is not None:
-        logged = False
-        with suppress(FileNotFoundError):  # another process that closes the leaderboard takes it away
-            logged = path.with_name(path.name + "-wal").stat().st_size > 0
-        # mode=rw never creates. A reader too opens for writing where it may, so that the side files
-        # of the log are tidied up; where nobody can write, "immutable" needs no side files at all.
-        free = logged or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
-        name = f"file:{quote(os.fsencode(path))}?{'mode=rwc' if write else 'mode=rw' if free else 'immutable=1'}"
+def _open_file(path: Path, *, write: bool) -> sqlite3.Connection:
+    """Return a connection to the file. Raises sqlite3.Error if it is missing."""
+    logged = False
+    with suppress(FileNotFoundError):  # another process that closes the leaderboard takes it away
+        logged = path.with_name(path.name + "-wal").stat().st_size > 0
+    # mode=rw never creates. A reader too opens for writing where it may, so that the side files
+    # of the log are tidied up; where nobody can write, "immutable" needs no side files at all.
+    free = logged or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+    name = f"file:{quote(os.fsencode(path))}?{'mode=rwc' if write else 'mode=rw' if free else 'immutable=1'}"
     # The driver opens no transactions of its own ("BEGIN" does); a pool hands a connection to one thread at a time.
     return sqlite3.connect(name, uri=True, timeout=LOCK_TIMEOUT, isolation_level=None, check_same_thread=False)
-
-
-def _begin(connection: sa.Connection) -> None:
-    options = connection.get_execution_options()
-    if options.get("isolation_level") != "AUTOCOMMIT":  # what runs in no transaction: VACUUM
-        # A writer takes its turn at once: a deferred transaction that has read before it writes
-        # fails when another writer came between, however long the timeout.
-        connection.exec_driver_sql("BEGIN" if options.get("reading") else "BEGIN IMMEDIATE")

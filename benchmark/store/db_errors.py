@@ -19,8 +19,8 @@ LOCK_TIMEOUT = 30.0  # seconds that a writer waits for another one
 LONGEST_WAIT = 300.0  # seconds
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 #: Of PostgreSQL (appendix A of its manual): an administrator's shutdown, a crash, starting up, no connection left.
-_GONE = ("57P01", "57P02", "57P03", "53300")
-_CONNECTION = "08"  # the class of connection errors
+#: "08" is the class of connection errors.
+_GONE = ("08", "57P01", "57P02", "57P03", "53300")
 _ROOM = 2**16  # bytes: what SQLite's side files take at least
 
 log = logging.getLogger(__name__)
@@ -50,15 +50,6 @@ def retry(work: Callable[[], T], shown: str, reached: Callable[[], bool] = lambd
             if pause != _FIRST_PAUSE:
                 log.warning("the leaderboard %s can be used again", shown)
             return result
-
-
-def server_gone(error: BaseException) -> bool:
-    """Return whether a driver's error means that the server is unreachable at present, rather than that it refuses."""
-    state = getattr(error, "sqlstate", None)
-    if state is None:
-        # The connection was not made, or broke: only then the driver has no code of the server's.
-        return type(error).__name__ == "OperationalError"
-    return state in _GONE or str(state).startswith(_CONNECTION)
 
 
 @contextmanager
@@ -97,8 +88,10 @@ def read_only(shown: str) -> StoreError:
 
 
 def _explained(location: Location, error: BaseException, *, broken: bool) -> StoreError:
-    text, shown = _in_words(location, error), location.shown
-    if location.server is not None and (broken or server_gone(error)):
+    text, shown, state = _in_words(location, error), location.shown, getattr(error, "sqlstate", None)
+    # Only of a connection that was not made, or broke, the driver has no code of the server's.
+    gone = type(error).__name__ == "OperationalError" if state is None else str(state).startswith(_GONE)
+    if location.server is not None and (broken or gone):
         return Unavailable(f"the leaderboard {shown} cannot be used: no connection to its server ({text})")
     if "readonly database" in text:
         return read_only(shown)

@@ -15,7 +15,7 @@ from registry.files import expanded, redacted
 class Location:
     """Where a leaderboard is."""
 
-    path: Path | None  # the SQLite file (None: PostgreSQL, or SQLite in memory)
+    path: Path | None  # the SQLite file (None: PostgreSQL)
     shown: str  # for messages
     server: sa.URL | None = None  # the URL of a PostgreSQL
 
@@ -37,10 +37,10 @@ def parse_location(url_or_path: str) -> Location:
         if "@" in (url.host or ""):  # a driver would name the end of the password as the host
             raise StoreError(f"{shown}: an '@' in a user's name or a password is written %40")
         return Location(path=None, shown=shown, server=url.set(drivername="postgresql+psycopg"))
-    if backend != "sqlite":
-        raise StoreError(f"a leaderboard lives in SQLite (a path) or PostgreSQL (postgresql://...), not in '{backend}'")
-    name = url.database or ":memory:"
-    return Location(path=None if name == ":memory:" else Path(name), shown=name)
+    if backend != "sqlite" or url.database in (None, "", ":memory:"):
+        other = backend if backend != "sqlite" else "memory"
+        raise StoreError(f"a leaderboard lives in SQLite (a path) or PostgreSQL (postgresql://...), not in '{other}'")
+    return Location(path=Path(url.database), shown=url.database)
 
 
 def same_place(a: Location, b: Location) -> bool:

@@ -9,7 +9,6 @@ from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
 from sys import intern
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -66,12 +65,18 @@ def _registered(latest: bool = True) -> sa.FromClause:
     return schema.REGISTRATIONS.join(schema.OBSERVERS, sa.and_(_OBSERVERS.id == _CARDS.observer, newest))
 
 
-def observer_rows(
-    connection: sa.Connection, latest: bool = True, wanted: Mapping[str, Collection[str] | None] = MappingProxyType({})
+def observers(
+    connection: sa.Connection,
+    *,
+    latest: bool = True,
+    names: Collection[str] | None = None,
+    kinds: Collection[str] | None = None,
+    ids: Collection[str] | None = None,
 ) -> list[ObserverRow]:
-    """Return each name's current observer, or (`latest=False`) all it ever had. wanted: values of columns."""
+    """Return each name's current observer, or (`latest=False`) all that it ever had. names, kinds, ids: filters."""
     columns = (*(_OBSERVERS[name] for name in ("id", "name", "kind", "identity")), _CARDS.card, _OBSERVERS.created)
     query = sa.select(*columns).select_from(_registered(latest)).order_by(_OBSERVERS.created)
+    wanted = {"name": names, "kind": kinds, "id": ids}
     asked = (_OBSERVERS[name].in_(values) for name, values in wanted.items() if values is not None)
     # Sorted here, for a server's order of names is that of its language.
     rows = sorted(fetched(connection, query.where(*asked)), key=itemgetter(1))

@@ -32,26 +32,24 @@ REVISION = Table(
 )
 
 
-def _column(name: str, declared: str) -> Column[Any]:
-    *marks, kind = declared.split()
-    return Column(
-        name,
-        TYPES.get(kind, sa.Text),
-        *([ForeignKey(kind)] if "." in kind else []),
-        nullable="optional" in marks,
-        primary_key="key" in marks,
-        autoincrement=False,
-        info={"seal": "seal" in marks, "sealed": not {"seal", "unsealed"} & {*marks}, "json": JSON.get(kind)},
-    )
-
-
 def _table(name: str) -> Table:
-    declared = dict(package_data("benchmark.store", "tables")[name])
-    indexes = [Index(None, *columns.split()) for columns in declared.pop("index", ())]
+    declared, columns = dict(package_data("benchmark.store", "tables")[name]), list[Column[Any]]()
+    indexes = [Index(None, *names.split()) for names in declared.pop("index", ())]
+    for column, words in declared.items():
+        *marks, kind = words.split()
+        columns.append(
+            Column(
+                column,
+                TYPES.get(kind, sa.Text),
+                *([ForeignKey(kind)] if "." in kind else []),
+                nullable="optional" in marks,
+                primary_key="key" in marks,
+                autoincrement=False,
+                info={"seal": "seal" in marks, "sealed": not {"seal", "unsealed"} & {*marks}, "json": JSON.get(kind)},
+            )
+        )
     # The long key of scores is stored once.
-    return Table(
-        name, METADATA, *map(_column, declared, declared.values()), *indexes, sqlite_with_rowid=name != "scores"
-    )
+    return Table(name, METADATA, *columns, *indexes, sqlite_with_rowid=name != "scores")
 
 
 META, ENVIRONMENTS, RUNS, RUN_ENDS = map(_table, ("meta", "environments", "runs", "run_ends"))

@@ -14,7 +14,7 @@ from benchmark.failures import StoreError
 from benchmark.store import check, merge, queries, schema, write
 from benchmark.store.connection import Database
 from benchmark.store.queries import Sets
-from benchmark.store.rows import Chunk, ObserverRow
+from benchmark.store.rows import Chunk
 from benchmark.store.sql import insert_new, now
 from benchmark.store.versions import prepared
 
@@ -72,7 +72,7 @@ class Store:
     suite_names = _reading(queries.suite_names)
     score_sets = _reading(queries.score_sets, once=True)
     latest_scores = _reading(queries.latest_scores, once=True)
-    _observer_rows = _reading(queries.observer_rows, once=True)
+    observers = _reading(queries.observers, once=True)
     has_scores = _reading(queries.has_scores)
     stored_scores = _reading(queries.newest_scores)
     outcomes = _reading(queries.outcomes)
@@ -111,18 +111,6 @@ class Store:
     def close(self) -> None:
         """Close all connections. Calling it twice is fine."""
         self._database.close()
-
-    def observers(
-        self,
-        *,
-        latest: bool = True,
-        names: Collection[str] | None = None,
-        kinds: Collection[str] | None = None,
-        ids: Collection[str] | None = None,
-    ) -> list[ObserverRow]:
-        """Return each name's current observer, or (`latest=False`) all that it ever had. names, kinds, ids: filters."""
-        rows = self._observer_rows(latest, {"name": names, "id": ids})
-        return [row for row in rows if kinds is None or row.kind in kinds]
 
     def put_stimuli(self, stimuli: Stimuli) -> None:
         """Store a stimulus set's names and labels, once per digest; images are not stored."""

@@ -139,13 +139,22 @@ def settle(connection: sa.Connection, moment: str, run: str, key: str, n: int) -
 
 def put_scores(connection: sa.Connection, moment: str, run: str, target: ScoreSet, scores: Sequence[Score]) -> str:
     """Store a score set, bound to its rows and its chunks, and return its id. Raises StoreError on faults."""
-    rows = [_score_row(position, score) for position, score in enumerate(scores)]
+    rows = list[dict[str, Any]]()
+    for position, score in enumerate(scores):
+        if why := fault(score):
+            raise StoreError(f"score '{score.metric}': {why}")
+        row: dict[str, Any] = {"position": position, "flags": dump([str(flag) for flag in score.flags])}
+        for name in ("value", "low", "high", "level"):
+            number = getattr(score, name)
+            row[name] = None if number is None else float(number) + 0.0  # SQLite gives -0.0 back as 0.0
+        row |= {name: str(getattr(score, name)) for name in ("metric", "condition", "role", "reason", "method")}
+        rows.append(row | {"n": int(score.n), "excluded": int(score.excluded)})
     digest = queries.scores_digest(rows)
     # Two processes that end at the same moment have made the same scores.
     twin = queries.newest_like(connection, target) if queries.has_scores(connection, target) else None
     if twin is not None and queries.scores_digest(queries.stored_scores(connection, twin)) == digest:
         return twin
-    row: dict[str, Any] = {
+    whole = {
         **{name: getattr(target, name) for name in ("observer", "suite", "version", "space", "code")},
         "run": run,
         "created": moment,
@@ -154,9 +163,9 @@ def put_scores(connection: sa.Connection, moment: str, run: str, target: ScoreSe
         "stimuli": dump(target.stimuli),
         "observations": dump(list(target.keys)),
     }
-    number = _insert_last(connection, schema.SCORE_SETS, row, ("observer", "suite", "space", "stimuli"))
-    insert_new(connection, schema.SCORES, [{**score, "score_set": number} for score in rows])
-    return number
+    stored = _insert_last(connection, schema.SCORE_SETS, whole, ("observer", "suite", "space", "stimuli"))
+    insert_new(connection, schema.SCORES, [{**row, "score_set": stored} for row in rows])
+    return stored
 
 
 def _insert_last(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any], group: Sequence[str]) -> str:
@@ -167,17 +176,6 @@ def _insert_last(connection: sa.Connection, table: sa.Table, row: Mapping[str, A
     same = [table.c[name] == row[name] for name in group]
     newest = connection.scalar(sa.select(sa.func.max(table.c.created)).where(*same))
     return _inserted(connection, table, {**row, "created": later(row["created"], newest)})
-
-
-def _score_row(position: int, score: Score) -> dict[str, Any]:
-    if why := fault(score):
-        raise StoreError(f"score '{score.metric}': {why}")
-    row: dict[str, Any] = {"position": position, "flags": dump([str(flag) for flag in score.flags])}
-    for name in ("value", "low", "high", "level"):
-        number = getattr(score, name)
-        row[name] = None if number is None else float(number) + 0.0  # SQLite gives -0.0 back as 0.0
-    row |= {name: str(getattr(score, name)) for name in ("metric", "condition", "role", "reason", "method")}
-    return row | {"n": int(score.n), "excluded": int(score.excluded)}
 
 
 def put_outcome(

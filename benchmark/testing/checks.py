@@ -21,13 +21,11 @@ def check_suite(suite: Suite) -> list[Check]:
     checks: dict[str, Callable[[], str]] = {
         "metrics are well defined": lambda: _metrics(suite),
         "plan is pure": lambda: _plan_is_pure(suite, shelf),
-        "observe returns one row per trial": lambda: _observe(suite, shelf),
-        "observe does not depend on the batch": lambda: _batches(suite, shelf, shown()),
+        "observe returns one row per trial in any batch": lambda: _observe(suite, shelf, shown()),
         "transforms are deterministic and of each image alone": lambda: _transforms(suite, shelf),
-        "scores belong to declared metrics": lambda: _scores(suite, shown()),
+        "scores belong to declared metrics, and no trial gives no value": lambda: _scores(suite, shown()),
         "a condition's score counts its own trials": lambda: _conditions(suite, shown()),
         "scores do not depend on trial order": lambda: _order(suite, shown()),
-        "a part of the trials gives scores, and no trial no value": lambda: _partial(suite, shown()),
     }
     return [run_check(name, check) for name, check in checks.items()]
 
@@ -64,23 +62,19 @@ def _plan_is_pure(suite: Suite, shelf: ToyShelf) -> str:
     return f"{len(first)} blocks"
 
 
-def _observe(suite: Suite, shelf: ToyShelf) -> str:
+def _observe(suite: Suite, shelf: ToyShelf, whole: Trials) -> str:
     block = suite.plan(suite.config, shelf).blocks[0]
     columns = suite.observe(suite.config, ToyView(block, np.arange(5)))
     for name, values in columns.items():
         array = np.asarray(values)
         assert array.shape[:1] == (5,), f"column '{name}' has shape {array.shape} for 5 trials"
         assert array.dtype.kind in "biufU", f"column '{name}' has dtype {array.dtype}: use numbers, bool or text"
-    return f"columns {', '.join(columns)}"
-
-
-def _batches(suite: Suite, shelf: ToyShelf, whole: Trials) -> str:
     split = toy_trials(suite, shelf, 5)
-    for name, values in whole.columns.items():
-        is_float = values.dtype.kind == "f"
-        same = np.allclose(values, split[name], 1e-5, 1e-6, True) if is_float else np.array_equal(values, split[name])
+    for name, array in whole.columns.items():
+        is_float = array.dtype.kind == "f"
+        same = np.allclose(array, split[name], 1e-5, 1e-6, True) if is_float else np.array_equal(array, split[name])
         assert same, f"column '{name}' changes with the batch size"
-    return "batches of 32 and of 6-7 agree"
+    return f"columns {', '.join(columns)}; batches of 32 and of 6-7 agree"
 
 
 def _transforms(suite: Suite, shelf: ToyShelf) -> str:
@@ -103,18 +97,25 @@ def _transforms(suite: Suite, shelf: ToyShelf) -> str:
 
 
 def _scores(suite: Suite, trials: Trials) -> str:
-    scores = suite.score(suite.config, trials)
+    # A part of the trials is what a stopped run or a missing set leaves.
+    parts = {"all trials": np.ones(len(trials), dtype=bool)}
+    parts |= {f"role '{role}' alone": np.asarray(trials["role"] == role) for role in dict.fromkeys(trials["role"])}
+    parts["every other trial"] = np.arange(len(trials)) % 2 == 0
+    parts["one trial"] = np.arange(len(trials)) == 0
+    parts["no trial"] = np.zeros(len(trials), dtype=bool)
+    scores = {name: suite.score(suite.config, trials.where(keep)) for name, keep in parts.items()}
     declared = {metric.name for metric in suite.metrics}
-    assert any(score.metric == suite.headline.name for score in scores), "the headline has no score"
-    for score in scores:
-        label, value = f"'{score.metric}' {score.condition}", score.value
+    assert any(score.metric == suite.headline.name for score in scores["all trials"]), "the headline has no score"
+    for name, score in ((name, score) for name, own in scores.items() for score in own):
+        label, value = f"'{score.metric}' {score.condition} of {name}", score.value
         assert score.metric in declared, f"'{score.metric}' is not declared"
         assert value is not None or score.reason, f"{label}: no value and no reason"
         assert value is None or math.isfinite(value), f"{label}: value {value}; undefined is None with a reason"
+        assert value is None or name != "no trial", f"{label}: value {value}"
         if value is not None and score.low is not None and score.high is not None:
             assert score.low <= value <= score.high, f"{label}: {value} outside [{score.low}, {score.high}]"
             assert score.method, f"{label}: an interval without its method"
-    return f"{len(scores)} scores"
+    return f"{len(scores['all trials'])} scores, and those of {len(parts) - 1} parts of the trials"
 
 
 def _conditions(suite: Suite, trials: Trials) -> str:
@@ -156,17 +157,3 @@ def _order(suite: Suite, trials: Trials) -> str:
         a, b = (math.nan if each is None else each for each in (value, second[key]))
         assert np.isclose(a, b, rtol=1e-9, atol=1e-12, equal_nan=True), f"{key} changes with the order of trials"
     return "equal after shuffling"
-
-
-def _partial(suite: Suite, trials: Trials) -> str:
-    # What a stopped run or a missing set leaves.
-    roles = dict.fromkeys(trials["role"].tolist())
-    parts = {f"role '{role}' alone": np.asarray(trials["role"] == role) for role in roles}
-    parts["every other trial"] = np.arange(len(trials)) % 2 == 0
-    parts["one trial"] = np.arange(len(trials)) == 0
-    parts["no trial"] = np.zeros(len(trials), dtype=bool)
-    for name, keep in parts.items():
-        for score in suite.score(suite.config, trials.where(keep)):
-            assert score.value is None or (keep.any() and math.isfinite(score.value)), f"{name}: {score.metric}"
-            assert score.value is not None or score.reason, f"{name}: {score.metric} without reason"
-    return f"{len(parts)} parts scored"
