@@ -73,9 +73,9 @@ def right_in_full_precision(view: View, right: Truths) -> Truths:
 
 def attacked(config: AdversarialConfig, view: View, rows: Rows) -> dict[str, Array]:
     """Return the columns of the images at `rows`."""
-    problem, rest = prepared_problem(config, view, rows)
-    linf, columns = config.threat("linf"), _at_rest(view, rows, rest)
-    which, epsilons = problem.followed.wanted, linf.epsilons if linf else ()
+    problem, rest, columns = prepared_problem(config, view, rows)
+    linf, which = config.threat("linf"), problem.followed.wanted
+    epsilons = linf.epsilons if linf else ()
     columns["fgsm_broken"] = broken = fgsm(problem, rest.gradient, epsilons)
     curves = {
         # without stages an attack of a package stands alone, as others publish it
@@ -86,7 +86,11 @@ def attacked(config: AdversarialConfig, view: View, rows: Rows) -> dict[str, Arr
     known = np.isin(np.arange(len(rows)), list(problem.followed.point))
     passes = 1 + which * (2 + ~known)
     forwards = len(epsilons) + len(READINGS) * probes.asked(problem.seeds) + probes.PROBES * which
-    columns |= _probed(view, problem, rows)
+    probed, plain = np.flatnonzero(which), forward_functions(view)[1]
+    checks = *probes.slopes(problem, plain, probed), *probes.company_differences(plain, view.images, rows[probed])
+    for name, values in zip(PROBED, checks, strict=True):
+        columns[name] = np.full(len(rows), np.nan)
+        columns[name][probed] = values
     if config.opinion and linf is not None:
         columns["second_opinion"] = _second_opinion(config, columns, which, curves["linf"])
     if config.transfer:
@@ -98,10 +102,10 @@ def attacked(config: AdversarialConfig, view: View, rows: Rows) -> dict[str, Arr
     columns["passes"] = passes + sum(curve.passes for curve in curves.values())
     columns["forwards"] = forwards + sum(curve.forwards for curve in curves.values())
     failed = rest.failed.cpu().numpy()
-    columns["not_finite"] = problem.failed | failed
+    columns["not_finite"], gone = problem.failed | failed, np.flatnonzero(failed)
     for threat in config.threats:
         # Images without a gradient to begin with are broken at the smallest epsilon.
-        curve, gone, smallest = curves[threat.norm], np.flatnonzero(failed), np.array(threat.epsilons[0])
+        curve, smallest = curves[threat.norm], np.array(threat.epsilons[0])
         curve.lower(gone, smallest, NOT_FINITE, smallest)
         curve.held[gone] = 0.0
         columns |= {f"{threat.norm}_{name}": getattr(curve, name) for name in KEPT}
@@ -117,10 +121,10 @@ def _second_opinion(config: AdversarialConfig, columns: dict[str, Array], which:
     return curve.ask(config.opinion, asking, LEAST_ASKED if odd and not untrue else 0)
 
 
-def prepared_problem(config: AdversarialConfig, view: View, rows: Rows) -> tuple[Problem, Slope]:
-    """Return the images at `rows` with what is known at rest, and their slopes."""
+def prepared_problem(config: AdversarialConfig, view: View, rows: Rows) -> tuple[Problem, Slope, dict[str, Array]]:
+    """Return the images at `rows`, their slopes, and the columns of what is known of them at rest."""
     images, labels = view.images[rows].clone(), _labels(view, rows)  # a clone is also out of inference mode
-    (forward, plain, _), linf = forward_functions(view), config.threat("linf")
+    (forward, plain, logits), linf = forward_functions(view), config.threat("linf")
     with torch.no_grad():
         apart = float((forward(images[:FEW]) - plain(images[:FEW])).abs().amax())
     problem = Problem(
@@ -132,13 +136,10 @@ def prepared_problem(config: AdversarialConfig, view: View, rows: Rows) -> tuple
     aimed = [recipe.targets for recipe in (*config.attacks, *last) if isinstance(recipe, Apgd)]
     targets = likely_wrong(rest.z, labels, max([*aimed, 0]))
     followed = GradientTrace(wanted=probes.probed(problem.seeds), within=reference_budget(linf) if linf else 0.0)
-    return replace(problem, first=rest.gradient, rest=rest.margin, targets=targets, followed=followed), rest
-
-
-def _at_rest(view: View, rows: Rows, rest: Slope) -> dict[str, Array]:
-    raw, logits = view.logits[rows], forward_functions(view)[2]
+    problem = replace(problem, first=rest.gradient, rest=rest.margin, targets=targets, followed=followed)
+    raw = view.logits[rows]
     top = raw.topk(min(2, raw.shape[1]), dim=1).values
-    columns = {
+    known = {
         "loss": rest.loss,
         "margin": rest.margin,
         "gradient_norm": rest.gradient.double().flatten(1).norm(dim=1),
@@ -147,18 +148,7 @@ def _at_rest(view: View, rows: Rows, rest: Slope) -> dict[str, Array]:
         "bounded": torch.full_like(rest.margin, probes.ends(view.logits) is not None, dtype=torch.bool),
         "tied": top[:, 0] == top[:, -1],
     }
-    return {name: values.cpu().numpy() for name, values in columns.items()}
-
-
-def _probed(view: View, problem: Problem, rows: Rows) -> dict[str, Array]:
-    """Return whether gradients are slopes and answers the images' own, of those that are asked (NaN: the others)."""
-    which = np.flatnonzero(problem.followed.wanted)
-    columns = {name: np.full(len(rows), np.nan) for name in PROBED}
-    plain = forward_functions(view)[1]
-    checks = (*probes.slopes(problem, plain, which), *probes.company_differences(plain, view.images, rows[which]))
-    for name, values in zip(PROBED, checks, strict=True):
-        columns[name][which] = values
-    return columns
+    return problem, rest, {name: values.cpu().numpy() for name, values in known.items()}
 
 
 def forward_functions(view: View) -> tuple[Forward, Forward, Forward]:

@@ -1,6 +1,6 @@
 """From stored trials to scores: every cell, then the measures, with intervals over images; and against a reference."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -82,6 +82,7 @@ def _means(table: CellTable) -> Iterator[Score]:
     """Yield all means over cells, from one set of resamples."""
     cells, shares = table.impaired, table.shares()
     drawn = table.resampled() if len(table.images) > 1 else None
+    known, gone = normalised(table), lacking(table)
 
     def mean(metric: str, weights: Floats | None = None, condition: str = "", flags: Sequence[str] = ()) -> Score:
         of = RATIOS.get(metric, RATIOS["mce" if metric == "mce_partial" else "corruption_accuracy"])
@@ -101,31 +102,19 @@ def _means(table: CellTable) -> Iterator[Score]:
     left = len(cells) - len(unseen)
     without_seen = (f"without {left} seen cell{'s' * (left > 1)}",) if left else ()
     yield mean("unseen_accuracy", table.weights(unseen), flags=without_seen)
-    if table.counts["same"].any():
-        yield mean("flip_consistency")
-    yield mean("top5_accuracy")
-    yield mean("mean_error")
-    if table.clean:
-        yield mean("relative_robustness")
-    if table.counts["right16"][:, table.columns(cells)].any():
-        yield mean("accuracy16")
-    if table.counts["right16"][:, 0].any():
-        yield mean("clean_accuracy16")
-    yield from _published(table, mean)
-
-
-def _published(table: CellTable, mean: Callable[..., Score]) -> Iterator[Score]:
-    """Yield the CE of each corruption and their mean: mCE if every cell is present, otherwise mCE*; relative mCE."""
-    known, gone = normalised(table), lacking(table)
-    if not known:
-        return
-    name = "mce_partial" if gone else "mce"
-    for corruption, part in by_corruption(known).items():
-        yield mean(name, over_alexnet(table, part), corruption)
-    flags = without(what for what in gone if what not in table.absent)
-    yield mean(name, over_alexnet(table, known), flags=flags)
-    if table.clean and not gone:
-        yield mean("relative_mce")
+    if known:  # the CE of each corruption and their mean: mCE if every cell is present, otherwise mCE*
+        name = "mce_partial" if gone else "mce"
+        parts = by_corruption(known).items()
+        yield from (mean(name, over_alexnet(table, part), corruption) for corruption, part in parts)
+        missing = without(what for what in gone if what not in table.absent)
+        yield mean(name, over_alexnet(table, known), flags=missing)
+    sixteen = table.counts["right16"]
+    others = {
+        "top5_accuracy": True, "mean_error": True, "relative_robustness": table.clean,
+        "accuracy16": sixteen[:, table.columns(cells)].any(), "clean_accuracy16": sixteen[:, 0].any(),
+        "flip_consistency": table.counts["same"].any(), "relative_mce": known and table.clean and not gone,
+    }  # fmt: skip
+    yield from (mean(name) for name, defined in others.items() if defined)
 
 
 def without(names: Iterable[str]) -> tuple[str, ...]:

@@ -224,42 +224,36 @@ def people(config: Experiment | None, trials: Observers) -> Sequence[Score]:
     """Return the scores of people as a group, per experiment (condition "kept") and over experiments. Averages are over
     conditions, unordered pairs of people, experiments; OOD accuracy pools people. The pairs' error consistency is also
     the ceiling. People who did not see an experiment's common images are left out of it."""
-    experiments = experiments_shown(config)
-    answered = {role for part in trials.values() for role in roles_of(part, experiments)}
-    shared = (_group(own, trials) for role, own in experiments.items() if role in answered)
-    groups = [group for group in shared if group is not None]
+    experiments, groups = experiments_shown(config), list[Averages]()
+    for role, experiment in experiments.items():
+        names = sorted(name for name, part in trials.items() if bootstrap.answered(part.of(role)))
+        values: dict[str, Floats | None]
+        if experiment.partial:
+            if (among := _on_shared(experiment, trials, list(combinations(names, 2)))) is None:
+                continue
+            parts = [part.where(kept(part, {role: experiment})).of(role) for part in map(trials.get, names) if part]
+            each = [bootstrap.accuracy_draws(role, correct(part), part["condition"], {}) for part in parts]
+            right = mean_of_people(np.stack(each, axis=1), bootstrap.draw_people(role, len(names)))
+            values = {metric: among.values[metric] for metric in AGREEMENT}
+            groups.append(replace(among, values={**values, CEILING: values["error_consistency"], OOD: right}))
+        elif len(names) > 1:
+            first = max(names, key=lambda name: len(trials[name].of(role)))  # the first by name of those with most
+            others = {name: trials[name] for name in names if name != first}
+            answers = bootstrap.answers_of(experiment, first, trials[first], others)
+            if answers.reason or not answers.kept:
+                continue
+            draws, count = bootstrap.draw(answers), len(answers.observers)
+            crowd = bootstrap.draw_people(role, count)
+            values = {m: pairs_among(draws.mean(m), crowd) for m in AGREEMENT}
+            shares = np.array([len(part.right) for part in answers.kept], dtype=float) / answers.n
+            accuracy = np.stack([draws.accuracy[part.condition] for part in answers.kept])  # [conditions, 1 + B, k]
+            pooled = mean_of_people(np.tensordot(shares, accuracy, axes=1), crowd)
+            values |= {CEILING: values["error_consistency"], OOD: pooled}
+            blank = Score(metric="", value=None, n=answers.n * count, condition=KEPT, role=role)  # n: of all people
+            groups.append(Averages(blank=blank, values=values, people=count))
     if not groups:
         reason = "fewer than two people answered an experiment's images"
         return [Score(metric=metric, value=None, reason=reason) for metric in (*AGREEMENT, CEILING, OOD)]
     whole = _overall(groups, (*AGREEMENT, CEILING, OOD), len(experiments))
     each = (score for group in groups for score in scores_of(group) if score.metric != OOD)
     return [*each, *scores_of(whole)]
-
-
-def _group(experiment: Experiment, trials: Observers) -> Averages | None:
-    """Return one experiment's averages over people; n: trials of all people in kept conditions."""
-    role = experiment.role
-    names = sorted(name for name, part in trials.items() if bootstrap.answered(part.of(role)))
-    if len(names) < 2:
-        return None
-    if experiment.partial:
-        among = _on_shared(experiment, trials, list(combinations(names, 2)))
-        agreement = {metric: among.values[metric] for metric in AGREEMENT} if among else {}
-        parts = [part.where(kept(part, {role: experiment})).of(role) for part in map(trials.get, names) if part]
-        each = [bootstrap.accuracy_draws(role, correct(part), part["condition"], {}) for part in parts]
-        right = mean_of_people(np.stack(each, axis=1), bootstrap.draw_people(role, len(names)))
-        return among and replace(among, values={**agreement, CEILING: agreement["error_consistency"], OOD: right})
-    first = max(names, key=lambda name: len(trials[name].of(role)))  # the first by name of those with most images
-    others = {name: trials[name] for name in names if name != first}
-    answers = bootstrap.answers_of(experiment, first, trials[first], others)
-    if answers.reason or not answers.kept:
-        return None
-    draws, count = bootstrap.draw(answers), len(answers.observers)
-    crowd = bootstrap.draw_people(role, count)
-    values: dict[str, Floats | None] = {m: pairs_among(draws.mean(m), crowd) for m in AGREEMENT}
-    shares = np.array([len(part.right) for part in answers.kept], dtype=float) / answers.n
-    accuracy = np.stack([draws.accuracy[part.condition] for part in answers.kept])  # [conditions, 1 + B, k]
-    pooled = mean_of_people(np.tensordot(shares, accuracy, axes=1), crowd)
-    values |= {CEILING: values["error_consistency"], OOD: pooled}
-    blank = Score(metric="", value=None, n=answers.n * count, condition=KEPT, role=role)
-    return Averages(blank=blank, values=values, people=count)

@@ -4,7 +4,6 @@ array is the sample, rows 1..B are the resamples. docs/statistics.md has the met
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,9 +101,9 @@ RESAMPLES = 1000
 FEW_IMAGES = 5
 
 
-#: Resampled people: standard normal effects [1 + B, k], 0 in the sample; and k - 1 over a chi squared of k - 1 degrees
-#: of freedom [1 + B], 1 in the sample.
-Crowd = tuple[Floats, Floats]
+#: Resampled people: standard normal effects [1 + B, k], 0 in the sample; k - 1 over a chi squared of k - 1 degrees of
+#: freedom [1 + B], 1 in the sample; and B quantiles of Student's t in equal steps of probability.
+Crowd = tuple[Floats, Floats, Floats]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,12 +147,14 @@ def draw(answers: ExperimentAnswers, resamples: int = RESAMPLES) -> ExperimentDr
 
 def draw_people(role: str, count: int, resamples: int = RESAMPLES) -> Crowd:
     """Draw `count` >= 1 people."""
+    from scipy.special import stdtrit
+
     rng = np.random.default_rng([0, _number(role), _number("people")])
     effects, inverse = rng.standard_normal((1 + resamples, count)), np.ones(1 + resamples)
     effects[0] = 0
     if count > 1:
         inverse[1:] = (count - 1) / rng.chisquare(count - 1, resamples)
-    return effects, inverse
+    return effects, inverse, np.asarray(stdtrit(count - 1, (np.arange(resamples) + 0.5) / resamples))
 
 
 def mean_of_people(values: Floats, people: Crowd) -> Floats:
@@ -163,20 +164,12 @@ def mean_of_people(values: Floats, people: Crowd) -> Floats:
     spread, noise = float((apart[0] ** 2).sum()), float(apart[1:].var(axis=0).sum())
     if k < 2 or spread == 0:
         return np.asarray(centre)
-    effects, inverse = people
+    effects, inverse, tails = people
     drawn = (effects @ apart[0]) * np.sqrt(inverse)
     # Student's t in the drawn order: the tails of a few people are too long for the ends of a thousand draws.
-    drawn[1:][np.argsort(drawn[1:])] = _student(k - 1, len(drawn) - 1)
+    drawn[1:][np.argsort(drawn[1:])] = tails
     real = np.sqrt(np.maximum(0.0, 1 - noise / (spread * inverse)))
     return np.asarray(centre + drawn * real * np.sqrt(spread / (k * (k - 1))))
-
-
-@lru_cache(maxsize=64)
-def _student(df: int, count: int) -> Floats:
-    """Return quantiles of Student's t in `count` equal steps of probability."""
-    from scipy.special import stdtrit
-
-    return np.asarray(stdtrit(df, (np.arange(count) + 0.5) / count))
 
 
 def pairs_among(pairs: Floats, people: Crowd) -> Floats:

@@ -174,8 +174,18 @@ def _among(metric: str, answers: SharedAnswers) -> Additions | None:
 
 def _difference(metric: str, answers: SharedAnswers, a: int, b: int | None, who: slice) -> Difference | None:
     """Return the difference of two observers (columns), or of one from people as a group (b None)."""
+    n, k = len(answers.right), len(answers.persons)
     if metric == ACCURACY:
-        of_a, (of_b, images, persons, people) = answers.right[:, 0].mean(), _added_accuracy(answers, b)
+        own = answers.right[:, 0].astype(float)
+        if b is not None:
+            other, persons, each = answers.right[:, b].astype(float), np.zeros((n, k)), np.zeros(k)
+        else:  # people's mean, of the images that each saw
+            theirs, seen = (part[:, answers.persons].astype(float) for part in (answers.right, answers.present))
+            each = theirs.sum(axis=0) / seen.sum(axis=0)
+            persons = -(theirs - each) * seen / (seen.sum(axis=0) * k)
+            other = each.mean() - n * persons.sum(axis=1)
+        of_a, of_b = own.mean(), other.mean()
+        images, people = ((own - of_a) - (other - of_b)) / n, -(each - each.mean()) / k
     else:
         each, adds = _with_people(metric, answers, a)
         if b is None:
@@ -184,30 +194,14 @@ def _difference(metric: str, answers: SharedAnswers, a: int, b: int | None, who:
         else:
             theirs, through = _with_people(metric, answers, b)
             second = theirs.mean(), through.mean(axis=1), through, theirs - theirs.mean()
-        of_a, (of_b, shares, through, gap), k = each.mean(), second, len(each)
+        of_a, (of_b, shares, through, gap) = each.mean(), second
         images, persons, people = adds.mean(axis=1) - shares, (adds - through) / k, (each - each.mean() - gap) / k
     shapes, at = np.unique(answers.shape, return_inverse=True)
     sums = dict(zip(shapes.tolist(), np.bincount(at, images, len(shapes)).tolist(), strict=True))
     return Difference(
         a=float(of_a), b=float(of_b), variance=crossed_variance(images, persons[:, who], people[who], answers.factors),
-        n=len(images), shapes={name: total for name, total in sums.items() if name},
+        n=n, shapes={name: total for name, total in sums.items() if name},
     )  # fmt: skip
-
-
-def _added_accuracy(answers: SharedAnswers, b: int | None) -> Additions:
-    """Return b's accuracy and what adds to its difference; None: people's mean, of the images that each saw."""
-    people = answers.persons
-    n, k = len(answers.right), len(people)
-    own = answers.right[:, 0].astype(float)
-    if b is not None:
-        other, persons, each = answers.right[:, b].astype(float), np.zeros((n, k)), np.zeros(k)
-    else:
-        theirs, seen = answers.right[:, people].astype(float), answers.present[:, people]
-        each = theirs.sum(axis=0) / seen.sum(axis=0)
-        persons = -(theirs - each) * seen / (seen.sum(axis=0) * k)
-        other = each.mean() - n * persons.sum(axis=1)
-    gap = (own - own.mean()) - (other - other.mean())
-    return other.mean(), gap / n, persons, -(each - each.mean()) / k
 
 
 def compare_all(

@@ -3,11 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import product
 
 import numpy as np
 
-from benchmark.contracts import Metric, Score, Trials
+from benchmark.contracts import Score, Trials
 from benchmark.stats import ratio_score
 from benchmark.stats.ratios import correct, share
 from benchmark.stimuli.experiments import Experiment, unanswerable
@@ -29,14 +28,35 @@ def score(config: Experiment | None, trials: Trials) -> Sequence[Score]:
     scores = [Score(metric="error_consistency", value=None, reason=NEEDS_PEOPLE), ood_accuracy(trials, experiments)]
     present, silent = roles_of(trials, experiments), silent_roles(trials, experiments)
     metrics = {metric.name: metric for metric in experiment_metrics(experiments)}
-    for experiment in experiments.values():
-        name, role = accuracy_name(experiment.role), experiment.role
-        if role in present:
-            scores += _experiment(experiment, metrics[name], trials.of(role))
-        elif role in silent:
-            scores.append(Score(metric=name, value=None, reason=SILENT, excluded=len(trials.of(role)), role=role))
-        elif role in trials.missing:
-            scores.append(Score(metric=name, value=None, reason=trials.missing[role], role=role))
+    for role, experiment in experiments.items():
+        metric = metrics[accuracy_name(role)]
+        if role in silent:
+            left = len(trials.of(role))
+            scores.append(Score(metric=metric.name, value=None, reason=SILENT, excluded=left, role=role))
+        elif role in trials.missing and role not in present:
+            scores.append(Score(metric=metric.name, value=None, reason=trials.missing[role], role=role))
+        if role not in present:
+            continue
+        own = trials.of(role)
+        flags, conditions = caveats(own, experiment), own.coded("condition")
+        scores.append(ratio_score(metric, own, flags=flags))
+        for name in sorted(conditions.used):
+            shown = own.where((conditions.words == name)[conditions.codes])
+            if name:
+                outside = () if name in experiment.averaged else ("not in the averages",)
+                plain = replace(metric, ratio=share(correct))
+                scores.append(ratio_score(plain, shown, condition=name, flags=(*flags, *outside)))
+            scores += _answers(experiment, name, shown)
+        for factors in dict.fromkeys(name.partition("/")[2] for name in experiment.levels) if experiment.scale else ():
+            ends = np.array([name.partition("/")[2] == factors for name in conditions.words.tolist()])
+            curve = fit_curve(experiment, own.where(ends[conditions.codes]))
+            scores.append(replace(curve, condition=factors, flags=(*flags, *curve.flags)))
+        for difference in differences(experiment):
+            scores.append(ratio_score(difference, own, flags=flags))
+            for level in experiment.conditions:
+                there = np.array([name.partition("/")[0] == level for name in conditions.words.tolist()])
+                at_level = own.where(there[conditions.codes])
+                scores.append(replace(ratio_score(difference, at_level, flags=flags), condition=level))
     return scores
 
 
@@ -83,51 +103,10 @@ def ood_accuracy(trials: Trials, experiments: Shown = BY_ROLE) -> Score:
     return score if bounds is None else replace(score, low=bounds[0], high=bounds[1], method=METHOD)
 
 
-def _experiment(experiment: Experiment, metric: Metric, trials: Trials) -> Iterator[Score]:
-    flags, conditions = caveats(trials, experiment), trials.coded("condition")
-    yield ratio_score(metric, trials, flags=flags)
-    for name in sorted(conditions.used):
-        shown = trials.where((conditions.words == name)[conditions.codes])
-        if name:
-            outside = () if name in experiment.averaged else ("not in the averages",)
-            plain = replace(metric, ratio=share(correct))
-            yield ratio_score(plain, shown, condition=name, flags=(*flags, *outside))
-        yield from _answers(experiment, name, shown)
-    for factors in dict.fromkeys(name.partition("/")[2] for name in experiment.levels) if experiment.scale else ():
-        ends = np.array([name.partition("/")[2] == factors for name in conditions.words.tolist()])
-        curve = fit_curve(experiment, trials.where(ends[conditions.codes]))
-        yield replace(curve, condition=factors, flags=(*flags, *curve.flags))
-    for metric in differences(experiment):
-        yield ratio_score(metric, trials, flags=flags)
-        for level in experiment.conditions:
-            there = np.array([name.partition("/")[0] == level for name in conditions.words.tolist()])[conditions.codes]
-            yield replace(ratio_score(metric, trials.where(there), flags=flags), condition=level)
-    yield from _beside_answers(experiment, trials)
-
-
-def _beside_answers(experiment: Experiment, trials: Trials) -> Iterator[Score]:
-    """Yield in each condition the median reaction time and confidence, and the share of ranked answers right."""
-    columns = {"reaction_time": "rt", "confidence": CONFIDENCE, "choices_accuracy": CHOICES}
-    shown = {metric: column for metric, column in columns.items() if column in trials.columns}
-    for name, (metric, column) in product(sorted(trials.coded("condition").used), shown.items()):
-        own = trials.where(np.asarray(trials["condition"] == name))
-        if column == CHOICES:
-            pairs = zip(own["category"].tolist(), own[CHOICES].tolist(), strict=True)
-            values = np.array([category in choices.split("|") for category, choices in pairs if choices], float)
-        else:
-            values = own[column].astype(float)
-            values = values[np.isfinite(values)]
-        if len(values):
-            value = float(values.mean() if column == CHOICES else np.median(values))
-            yield Score(
-                metric=metric, value=value, n=len(values), excluded=len(own) - len(values), condition=name or "all",
-                role=experiment.role,
-            )  # fmt: skip
-
-
 def _answers(experiment: Experiment, condition: str, trials: Trials) -> Iterator[Score]:
-    """Yield the entropy (bits) and largest share of the answers in one condition ("all" if there is only one). Under
-    strong noise networks fall back on one category (Geirhos et al. 2018, section 4 and figure 4)."""
+    """Yield the entropy (bits) and largest share of the answers in one condition ("all" if there is only one), the
+    median reaction time and confidence, and the share of ranked answers right."""
+    # Under strong noise networks fall back on one category (Geirhos et al. 2018, section 4 and figure 4).
     said = Counter(trials["response"].tolist())
     counts = np.array([said[category] for category in experiment.answers])
     total, silent, condition = int(counts.sum()), said[NO_ANSWER], condition or "all"
@@ -141,3 +120,15 @@ def _answers(experiment: Experiment, condition: str, trials: Trials) -> Iterator
         flags = (f"largest: {experiment.answers[most]}",)
         share = replace(share, value=float(counts[most] / total), reason="", flags=flags)
     yield from (entropy, share)
+    for metric, column in (("reaction_time", "rt"), ("confidence", CONFIDENCE), ("choices_accuracy", CHOICES)):
+        if column not in trials.columns:
+            continue
+        if column == CHOICES:
+            pairs = zip(trials["category"].tolist(), trials[CHOICES].tolist(), strict=True)
+            values = np.array([category in choices.split("|") for category, choices in pairs if choices], float)
+        else:
+            values = trials[column].astype(float)
+            values = values[np.isfinite(values)]
+        if n := len(values):
+            value = float(values.mean() if column == CHOICES else np.median(values))
+            yield replace(blank, metric=metric, value=value, reason="", n=n, excluded=len(trials) - n)

@@ -1,13 +1,7 @@
 """Which stimuli are shown. Reading a leaderboard imports this module, so it must not import torch."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
 
 from benchmark.contracts import Block, Plan, Shelf, Transform
 from benchmark.failures import MissingStimuli
@@ -15,18 +9,21 @@ from benchmark.stimuli.datasets import subset
 from benchmark.stimuli.roles import sets_of
 from suites.saliency.config import CLICKED, CLICKME_SIDE, MASKED, OWN, SHOWN, SaliencyConfig
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 def plan(_config: SaliencyConfig, shelf: Shelf) -> Plan:
     """Plan images with object masks (conflict images whole, photographs as the card states), and with clicks."""
+
+    def to_clickme_side(images, _seeds):  # type: ignore[no-untyped-def]  # tensors
+        from torch.nn import functional
+
+        return functional.interpolate(images, (CLICKME_SIDE, CLICKME_SIDE), mode="bilinear", align_corners=False)
+
     counts, blocks = SHOWN.get(shelf.space, OWN), []
     sets, missing = sets_of(shelf, counts)
     for role, whole_set in sets.items():
         stimuli = subset(whole_set, counts[role])
         if role == CLICKED:
-            whole = Transform(name="bilinear", params={"side": CLICKME_SIDE}, apply=_clickme_side)
+            whole = Transform(name="bilinear", params={"side": CLICKME_SIDE}, apply=to_clickme_side)
             blocks.append(Block(stimuli=stimuli, transform=whole, presentation="whole", role=role))
             continue
         # Every network asks for the masks: each is drawn or read once.
@@ -36,9 +33,3 @@ def plan(_config: SaliencyConfig, shelf: Shelf) -> Plan:
     if not blocks:
         raise MissingStimuli("; ".join(missing.values()))
     return Plan(tuple(blocks), missing)
-
-
-def _clickme_side(images: Tensor, _seeds: NDArray[np.uint64]) -> Tensor:
-    from torch.nn import functional
-
-    return functional.interpolate(images, (CLICKME_SIDE, CLICKME_SIDE), mode="bilinear", align_corners=False)

@@ -16,7 +16,7 @@ from registry.user_errors import foreign
 from suites.saliency.config import BOARDS, CLICKED, CONFLICT, SaliencyConfig, added_column, columns_of, has_board
 from suites.saliency.map_plugins import ADDED, Map
 from suites.saliency.maps import gradients
-from suites.saliency.maps.localisation import Floats, MaskContext, area_share, context_of, mass_columns, rank_accuracy
+from suites.saliency.maps.localisation import MaskContext, area_share, context_of, mass_columns, rank_accuracy
 from suites.saliency.maps.object_exchange import evidence_columns
 from suites.saliency.maps.references import alignment, human_map, logit, reference_columns, strongest
 
@@ -28,8 +28,14 @@ def gradient_columns(config: SaliencyConfig, view: View) -> Mapping[str, Array]:
     size = min(view.batch, gradients.part_size(view.images.device))
     parts = [slice(start, start + size) for start in range(0, len(view.index), size)]
     table = gradients.membership(view.outputs, view.logits.shape[1]).to(view.images.device)
-    if view.block.role == CLICKED:
-        return {"response": view.responses, "clickme": np.concatenate([_clicked(view, table, at) for at in parts])}
+    if view.block.role == CLICKED:  # correlation with people's maps, by the published processing (see `references`)
+        agree, read = np.full(len(view.index), np.nan), view.block.stimuli.importance
+        for at in parts if read else ():
+            target = gradients.target_rows(table, view.categories, view.labels["category"][at])
+            (gradient,) = gradients.input_gradients(view.forward, view.images[at], [target], logit)
+            human = [human_map(read(int(i)), gradient.shape[2:]) for i in view.index[at]]
+            agree[at] = alignment(strongest(_array(gradient)), np.stack(human))
+        return {"response": view.responses, "clickme": agree}
     context = context_of(view, config.pool)
     referred = view.block.role in BOARDS
     columns = [_columns(config, view, context, table, at) for at in parts]
@@ -40,17 +46,6 @@ def gradient_columns(config: SaliencyConfig, view: View) -> Mapping[str, Array]:
         **(evidence_columns(view, context) if referred and view.block.stimuli.mask else {}),
         **(reference_columns(_array(view.images), context) if referred else {}),
     }
-
-
-def _clicked(view: View, table: Tensor, at: slice) -> Floats:
-    """Return [n] correlation with people's maps, by the published processing (see `references`)."""
-    read = view.block.stimuli.importance
-    if read is None:
-        return np.full(len(view.index[at]), np.nan)
-    target = gradients.target_rows(table, view.categories, view.labels["category"][at])
-    (gradient,) = gradients.input_gradients(view.forward, view.images[at], [target], logit)
-    human = [human_map(read(int(i)), gradient.shape[2:]) for i in view.index[at]]
-    return alignment(strongest(_array(gradient)), np.stack(human))
 
 
 def _columns(config: SaliencyConfig, view: View, whole: MaskContext, table: Tensor, at: slice) -> dict[str, Array]:

@@ -58,8 +58,20 @@ def foreign_attack(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Au
         network = AttackedNetwork(some)
         if isinstance(recipe, PluggedIn):
             reached = plugged_points(ATTACKS[recipe.attack], network, bound)
-        else:
-            reached = _autoattack_points(network, norm, bound, recipe)
+        else:  # AutoAttack (Croce & Hein 2020) returns images that no attack broke unchanged
+            images, package = some.images.contiguous(), import_module("pyautoattack")
+            options = {**dict(recipe.options), "seed": SEED, "device": str(images.device), "version": recipe.version}
+            logger = logging.getLogger("auto-attack")
+            with own_randomness(images.device), ExitStack() as stack:
+                # Its warnings are not shown: the trust report has checks of its own. It removes a tracing debugger.
+                stack.callback(setattr, logger, "disabled", logger.disabled)
+                stack.callback(sys.settrace, sys.gettrace())
+                logger.disabled = True
+                attack = package.AutoAttack(network, norm=norm.capitalize(), eps=bound, **options)
+                classes = network(images[:1]).shape[1]
+                for targeted in (attack.apgd_targeted, attack.fab):  # nine in the paper; there may be fewer
+                    targeted.n_target_classes = min(targeted.n_target_classes, classes - 1)
+                reached = attack.run_standard_evaluation(images, some.labels, batch_size=BATCH)[0]
         for part in device_batches(some):
             at, origin = rows[part], some.images[part]
             delta = (reached.detach()[part] - origin).nan_to_num(0.0, 0.0, 0.0)
@@ -104,25 +116,6 @@ def own_randomness(device: torch.device) -> Iterator[None]:
         for seed in (torch.manual_seed, np.random.seed, random.seed):
             seed(SEED)
         yield
-
-
-def _autoattack_points(network: AttackedNetwork, norm: NormName, epsilon: float, recipe: AutoAttack) -> Tensor:
-    """Run AutoAttack (Croce & Hein 2020); images that no attack broke are returned unchanged."""
-    images, labels = network.problem.images.contiguous(), network.problem.labels
-    package, options = import_module("pyautoattack"), dict(recipe.options)
-    options |= {"seed": SEED, "device": str(images.device), "version": recipe.version}
-    # Its warnings are not shown: the trust report has checks of its own. It removes a tracing debugger.
-    logger = logging.getLogger("auto-attack")
-    with own_randomness(images.device), ExitStack() as stack:
-        stack.callback(setattr, logger, "disabled", logger.disabled)
-        stack.callback(sys.settrace, sys.gettrace())
-        logger.disabled = True
-        attack = package.AutoAttack(network, norm=norm.capitalize(), eps=epsilon, **options)
-        classes = network(images[:1]).shape[1]
-        for targeted in (attack.apgd_targeted, attack.fab):  # nine in the paper; there may be fewer
-            targeted.n_target_classes = min(targeted.n_target_classes, classes - 1)
-        reached: Tensor = attack.run_standard_evaluation(images, labels, batch_size=BATCH)[0]
-    return reached
 
 
 # Perturbations made on other networks: masked gradients do not stop them (Papernot et al. 2017).

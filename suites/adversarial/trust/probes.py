@@ -55,8 +55,8 @@ def slopes(problem: Problem, plain: Forward, rows: Rows) -> NDArray[np.float64]:
     the network as it was loaded, over the longer of the two, the smallest over all `LENGTHS`; spread: the same between
     the differences of the shortest and the longest length; company: distance between the gradient in the attack's batch
     and alone; rise: ratio of the measured to the predicted rise of the margin along the gradient's signs, over that
-    along the gradient itself (see `_rise`), the largest over all `LENGTHS`; scale: ratio of the measured slopes to the
-    gradient's, by least squares. If only the length differs, error is computed with the correct length."""
+    along the gradient itself, the largest over all `LENGTHS` (NaN: the gradient claims none); scale: ratio of the
+    measured slopes to the gradient's, by least squares. If only the length differs, error is of the correct length."""
     # A gradient that is blurred, sparse, noisy or replaced is not zero, and the loss may rise along it, but slowly: the
     # image seems robust. Differences of the length of an attack's moves reveal this for any mask. As attacks follow
     # signs, small misleading entries disturb them too: those show in the rise along the attack's own directions.
@@ -126,8 +126,16 @@ def _slope(problem: Problem, plain: Forward, row: int, gradients: GradientTrace,
     if first:
         size = float(claimed[:DIRECTIONS].square().sum())
         scale = float(claimed[:DIRECTIONS] @ measured[0, :DIRECTIONS]) / size if size else np.nan
-        rise = _rise(claimed[DIRECTIONS:], measured[:, DIRECTIONS:], _length(scale))
-    claimed, measured, risen = claimed[:DIRECTIONS] * _length(scale), measured[:, :DIRECTIONS], risen[:, :DIRECTIONS]
+    length = scale if 0 < scale < 1 / SCALED or scale > SCALED else 1.0  # of a gradient that differs only in it
+    if first and bool(claimed[-1]):
+        # Networks bend along the whole gradient, hardly along its weaker entries.
+        signs, weaker, itself = (measured / claimed)[:, DIRECTIONS:].unbind(dim=1)
+        weaker = weaker / length
+        weaker = torch.where(weaker > 1, 1 / weaker, weaker)
+        if claimed[-2] == 0:
+            weaker = (measured[:, -2] == 0).double()
+        rise = float(torch.minimum(signs / itself.abs(), weaker).amax())
+    claimed, measured, risen = claimed[:DIRECTIONS] * length, measured[:, :DIRECTIONS], risen[:, :DIRECTIONS]
     clear = [max(float(risen[i].norm()), 2 * t * float(claimed.norm())) > rounding for i, t in enumerate(LENGTHS)]
     if not any(clear):
         silent = not risen.any() and not claimed.any()
@@ -135,22 +143,6 @@ def _slope(problem: Problem, plain: Forward, row: int, gradients: GradientTrace,
     error = min(_apart(claimed, slope) for slope, sure in zip(measured, clear, strict=True) if sure)
     noise = rounding / max(float(risen[-1].norm()), NONE)
     return error, (_apart(measured[0], measured[-1]) if all(clear) else noise), company, rise, scale
-
-
-def _rise(claimed: Tensor, measured: Tensor, length: float) -> float:
-    """Return the rise from slopes along the `OWN` ways: claimed [3], measured [lengths, 3]. NaN: nothing is claimed."""
-    if not bool(claimed[-1]):
-        return np.nan
-    shares = measured / claimed
-    # Networks bend along the whole gradient, hardly along its weaker entries.
-    whole, weaker = shares[:, 0] / shares[:, -1].abs(), shares[:, 1] / length
-    weaker = torch.where(claimed[1] == 0, (measured[:, 1] == 0).double(), torch.where(weaker > 1, 1 / weaker, weaker))
-    return float(torch.minimum(whole, weaker).amax())
-
-
-def _length(scale: float) -> float:
-    """Return the factor of a gradient that differs only in length: its scale, otherwise 1."""
-    return scale if 0 < scale < 1 / SCALED or scale > SCALED else 1.0
 
 
 def _apart(a: Tensor, b: Tensor) -> float:
