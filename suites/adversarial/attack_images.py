@@ -45,30 +45,22 @@ def attack_columns(config: AdversarialConfig, view: View) -> Mapping[str, Array]
     for norm in (threat.norm for threat in config.threats):
         columns |= {f"{norm}_{name}": np.full(n, np.nan) for name in ("size", "loss", "margin")}
         columns |= {f"{norm}_epsilon": np.zeros(n), f"{norm}_held": np.zeros(n), f"{norm}_by": np.full(n, "", NAME)}
-    columns["exact_correct"] = right_in_full_precision(view, right)
-    rows = np.flatnonzero(columns["asked"])
-    if len(rows):
-        with torch.no_grad():
-            forward, labels = forward_functions(view)[0], _labels(view, rows)
+    (forward, plain, _), columns["exact_correct"] = forward_functions(view), right
+    with torch.no_grad():
+        exact = plain(view.images[:FEW])
+        # Answers in full precision are computed only if the run's precision moves logits beyond rounding.
+        if (forward(view.images[:FEW]) - exact).abs().amax() > ROUNDING * exact.abs().amax():
+            answers = torch.cat([plain(x).argmax(dim=1) for x in torch.split(view.images, view.batch)])
+            columns["exact_correct"] = (answers == _labels(view, np.arange(n))).cpu().numpy()
+        if len(rows := np.flatnonzero(columns["asked"])):
+            labels = _labels(view, rows)
             columns["otherwise"][rows] = probes.otherwise(forward, view.images[rows], labels, view.batch)
-        columns["forwards"][rows] += len(READINGS)
+            columns["forwards"][rows] += len(READINGS)
     rows = np.flatnonzero(right)
     if len(rows):
         for name, values in attacked(config, view, rows).items():
             columns[name][rows] = values
     return columns
-
-
-def right_in_full_precision(view: View, right: Truths) -> Truths:
-    """Return [n]: right as it was loaded; computed only if the run's precision moves logits beyond rounding."""
-    forward, plain, _ = forward_functions(view)
-    some = view.images[:FEW]
-    with torch.no_grad():
-        exact = plain(some)
-        if not (forward(some) - exact).abs().amax() > ROUNDING * exact.abs().amax():
-            return right
-    parts = torch.cat([plain(x).argmax(dim=1) for x in torch.split(view.images, view.batch)])
-    return np.asarray((parts == _labels(view, np.arange(len(right)))).cpu().numpy(), dtype=np.bool_)
 
 
 def attacked(config: AdversarialConfig, view: View, rows: Rows) -> dict[str, Array]:

@@ -1,12 +1,10 @@
 """Signs of a failed attack, as short flags on the scores: a failed attack looks like a robust network (Athalye, Carlini
 & Wagner 2018; Carlini et al. 2019). Thresholds are shares of the clean-correct images C. It needs no torch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from math import comb
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +12,6 @@ from numpy.typing import NDArray
 from benchmark.contracts import DISTRUST, Array, Trials
 from benchmark.stats.intervals import mcnemar_exact, wilson
 from suites.adversarial.config import BLIND, CLOSE, VANISHING, AdversarialConfig, Threat
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 #: The gradient is odd, but attacks outside the default, run on enough images, broke no more of them than chance allows;
 #: `DISTRUST`: the number is wrong or unconfirmed.
@@ -57,14 +52,14 @@ def share_of(which: Array) -> float:
     return float(np.asarray(which, dtype=float).mean())
 
 
-def _row(values: tuple[float, ...], like: Tensor) -> Tensor:
+def _row(values: tuple[float, ...], like: Any) -> Any:
     return like.new_tensor(values).reshape(1, -1, 1, 1)
 
 
 #: What might have been meant -> pixels in [0,1] as the network should have got them then. Normalisation belongs inside
 #: the network, once: where a card states it though the module has it too, where a card lacks it, or where the module
 #: wants 0 ... 255, a network answers better to one of these. The order is that of the column `otherwise`.
-READINGS: Mapping[str, Callable[[Tensor], Tensor]] = {
+READINGS: Mapping[str, Callable[[Any], Any]] = {
     "normalised once more": lambda x: (x - _row(MEAN, x)) / _row(STD, x),
     "normalised once less": lambda x: x * _row(STD, x) + _row(MEAN, x),
     "scaled to [-1, 1] once more": lambda x: 2 * x - 1,

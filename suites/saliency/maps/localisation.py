@@ -45,15 +45,14 @@ def auc_of_ranks(ranks: Floats, masks: Floats, valid: Flags | None = None) -> Fl
     p]."""
     counts, sizes = _pixels(ranks, valid), masks.sum(axis=1)[None]
     sizes = sizes if valid is None else counts @ masks.T
-    return _area(ranks @ masks.T, sizes, counts.sum(axis=1)[:, None])  # sums of halves: exact in any order
+    m = sizes.astype(np.float64)
+    sums = ranks @ masks.T  # of halves: exact in any order
+    return _ratio(sums - m * (m + 1) / 2, m * (counts.sum(axis=1)[:, None] - m))
 
 
 def auc_of_own(ranks: Floats, masks: Flags, valid: Flags | None = None) -> Floats:
     """Return [n] AUC of each map against its own mask, from ranks [n, p]; chance 0.5, whatever the object's size."""
-    counts = _pixels(ranks, valid)
-    inside = masks.reshape(ranks.shape) & counts
-    sums = np.einsum("np,np->n", ranks, inside.astype(np.float64))
-    return _area(sums, inside.sum(axis=1), counts.sum(axis=1))
+    return np.diagonal(auc_of_ranks(ranks, masks.reshape(ranks.shape).astype(np.float64), valid))
 
 
 def mean_auc_of_others(ranks: Floats, own: Array, pool: Floats, categories: Array, valid: Valid = None) -> Floats:
@@ -101,11 +100,6 @@ def _pixels(values: Array, valid: Flags | None) -> Flags:
     """Return [n, p] the pixels that count."""
     every = np.ones(values.shape, dtype=bool) if valid is None else valid
     return every.reshape(len(values), int(np.prod(values.shape[1:])))
-
-
-def _area(sums: Floats, sizes: Array, pixels: Array) -> Floats:
-    m = sizes.astype(np.float64)
-    return _ratio(sums - m * (m + 1) / 2, m * (pixels - m))
 
 
 def _ratio(num: Floats, den: Array) -> Floats:

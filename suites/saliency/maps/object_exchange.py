@@ -47,18 +47,13 @@ def rank_share(logits: Tensor, inside: Tensor) -> Tensor:
 
 
 def partners(view: View) -> dict[int, int]:
-    """Return each image's exchange partner, by digests, in pairs within a chunk: an interval resamples pairs."""
+    """Return each image's exchange partner, the next free one of another category in the order of their digests. Pairs
+    are within a chunk: an interval resamples pairs."""
     stimuli = view.block.stimuli
-    digests = [crc32(str(item).encode()) for item in stimuli.items]
+    category, digests = objects(stimuli), [crc32(str(item).encode()) for item in stimuli.items]
     order = sorted(range(len(stimuli)), key=lambda i: (i // CHUNK, digests[i], i))
-    fair = (i for i in order if SMALLEST <= np.mean(view.mask(i)) <= LARGEST)
-    return paired_off(list(fair), objects(stimuli))
-
-
-def paired_off(order: Sequence[int], category: Array) -> dict[int, int]:
-    """Return pairs of different categories: each image takes the next free one."""
-    pairs: dict[int, int] = {}
-    free, left = list(order), []
+    free = [i for i in order if SMALLEST <= np.mean(view.mask(i)) <= LARGEST]
+    pairs, left = dict[int, int](), list[int]()
     while free:
         first = free.pop(0)
         match = next((i for i in free if category[i] != category[first]), None)
@@ -77,20 +72,18 @@ def paired_off(order: Sequence[int], category: Array) -> dict[int, int]:
 
 def grounds(images: Tensor, holes: Flags) -> Tensor:
     """Return images [n, 3, h, w] whose holes [n, h, w] are filled, each pixel by the nearest one outside, if any."""
-    filled = images.flatten(2).clone()
+    filled = images.clone()
     for image, hole in zip(filled, holes, strict=True):
         if hole.all() or not hole.any():
             continue
         # The hole and the next rows and columns on each side: nothing outside them is as near to any of it.
         sides = (np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0)))
-        around = tuple(slice(max(0, int(at[0]) - 1), int(at[-1]) + 2) for at in sides)
-        down, across = distance_transform_edt(hole[around], return_distances=False, return_indices=True)
-        places = np.arange(hole.size).reshape(hole.shape)
-        nearest = places.copy()
-        nearest[around] = places[around][down, across]
-        to, from_ = (torch.from_numpy(at[hole]).to(images.device) for at in (places, nearest))
-        image[:, to] = image[:, from_]
-    return filled.reshape(images.shape)
+        rows, columns = (slice(max(0, int(at[0]) - 1), int(at[-1]) + 2) for at in sides)
+        part, inside = image[:, rows, columns], hole[rows, columns]
+        nearest = distance_transform_edt(inside, return_distances=False, return_indices=True)
+        down, across = torch.from_numpy(nearest[:, inside]).long().to(images.device)
+        part[:, torch.from_numpy(inside).to(images.device)] = part[:, down, across]
+    return filled
 
 
 def outlines(pairs: Mapping[int, int], category: Array) -> dict[int, int]:
