@@ -232,8 +232,8 @@ def people(config: Experiment | None, trials: Observers) -> Sequence[Score]:
             if (among := _on_shared(experiment, trials, list(combinations(names, 2)))) is None:
                 continue
             parts = [part.where(kept(part, {role: experiment})).of(role) for part in map(trials.get, names) if part]
-            each = [bootstrap.accuracy_draws(role, correct(part), part["condition"], {}) for part in parts]
-            right = mean_of_people(np.stack(each, axis=1), bootstrap.draw_people(role, len(names)))
+            rights = [bootstrap.accuracy_draws(role, correct(part), part["condition"], {}) for part in parts]
+            right = mean_of_people(np.stack(rights, axis=1), bootstrap.draw_people(role, len(names)))
             values = {metric: among.values[metric] for metric in AGREEMENT}
             groups.append(replace(among, values={**values, CEILING: values["error_consistency"], OOD: right}))
         elif len(names) > 1:

@@ -30,7 +30,9 @@ def gradient_columns(config: SaliencyConfig, view: View) -> Mapping[str, Array]:
     table = gradients.membership(view.outputs, view.logits.shape[1]).to(view.images.device)
     if view.block.role == CLICKED:  # correlation with people's maps, by the published processing (see `references`)
         agree, read = np.full(len(view.index), np.nan), view.block.stimuli.importance
-        for at in parts if read else ():
+        for at in parts:
+            if read is None:
+                break
             target = gradients.target_rows(table, view.categories, view.labels["category"][at])
             (gradient,) = gradients.input_gradients(view.forward, view.images[at], [target], logit)
             human = [human_map(read(int(i)), gradient.shape[2:]) for i in view.index[at]]
