@@ -19,6 +19,7 @@ from registry.loading import load_network
 from suites.adversarial import SUITE
 from suites.adversarial.attacks.problem import Problem, likely_wrong
 from suites.adversarial.config import Threat, linf
+from suites.adversarial.trust.report import READINGS
 
 #: The default protocol at few budgets: the same attacks in a third of the time.
 BRIEF = replace(SUITE.config, threats=(linf(0.25, 1.0, 4.0), Threat(norm="l2", epsilons=(1.0,))))
@@ -66,14 +67,7 @@ class World:
             z = run(pixels)
         right = z.argmax(1) == self.labels
         y = self.labels[right]
-        return Problem(
-            forward=run,
-            images=pixels[right],
-            labels=y,
-            seeds=np.arange(len(y), dtype=np.uint64),
-            targets=likely_wrong(z[right], y, 9),
-            batch=batch,
-        )
+        return toy(run, pixels[right], y, targets=likely_wrong(z[right], y, 9), batch=batch)
 
     @cached_property
     def usual(self):
@@ -96,13 +90,26 @@ def shown(name, count=32):
 
 
 def toy(forward, images, labels=None, **more):
-    """A problem of two classes; of the first one where no labels are given."""
+    """A problem, of two classes unless targets are given; of the first one where no labels are given."""
     labels = torch.zeros(len(images), dtype=torch.int64) if labels is None else labels
-    return Problem(
-        forward=forward,
-        images=images,
-        labels=labels,
-        seeds=np.arange(len(images), dtype=np.uint64),
-        targets=1 - labels[:, None],
-        **more,
-    )
+    usual = {"seeds": np.arange(len(images), dtype=np.uint64), "targets": 1 - labels[:, None]}
+    return Problem(forward=forward, images=images, labels=labels, **usual | more)
+
+
+def fallen_trials(n=100, without=(), **columns):
+    """Trials of n clean-correct images that fell to cross entropy at 1/255, as nothing needs a flag."""
+    true, false = ("clean_correct", "exact_correct", "probed"), ("asked", "not_finite", "bounded", "tied")
+    zeros = ("repeat_difference", "company_difference", "alone_difference", "gradient_company")
+    numbers = {"loss": 1.0, "margin": -1.0, "gradient_norm": 1.0, "gradient_error": 0.2, "gradient_spread": 0.2}
+    numbers |= {"gradient_rise": 0.95, "gradient_scale": 0.9}
+    plain = {
+        **{name: np.full(n, name in true) for name in (*true, *false, "probabilities")},
+        **{name: np.full(n, value) for name, value in (numbers | dict.fromkeys(zeros, 0.0)).items()},
+        "otherwise": np.zeros((n, len(READINGS)), dtype=bool),
+        "second_opinion": np.zeros((n, 2)),
+        "fgsm_broken": np.ones((n, 6), dtype=bool),
+    }
+    for norm in ("linf", "l2"):
+        plain |= {f"{norm}_epsilon": np.full(n, 1 / 255), f"{norm}_margin": np.ones(n)}
+        plain[f"{norm}_by"] = np.full(n, "ce", dtype="U40")
+    return Trials(columns={name: values for name, values in {**plain, **columns}.items() if name not in without})

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from adversarial_world import fallen_trials
 
 from benchmark.contracts import DISTRUST, Trials
 from benchmark.stimuli.roles import HELD_OUT
 from suites.adversarial import SUITE
-from suites.adversarial.attack_images import PROBED, TRUTHS
 from suites.adversarial.config import AdversarialConfig, Stage, Threat
 from suites.adversarial.metrics import LISTED, area, protocol_metrics
 
@@ -15,21 +15,22 @@ def trials(epsilons, sizes=None, right=None, fgsm=None):
     """Of one Linf threat; epsilons and sizes in grey levels."""
     n, levels = len(epsilons), np.asarray(epsilons, dtype=float)
     right = np.ones(n, dtype=bool) if right is None else np.array(right, bool)
-    columns = {name: np.ones(n) for name in ("gradient_norm", "loss", "margin")}
-    columns |= {name: np.zeros(n, dtype=bool) for name in ("asked", "probabilities", *TRUTHS, "probed")}
-    columns |= {name: np.full(n, np.nan) for name in PROBED} | {"second_opinion": np.zeros((n, 0), dtype=int)}
-    columns |= {"clean_correct": right, "exact_correct": right, "otherwise": np.zeros((n, 6), dtype=bool)}
-    columns |= {"role": np.full(n, "natural"), "condition": np.full(n, ""), "passes": np.arange(n)}
-    columns |= {"stimulus": np.array([f"image{i}" for i in range(n)]), "repeat_difference": np.zeros(n)}
-    columns |= {"linf_by": np.where(np.isfinite(levels), "ce", ""), "linf_margin": np.zeros(n)}
-    columns |= {"linf_epsilon": levels / 255, "linf_size": np.asarray(levels if sizes is None else sizes, float) / 255}
-    return Trials(columns={**columns, "fgsm_broken": np.zeros((n, 3), bool) if fgsm is None else np.array(fgsm, bool)})
+    return fallen_trials(
+        n, clean_correct=right, exact_correct=right, second_opinion=np.zeros((n, 0), dtype=int), passes=np.arange(n),
+        role=np.full(n, "natural"), condition=np.full(n, ""), stimulus=np.array([f"image{i}" for i in range(n)]),
+        linf_by=np.where(np.isfinite(levels), "ce", ""), linf_epsilon=levels / 255,
+        linf_size=np.asarray(levels if sizes is None else sizes, float) / 255,
+        fgsm_broken=np.zeros((n, 3), bool) if fgsm is None else np.array(fgsm, bool),
+    )  # fmt: skip
+
+
+def config(levels, norm="linf", stages=()):
+    epsilons = tuple(level / 255 if norm == "linf" else level for level in levels)
+    return AdversarialConfig(threats=(Threat(norm=norm, epsilons=epsilons),), stages=stages)
 
 
 def scores(levels, *given, **more):
-    threat = Threat(norm="linf", epsilons=tuple(level / 255 for level in levels))
-    by_name = SUITE.score(AdversarialConfig(threats=(threat,), stages=()), trials(*given, **more))
-    return {(score.metric, score.condition): score for score in by_name}
+    return {(score.metric, score.condition): score for score in SUITE.score(config(levels), trials(*given, **more))}
 
 
 def test_the_area_weighs_budgets_by_their_share_of_the_log_axis():
@@ -37,6 +38,9 @@ def test_the_area_weighs_budgets_by_their_share_of_the_log_axis():
     by_name = scores((1, 2, 8), [1, 2, 8, np.inf])
     assert by_name["auc_linf", ""].value == pytest.approx((0 + 1 / 6 + 2 / 3 + 1) / 4)
     assert [by_name["robust_accuracy", f"linf {k}/255"].value for k in (1, 2, 8)] == [0.75, 0.5, 0.25]
+    shown = Trials(columns={"linf_epsilon": np.array([1.0, 4.0, np.inf, 2.0])})
+    num, den = area(Threat(norm="linf", epsilons=(2.0,)))(shown)  # of a single budget: the share that stands there
+    assert (num.tolist(), np.sum(den)) == ([0, 1, 1, 0], 4)
 
 
 def test_the_median_is_over_the_right_answers():
@@ -75,15 +79,11 @@ def test_fgsm_by_epsilon_and_passes_per_image():
 
 
 @pytest.mark.parametrize(("norm", "epsilons", "expected"), [
-    ("linf", (1 / 255, 4 / 255, 8 / 255), 4 / 255), ("l2", (0.5, 1.0, 3.0), 1.0), ("l1", (3.0, 12.0, 60.0, 70.0), 12.0),
+    ("linf", (1, 4, 8), 4 / 255), ("l2", (0.5, 1.0, 3.0), 1.0), ("l1", (3.0, 12.0, 60.0, 70.0), 12.0),
     ("l2", (0.25, 0.5, 3.0), 0.5),
 ])  # fmt: skip
 def test_the_headline_is_at_the_reference_budget(norm, epsilons, expected):
-    metric = next(
-        m
-        for m in protocol_metrics(AdversarialConfig(threats=(Threat(norm=norm, epsilons=epsilons),), stages=()))
-        if m.headline
-    )
+    metric = next(metric for metric in protocol_metrics(config(epsilons, norm)) if metric.headline)
     at = [0.99 * expected, expected, 1.01 * expected, np.inf]
     num, den = metric.ratio(Trials(columns={f"{norm}_epsilon": np.array(at)}))
     assert num.tolist() == [False, False, True, True] and den.tolist() == [True] * 4
@@ -93,8 +93,7 @@ def test_what_other_losses_add_at_each_budget():
     """Of six images, those that a margin or Square breaks, at the budget where they fall."""
     shown = trials([2, 2, 4, 4, np.inf, 8])
     shown.columns["linf_by"] = np.array(["ce", "margin", "square", "fgsm", "", "apgd-dlr"])
-    threat = Threat(norm="linf", epsilons=(2 / 255, 4 / 255, 8 / 255))
-    by_name = SUITE.score(AdversarialConfig(threats=(threat,), stages=(Stage(loss="ce", steps=2),)), shown)
+    by_name = SUITE.score(config((2, 4, 8), stages=(Stage(loss="ce", steps=2),)), shown)
     by = {s.condition: s.value for s in by_name if s.metric == "beyond_ce_linf"}
     labels = ("", "linf 2/255", "linf 4/255", "linf 8/255")
     assert [by[label] for label in labels] == pytest.approx([1 / 6] * 4)
@@ -106,19 +105,11 @@ def test_no_trials_no_values():
     assert {(s.value, s.reason, s.role) for s in by_name} == {(None, "no trials", "natural")}
 
 
-def test_the_area_of_a_single_budget_is_the_share_that_stands_there():
-    shown = Trials(columns={"linf_epsilon": np.array([1.0, 4.0, np.inf, 2.0])})
-    num, den = area(Threat(norm="linf", epsilons=(2.0,)))(shown)
-    assert (num.tolist(), np.sum(den)) == ([0, 1, 1, 0], 4)
-
-
 def test_flags_stand_on_every_score():
     shown = trials([1, 2, 4])
     shown.columns["probabilities"][:] = True
     stand_ins = Trials(columns=shown.columns, missing={HELD_OUT: "...", LISTED: "..."})
-    found = SUITE.score(
-        AdversarialConfig(threats=(Threat(norm="linf", epsilons=(1 / 255, 2 / 255, 4 / 255)),), stages=()), stand_ins
-    )
+    found = SUITE.score(config((1, 2, 4)), stand_ins)
     said = {f"{DISTRUST}outputs are probabilities, not logits: attacked through their logarithms"}
     said |= {"training images", "evenly spaced images, not RobustBench's list"}
     assert found and all(said <= set(score.flags) for score in found)

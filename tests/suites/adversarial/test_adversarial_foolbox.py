@@ -6,46 +6,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from adversarial_world import toy
 
 from benchmark.engine.device_choice import Tuning
 from benchmark.engine.devices import feed
 from registry.cards import builtin_cards
 from registry.files import WeightSources
 from registry.loading import load_network
+from suites.adversarial.attacks.other_packages import AttackedNetwork
 from suites.adversarial.attacks.pgd import Ascent, fgsm, schedule, slope
-from suites.adversarial.attacks.problem import Problem
 from suites.adversarial.config import LINF, Stage
 
 foolbox = pytest.importorskip("foolbox")
 pytestmark = pytest.mark.slow
 
 
-class Module(torch.nn.Module):
-    def __init__(self, run):
-        super().__init__()
-        self.run = run
-
-    def forward(self, x):
-        return self.run(x)
-
-
-def problem_of(run, pixels, labels, batch=32):
-    seeds = np.arange(len(pixels), dtype=np.uint64)
-    with torch.no_grad():
-        right = run(pixels).argmax(1) == labels
-    kept = pixels[right]
-    return Problem(
-        forward=run,
-        images=kept,
-        labels=labels[right],
-        seeds=seeds[: len(kept)],
-        targets=labels[right][:, None],
-        batch=batch,
-    )
-
-
 def theirs(problem, attack_, epsilons):
-    model = foolbox.PyTorchModel(Module(problem.forward).eval(), bounds=(0, 1), device="cpu")
+    model = foolbox.PyTorchModel(AttackedNetwork(problem), bounds=(0, 1), device="cpu")
     _, points, broken = attack_(model, problem.images, problem.labels, epsilons=list(epsilons))
     return points, broken.numpy()
 
@@ -63,7 +40,10 @@ def lite(count):
     files = [files[i * len(files) // count] for i in range(count)]
     pixels = model.prepare([np.asarray(Image.open(file).convert("RGB")) for file in files], "card")
     labels = torch.tensor([model.labels.classes.index(file.parent.name) for file in files])
-    return problem_of(feed(model, Tuning(8), device="cpu").run, pixels, labels, batch=8)
+    run = feed(model, Tuning(8), device="cpu").run
+    with torch.no_grad():
+        right = run(pixels).argmax(1) == labels
+    return toy(run, pixels[right], labels[right], batch=8)
 
 
 @pytest.mark.parametrize("name", ["world-adversarial-0", "efficientnet-lite0"])
