@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from adversarial_world import toy
 from tensors import assert_close
 
 from benchmark.contracts import OtherNetwork
@@ -14,23 +15,19 @@ from registry.labels import Grouping, decide
 from suites.adversarial.attacks.balls import BALLS
 from suites.adversarial.attacks.losses import LOSSES
 from suites.adversarial.attacks.other_packages import crafted, surrogate, transferred
-from suites.adversarial.attacks.problem import Problem, per_category
+from suites.adversarial.attacks.problem import per_category
 
 Z = torch.tensor([[3.0, 1.0, 0.5, -2.0, -7.0]])
 Y, T = torch.tensor([0]), torch.tensor([2])
 SUM = float(np.exp([3.0, 1.0, 0.5, -2.0, -7.0]).sum())
-#: Of the logits 3, 1, .5, -2, -7 with class 0 right: untargeted, and towards class 2.
-EXPECTED = {
-    "ce": [np.log(SUM) - 3, -(np.log(SUM) - 0.5)],
-    "margin": [1 - 3, 0.5 - 3],
-    "dlr": [(1 - 3) / (3 - 0.5), (0.5 - 3) / (3 - (0.5 - 2) / 2)],
-}
 
 
-@pytest.mark.parametrize("name", ["ce", "margin", "dlr"])
-def test_losses_by_hand(name):
-    points = [float(LOSSES[name](Z, Y, target)) for target in (None, T)]
-    assert points == pytest.approx(EXPECTED[name])
+@pytest.mark.parametrize(("name", "expected"), [
+    ("ce", [np.log(SUM) - 3, -(np.log(SUM) - 0.5)]), ("margin", [1 - 3, 0.5 - 3]),
+    ("dlr", [(1 - 3) / (3 - 0.5), (0.5 - 3) / (3 - (0.5 - 2) / 2)]),
+])  # fmt: skip
+def test_losses_by_hand_untargeted_and_towards_class_2(name, expected):
+    assert [float(LOSSES[name](Z, Y, target)) for target in (None, T)] == pytest.approx(expected)
 
 
 def test_the_ratio_of_three_classes_is_over_first_less_third():
@@ -38,27 +35,13 @@ def test_the_ratio_of_three_classes_is_over_first_less_third():
     assert float(LOSSES["dlr"](Z[:, :2], Y, None)) == pytest.approx(-1.0)  # of two classes: over first less second
 
 
-def logits(n=40, classes=12):
-    return 4 * torch.randn(n, classes, generator=torch.Generator().manual_seed(0))
-
-
-def grouped(*columns):
-    return Grouping(space="toy", categories=tuple(f"c{i}" for i in range(len(columns))), indices=columns)
-
-
-@pytest.mark.parametrize(
-    "columns",
-    [
-        tuple((i,) for i in range(12)),
-        tuple((i,) for i in range(1, 12)),  # a background class in front
-        ((5,), (2,), (11,)),
-        ((0, 1, 2), (7,), (3, 9)),
-    ],
-)
+@pytest.mark.parametrize("columns", [
+    tuple((i,) for i in range(12)), tuple((i,) for i in range(1, 12)),  # a background class in front
+    ((5,), (2,), (11,)), ((0, 1, 2), (7,), (3, 9)),
+])  # fmt: skip
 def test_the_largest_is_the_decision_and_gaps_are_those_of_log_probability(columns):
-    z = logits()
-    ours = per_category(columns)(z)
-    shares = decide(z, grouped(*columns))
+    z, names = 4 * draws(0, 40, 12), tuple(f"c{i}" for i in range(len(columns)))
+    ours, shares = per_category(columns)(z), decide(z, Grouping(space="toy", categories=names, indices=columns))
     assert torch.equal(ours.argmax(1), shares.argmax(1))
     gaps = shares.double().log()
     assert torch.allclose((ours - ours[:, :1]).double(), gaps - gaps[:, :1], atol=1e-4)
@@ -113,11 +96,11 @@ def test_points_are_those_of_fgsm_and_of_momentum_fgsm():
 
 def test_an_infinite_gradient_moves_no_pixel():
     """The root of a pixel at its end, up for class 1 and down for class 0; the other pixel moves by .1."""
-    x = torch.full((2, 1, 1, 2), 0.5)
-    points = crafted(
-        lambda x: torch.cat([(x[..., 0] - 0.5).sqrt(), x[..., 1]], dim=2)[:, 0], x, torch.tensor([0, 1]), 0.1
-    )
-    for point in points:
+
+    def root(x):
+        return torch.cat([(x[..., 0] - 0.5).sqrt(), x[..., 1]], dim=2)[:, 0]
+
+    for point in crafted(root, torch.full((2, 1, 1, 2), 0.5), torch.tensor([0, 1]), 0.1):
         assert point.flatten().tolist() == pytest.approx([0.5, 0.6, 0.5, 0.4])
 
 
@@ -133,15 +116,7 @@ def network(forward, order=(0, 1, 2, 3)):
 
 
 def problem():
-    z = attacked(X)
-    return Problem(
-        forward=attacked,
-        images=X,
-        labels=z.argmax(1),
-        seeds=np.arange(6, dtype=np.uint64),
-        targets=z[:, :1].long(),
-        batch=4,
-    ), z
+    return toy(attacked, X, attacked(X).argmax(1), batch=4), attacked(X)
 
 
 def test_what_others_make_is_judged_by_the_attacked_network():
@@ -160,75 +135,51 @@ def test_what_others_make_is_judged_by_the_attacked_network():
     assert 0 < expected.sum() < 12
 
 
-def test_a_network_is_another_if_its_answer_to_any_of_eight_images_is():
+def test_a_network_is_another_if_its_answer_to_any_of_eight_images_is_and_without_one_nothing_transfers():
     given, z = problem()
     last = network(lambda x: attacked(x) + curved(x) * (x[:, :1, :1, :1] == X[-1, 0, 0, 0]).flatten(1))
     assert transferred(given, [last], (0.05,), z)[1] == 2
-
-
-def test_without_another_network_there_is_nothing_to_transfer():
-    given, z = problem()
     with pytest.raises(BenchError, match="no other network"):
         transferred(given, [network(lambda x: attacked(x) * 1.0001)], (0.1,), z)
     assert transferred(given, [network(lambda x: attacked(x) * 1.01)], (0.1,), z)[1] == 2
 
 
-NORMS = ("linf", "l2", "l1")
-EPSILON = {"linf": 4 / 255, "l2": 0.7, "l1": 9.0}
-
-
-def images(n=6, seed=0):
-    x = torch.rand(n, 3, 12, 12, generator=torch.Generator().manual_seed(seed))
+@pytest.mark.parametrize(("norm", "most"), [("linf", 4 / 255), ("l2", 0.7), ("l1", 9.0)])
+def test_steps_and_starts_stay_in_the_ball_and_the_box(norm, most):
+    ball, x = BALLS[norm], torch.rand(6, 3, 12, 12, generator=torch.Generator().manual_seed(0))
     x[0], x[1] = 0.0, 1.0  # on the box's corners
-    return x
-
-
-@pytest.mark.parametrize("norm", NORMS)
-def test_steps_and_starts_stay_in_the_ball_and_the_box(norm):
-    ball, x = BALLS[norm], images()
-    epsilon = torch.linspace(0.1, 1, len(x)) * EPSILON[norm]
+    epsilon = torch.linspace(0.1, 1, len(x)) * most
     point = ball.random_start(x, epsilon, list(range(len(x))))
     for number in range(20):
         delta = point - x
         assert (ball.size(delta) <= epsilon * (1 + 1e-5) + 1e-6).all()
         assert point.min() >= 0 and point.max() <= 1
-        way = torch.randn(x.shape, generator=torch.Generator().manual_seed(number))
-        point = ball.move(x, point, way, epsilon, epsilon / 2)
+        point = ball.move(x, point, draws(number, *x.shape), epsilon, epsilon / 2)
 
 
-@pytest.mark.parametrize("norm", NORMS)
-def test_projection_keeps_what_is_inside_and_finds_the_nearest_point(norm):
-    ball = BALLS[norm]
-    delta = torch.randn(8, 3, 5, 5, generator=torch.Generator().manual_seed(1))
+@pytest.mark.parametrize("ball", BALLS.values(), ids=BALLS)
+def test_projection_finds_the_nearest_point_and_direction_the_steepest_step_of_unit_size(ball):
+    delta = draws(1, 8, 3, 5, 5)
     size = ball.size(delta)
     assert torch.allclose(ball.project(delta, size * 1.01), delta, atol=1e-6)
     near = ball.project(delta, size / 3)
     assert torch.allclose(ball.size(near), size / 3, rtol=1e-5)
     for seed in range(30):  # no feasible point is nearer
-        other = torch.randn(delta.shape, generator=torch.Generator().manual_seed(seed))
-        other = ball.project(near + 0.1 * other, size / 3)
+        other = ball.project(near + 0.1 * draws(seed, *delta.shape), size / 3)
         apart = (delta - other).flatten(1).norm(dim=1)
         assert (apart >= (delta - near).flatten(1).norm(dim=1) - 1e-5).all()
-
-
-@pytest.mark.parametrize("norm", NORMS)
-def test_direction_is_the_steepest_step_of_unit_size(norm):
-    ball = BALLS[norm]
-    gradient = torch.randn(4, 3, 10, 10, generator=torch.Generator().manual_seed(2)) * 1e-25
-    way = ball.direction(gradient)
-    assert torch.allclose(ball.size(way), torch.ones(4), rtol=1e-5)
+    gradient = draws(2, 4, 3, 10, 10) * 1e-25
+    assert torch.allclose(ball.size(ball.direction(gradient)), torch.ones(4), rtol=1e-5)
     assert (ball.direction(torch.zeros_like(gradient)) == 0).all()
 
 
 def test_a_step_by_hand():
     """Up by .1 from .6 in a ball of .15 around .5: .65, not .7; down by .1; no slope, no step; the box ends at 1."""
-    origin = torch.tensor([0.5, 0.5, 0.5, 0.95]).view(1, 4, 1, 1)
-    at = torch.tensor([0.6, 0.55, 0.6, 0.95]).view(1, 4, 1, 1)
-    way = torch.tensor([2.0, -0.1, 0.0, 1.0]).view(1, 4, 1, 1)
-    sizes = torch.tensor([0.15]), torch.tensor([0.1])
-    reached = BALLS["linf"].move(origin, at, way, *sizes).flatten()
-    assert_close(reached, torch.tensor([0.65, 0.45, 0.6, 1.0]))
-    two = torch.tensor([3.0, 4.0]).view(1, 2, 1, 1)
-    half = torch.full((1, 2, 1, 1), 0.5)
-    reached = BALLS["l2"].move(half, half, two, torch.tensor([0.3]), torch.tensor([0.1]))
-    assert_close(reached.flatten(), torch.tensor([0.56, 0.58]))
+
+    def moved(norm, origin, at, way, *sizes):
+        images = (torch.tensor(values).view(1, -1, 1, 1) for values in (origin, at, way))
+        return BALLS[norm].move(*images, *map(torch.tensor, sizes)).flatten()
+
+    origin, at, way = [0.5, 0.5, 0.5, 0.95], [0.6, 0.55, 0.6, 0.95], [2.0, -0.1, 0.0, 1.0]
+    assert_close(moved("linf", origin, at, way, [0.15], [0.1]), torch.tensor([0.65, 0.45, 0.6, 1.0]))
+    assert_close(moved("l2", [0.5] * 2, [0.5] * 2, [3.0, 4.0], [0.3], [0.1]), torch.tensor([0.56, 0.58]))

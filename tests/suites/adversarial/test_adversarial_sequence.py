@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from suites.adversarial.attacks.apgd import apgd
 from suites.adversarial.attacks.attack_sequence import Resistance, resistance
 from suites.adversarial.attacks.pgd import Ascent, fgsm, schedule, slope, threat_schedule
-from suites.adversarial.attacks.problem import Problem, Verdicts, fallen
+from suites.adversarial.attacks.problem import Verdicts, fallen
 from suites.adversarial.config import AdversarialConfig, Apgd, Finish, Square, Stage, Threat
 
 
@@ -49,21 +49,15 @@ def walk(limit, steps):
     return (len(steps) - 1 if at > limit else -1), passes, forwards + 1
 
 
-stages = st.lists(
-    st.builds(
-        Stage, loss=st.sampled_from(["ce", "margin"]), steps=st.integers(1, 4), start=st.sampled_from(["last", "clean"])
-    ),
-    min_size=1,
-    max_size=3,
-)
+LOSSES, STARTS = st.sampled_from(["ce", "margin"]), st.sampled_from(["last", "clean"])
+STAGES = st.lists(st.builds(Stage, loss=LOSSES, steps=st.integers(1, 4), start=STARTS), min_size=1, max_size=3)
 
 
 @pytest.mark.slow
-@given(limits=st.lists(st.floats(0.001, 0.2), min_size=1, max_size=9), plan=stages, batch=st.integers(1, 5))
+@given(limits=st.lists(st.floats(0.001, 0.2), min_size=1, max_size=9), plan=STAGES, batch=st.integers(1, 5))
 def test_every_image_walks_as_if_it_were_alone(limits, plan, batch):
-    steps = threat_schedule(
-        Threat(norm="linf", epsilons=(0.02, 0.05, 0.1)), AdversarialConfig(threats=(), stages=tuple(plan))
-    )
+    threat = Threat(norm="linf", epsilons=(0.02, 0.05, 0.1))
+    steps = threat_schedule(threat, AdversarialConfig(threats=(), stages=tuple(plan)))
     ascent = Ascent(line(limits, batch), "linf", steps)
     alone = [walk(float(np.float32(limit)), steps) for limit in limits]
     walked = zip(ascent.fell.tolist(), ascent.passes.tolist(), ascent.forwards.tolist(), strict=True)
@@ -100,14 +94,7 @@ def starts(run_attack, seeds):
         shown.append(x.detach().clone())
         return torch.stack([x.mean(dim=(1, 2, 3)) + 9, x.mean(dim=(1, 2, 3))], dim=1)
 
-    n = len(seeds)
-    y = torch.zeros(n, dtype=torch.long)
-    images = torch.full((n, 3, 2, 2), 0.5)
-    run_attack(
-        Problem(
-            forward=forward, images=images, labels=y, seeds=np.array(seeds, dtype=np.uint64), targets=1 - y[:, None]
-        )
-    )
+    run_attack(toy(forward, torch.full((len(seeds), 3, 2, 2), 0.5), seeds=np.array(seeds, dtype=np.uint64)))
     return shown[0].flatten(1)
 
 
@@ -128,14 +115,33 @@ NEVER = np.inf
 
 
 def blank(threat, n, problem=None, **values):
-    columns = {
-        "epsilon": np.full(n, NEVER),
-        "by": np.full(n, "", dtype="U40"),
-        "held": np.zeros(n),
-        **vars(Verdicts.none(n)),
-    }
+    columns = {"epsilon": np.full(n, NEVER), "by": np.full(n, "", dtype="U40"), "held": np.zeros(n)}
+    columns |= vars(Verdicts.none(n))
     columns |= {name: np.asarray(value, dtype="U40" if name == "by" else None) for name, value in values.items()}
     return Resistance(problem=problem, threat=threat, **columns)
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """call(broken, margin, passes, forwards): APGD and Square break images by (seeds, recipe), with a size of their
+    bounds less `short`, and leave these margins. Returned: the seeds, bounds and recipe of each call."""
+
+    def install(broken, margin=lambda problem: 0.0, passes=0, forwards=0, short=0.0):
+        asked = []
+
+        def attack(problem, norm, bounds, recipe):
+            assert bounds.dtype == torch.float32  # as the images
+            asked.append((problem.seeds.tolist(), [round(x, 6) for x in bounds.tolist()], recipe))
+            n, fell = len(bounds), np.asarray(broken(problem.seeds, recipe))
+            size, left = np.where(fell, bounds.numpy() - short, np.nan), np.zeros(n) + margin(problem)
+            costs = {"passes": np.full(n, passes), "forwards": np.full(n, forwards)}
+            return Verdicts(broken=fell, size=size, loss=left, margin=left, **costs)
+
+        for kind in (Apgd, Square):
+            monkeypatch.setattr(kind.function.replace(":", "."), attack)
+        return asked
+
+    return install
 
 
 def nearly(away):
@@ -158,31 +164,14 @@ def test_a_small_perturbation_breaks_every_budget_that_it_fits_in():
     assert curve.held.tolist() == [1.0, 1.0, 0.0, 4.0, 32.0]
 
 
-def test_bisection_asks_those_that_fell_within_the_budgets_and_have_a_bracket(monkeypatch):
+def test_bisection_asks_those_that_fell_within_the_budgets_and_have_a_bracket(stand_in):
     """Broken at 4 with a bracket (2, 3); without one (3, 3); beyond the budgets; never. Half-way is 2.5."""
-    asked = []
-
-    def attack(problem, norm, bounds, recipe):
-        asked.append((problem.seeds.tolist(), bounds.tolist()))
-        assert bounds.dtype == torch.float32  # as the images
-        n = len(bounds)
-        broken = np.arange(n) % 2 == 0
-        size = np.where(broken, bounds.numpy() - 0.25, np.nan)
-        nothing = np.zeros(n)
-        return Verdicts(
-            broken=broken, size=size, loss=nothing, margin=nothing, passes=np.full(n, 3), forwards=np.full(n, 5)
-        )
-
-    monkeypatch.setattr(Apgd.function.replace(":", "."), attack)
-    given = {
-        "epsilon": [4.0, 4.0, 9.0, NEVER, 4.0],
-        "size": [3.0, 3.0, 8.0, np.nan, 4.0],
-        "held": [2.0, 3.0, 4.0, 4.0, 2.0],
-    }
-    problem = toy(torch.flatten, torch.zeros(5, 1, 1, 1))
-    curve = blank(Threat(norm="linf", epsilons=(2.0, 4.0), far=9.0), 5, problem, **given)
+    asked = stand_in(lambda seeds, _: seeds == 0, passes=3, forwards=5, short=0.25)
+    problem, threat = toy(torch.flatten, torch.zeros(5, 1, 1, 1)), Threat(norm="linf", epsilons=(2.0, 4.0), far=9.0)
+    given = {"size": [3.0, 3.0, 8.0, np.nan, 4.0], "held": [2.0, 3.0, 4.0, 4.0, 2.0]}
+    curve = blank(threat, 5, problem, epsilon=[4.0, 4.0, 9.0, NEVER, 4.0], **given)
     curve.halve()
-    assert asked == [([0, 4], [2.5, 3.0])]
+    assert [call[:2] for call in asked] == [([0, 4], [2.5, 3.0])]
     assert curve.size.tolist() == pytest.approx([2.25, 3.0, 8.0, np.nan, 4.0], nan_ok=True)
     assert curve.held.tolist() == [2.0, 3.0, 4.0, 4.0, 3.0]
     assert curve.epsilon.tolist() == [4.0, 4.0, 9.0, NEVER, 4.0]
@@ -190,21 +179,11 @@ def test_bisection_asks_those_that_fell_within_the_budgets_and_have_a_bracket(mo
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_what_the_stages_nearly_broke_is_tried_once_more(norm, monkeypatch):
+def test_what_the_stages_nearly_broke_is_tried_once_more(norm, stand_in):
     """One pixel moves, by .1, then by .12, towards boundaries .05, .11, .14, .16 and .5 away: of the margin stays
     nothing, .09, .29, .375, .8; then nothing of the second too, .14, .25, .76. Near: at most .3. Linf alone."""
-    asked = []
-
-    def attack(problem, norm, bounds, recipe):
-        asked.append((problem.seeds.tolist(), [round(x, 6) for x in bounds.tolist()], recipe))
-        broken, nothing = problem.seeds == 2, np.zeros(len(bounds))
-        size = np.where(broken, bounds.numpy(), np.nan)
-        passes, forwards = np.full(len(bounds), 7), np.full(len(bounds), 5)
-        return Verdicts(broken=broken, size=size, loss=nothing, margin=nothing, passes=passes, forwards=forwards)
-
-    monkeypatch.setattr(Apgd.function.replace(":", "."), attack)
-    away = torch.tensor([0.05, 0.11, 0.14, 0.16, 0.5])
-    problem = nearly(away)
+    asked = stand_in(lambda seeds, _: seeds == 2, passes=7, forwards=5)
+    problem = nearly(torch.tensor([0.05, 0.11, 0.14, 0.16, 0.5]))
     threat = Threat(norm=norm, epsilons=(0.1, 0.12))
     finish = Finish(attack=Apgd(loss="margin", steps=9), near=0.3)
     config = AdversarialConfig(threats=(threat,), stages=(Stage(loss="ce", steps=4, start="clean"),), finish=finish)
@@ -221,53 +200,30 @@ def test_what_the_stages_nearly_broke_is_tried_once_more(norm, monkeypatch):
     assert (curve.forwards - extra.forwards).tolist() == [0, 5, 5, 5, 0]
 
 
-def test_targets_are_tried_last_where_the_attack_before_came_close(monkeypatch):
+def test_targets_are_tried_last_where_the_attack_before_came_close(stand_in):
     """Three images keep .1 to .25 of their margin after the stages; .05, .2 and .05 after APGD. At the second of two
     budgets alone, the first and the third are attacked towards classes."""
-    asked, kept = [], np.array([0.05, 0.2, 0.05])
-
-    def attack(problem, norm, bounds, recipe):
-        seeds = problem.seeds.astype(np.int64)
-        asked.append((seeds.tolist(), round(float(bounds[0]), 6), recipe.loss))
-        margin = kept[seeds] * problem.rest.numpy()
-        none, cost = np.zeros(len(seeds), dtype=bool), np.full(len(seeds), 7)
-        return Verdicts(
-            broken=none, size=np.full(len(seeds), np.nan), loss=margin, margin=margin, passes=cost, forwards=0 * cost
-        )
-
-    monkeypatch.setattr(Apgd.function.replace(":", "."), attack)
-    away = torch.tensor([0.125, 0.13, 0.14])
-    problem = nearly(away)
+    kept = np.array([0.05, 0.2, 0.05])
+    asked = stand_in(lambda seeds, _: seeds < 0, lambda problem: kept[problem.seeds.astype(int)] * problem.rest.numpy())
+    problem = nearly(torch.tensor([0.125, 0.13, 0.14]))
     last = Apgd(loss="dlr", steps=5, targets=3)
     finish = Finish(attack=Apgd(loss="margin", steps=9), near=0.3, last=last, close=0.1, at=(0.12,))
     threat = Threat(norm="linf", epsilons=(0.11, 0.12))
-    resistance(
-        problem,
-        threat,
-        AdversarialConfig(threats=(threat,), stages=(Stage(loss="ce", steps=4, start="clean"),), finish=finish),
-        None,
-    )
-    assert asked == [([0, 1, 2], 0.11, "margin"), ([0, 1, 2], 0.12, "margin"), ([0, 2], 0.12, "dlr")]
+    stages = (Stage(loss="ce", steps=4, start="clean"),)
+    resistance(problem, threat, AdversarialConfig(threats=(threat,), stages=stages, finish=finish), None)
+    found = [(seeds, bounds[0], recipe.loss) for seeds, bounds, recipe in asked]
+    assert found == [([0, 1, 2], 0.11, "margin"), ([0, 1, 2], 0.12, "margin"), ([0, 2], 0.12, "dlr")]
 
 
-def test_a_second_opinion_is_asked_where_an_image_stood(monkeypatch):
+def test_a_second_opinion_is_asked_where_an_image_stood(stand_in):
     """Broken at the second budget, standing, broken at the first, not odd: asked at .1, reference .2, never, never."""
-    asked = []
-
-    def attack(problem, norm, bounds, recipe):
-        asked.append((problem.seeds.tolist(), [round(x, 6) for x in bounds.tolist()], recipe.name))
-        broken = problem.seeds == (1 if recipe.name == "square" else 0)
-        size, cost = np.where(broken, bounds.numpy(), np.nan), np.full(len(broken), 3)
-        return Verdicts(broken=broken, size=size, loss=0 * size, margin=0 * size, passes=0 * cost, forwards=cost)
-
-    monkeypatch.setattr(Apgd.function.replace(":", "."), attack)
-    monkeypatch.setattr(Square.function.replace(":", "."), attack)
+    asked = stand_in(lambda seeds, recipe: seeds == (recipe.name == "square"), forwards=3)
     problem = toy(torch.flatten, torch.zeros(4, 1, 1, 1))
     given = {"epsilon": [0.2, NEVER, 0.1, NEVER], "size": [0.2, np.nan, 0.1, np.nan], "held": [0.1, 0.8, 0.0, 0.8]}
     threat, recipes = Threat(norm="linf", epsilons=(0.1, 0.2), far=0.8), (Square(3), Apgd(loss="margin", steps=3))
     curve, odd = blank(threat, 4, problem, **given), np.array([True, True, True, False])
     opinions = curve.ask(recipes, odd, 0)
-    assert asked == [([0, 1], [0.1, 0.2], "square"), ([0, 1], [0.1, 0.2], "apgd-margin")]
+    assert asked == [([0, 1], [0.1, 0.2], recipe) for recipe in recipes]
     assert opinions.tolist() == [[0, 1], [1, 0], [-1, -1], [-1, -1]]
     assert curve.epsilon == pytest.approx([0.1, 0.2, 0.1, NEVER])
     assert (curve.by.tolist(), curve.forwards.tolist()) == (["apgd-margin", "square", "", ""], [6, 6, 0, 0])
