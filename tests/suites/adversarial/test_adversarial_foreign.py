@@ -5,11 +5,12 @@ import sys
 from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import EntryPoint
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from adversarial_world import toy
 
 from benchmark.failures import PluginError
 from benchmark.testing import ToyShelf, check_suite
@@ -17,7 +18,6 @@ from benchmark.third_party import load_each
 from suites.adversarial import PLAIN, SUITE, variants_of
 from suites.adversarial.attack_plugins import Attack, load_attack
 from suites.adversarial.attacks.other_packages import AttackedNetwork, foreign_attack
-from suites.adversarial.attacks.problem import Problem
 from suites.adversarial.config import PROTOCOLS, AutoAttack, PluggedIn
 from suites.adversarial.conformance import check_attack
 
@@ -52,14 +52,11 @@ def test_what_is_no_perturbed_image_is_an_error_that_names_the_attack(points, sa
     with pytest.raises(PluginError, match=f"'my attack'.*{said}"):
         foreign_attack(problem, "linf", bounds(problem, 0.01), recipe)
 
-
-def test_memory_that_runs_out_is_the_engines_to_answer(world, plugged):
-    def points(forward, images, labels, epsilon, seeds):
+    def out_of_memory(*_):
         raise RuntimeError("CUDA out of memory")
 
-    problem = world("world-standard-0", 3).problem(8)
-    with pytest.raises(RuntimeError, match="out of memory"):
-        foreign_attack(problem, "linf", bounds(problem, 0.01), plugged("linf", points))
+    with pytest.raises(RuntimeError, match="out of memory"):  # the engine has the answer
+        foreign_attack(problem, "linf", bounds(problem, 0.01), plugged("linf", out_of_memory))
 
 
 @pytest.mark.release
@@ -73,9 +70,12 @@ def test_autoattack_breaks_what_a_standard_network_cannot_hold(world):
     assert not foreign_attack(problem, "l2", bounds(problem, 1e-6), first).broken.any()
 
 
-def test_autoattack_is_called_with_its_seed_and_no_more_targets_than_classes(monkeypatch):
-    """A stand-in for the authors' package: what it is given, and the points that it gives back. It warns to nobody."""
+def test_autoattack_gets_its_seed_and_classes_and_its_points_are_cut_to_ball_and_box(monkeypatch):
+    """A stand-in for the authors' package: what it is given, and the points that it gives back. It warns to nobody.
+    Of .25: to .625, in sum 1.25; of .125: to .5, in sum 1; next to the edge: to 1 and no further; NaN: nowhere."""
     calls, logger = [], logging.getLogger("auto-attack")
+    reached = torch.full((5, 1, 1, 2), 5.0)
+    reached[3], reached[2, ..., 0] = float("nan"), -7.0
 
     class Package:
         def __init__(self, network, **options):
@@ -86,16 +86,20 @@ def test_autoattack_is_called_with_its_seed_and_no_more_targets_than_classes(mon
             counts = [one.n_target_classes for one in (self.apgd_targeted, self.fab)]
             calls.append((counts, labels.tolist(), batch_size, torch.initial_seed(), logger.disabled))
             sys.settrace(None)
-            return images + 0.5, "unused"
+            return reached, "unused"
 
     monkeypatch.setitem(sys.modules, "pyautoattack", SimpleNamespace(AutoAttack=Package))
     tracing, seed = sys.gettrace(), torch.initial_seed()
     recipe = AutoAttack("custom", (("attacks", ("apgd-ce",)),))
-    problem = problem_of([[0.25, 0.25], [0.0, 0.0]])
-    verdicts = foreign_attack(problem, "linf", torch.full((2,), 0.375), recipe)
+    pixels = [[0.25, 0.25], [0.125, 0.125], [0.0, 0.75], [0.25, 0.25], [0.25, 0.9375]]
+    verdicts = foreign_attack(problem_of(pixels, batch=3), "linf", torch.full((5,), 0.375), recipe)
     options = {"norm": "Linf", "eps": 0.375, "seed": 0, "device": "cpu", "version": "custom", "attacks": ("apgd-ce",)}
-    assert calls == [options, ([1, 0], [0, 0], 32, 0, True)]
-    assert verdicts.broken.tolist() == [True, False] and verdicts.forwards.tolist() == [2, 1]
+    assert calls == [options, ([1, 0], [0] * 5, 32, 0, True)]
+    assert verdicts.broken.tolist() == [True, False, False, False, True]
+    assert verdicts.size[[0, 4]].tolist() == [0.375, 0.375] and np.isnan(verdicts.size[1:4]).all()
+    assert verdicts.margin.tolist() == pytest.approx([0.25, 0.0, 0.0, -0.5, 0.625])
+    assert verdicts.loss.tolist() == pytest.approx(np.log1p(np.exp(verdicts.margin)).tolist())
+    assert verdicts.passes.tolist() == [0] * 5 and verdicts.forwards.tolist() == [2, 1, 1, 1, 1]
     assert (logger.disabled, sys.gettrace(), torch.initial_seed()) == (False, tracing, seed)
 
 
@@ -114,30 +118,7 @@ def brighter(x):
 
 
 def problem_of(pixels, **more):
-    images = torch.tensor(pixels).reshape(-1, 1, 1, 2)
-    n = len(images)
-    labels, seeds = torch.zeros(n, dtype=torch.int64), np.arange(n, dtype=np.uint64)
-    return Problem(forward=brighter, images=images, labels=labels, seeds=seeds, targets=labels[:, None] + 1, **more)
-
-
-def test_points_are_cut_to_ball_and_box_and_the_answer_there_counts(monkeypatch):
-    """Of .25: to .625, in sum 1.25; of .125: to .5, in sum 1; next to the edge: to 1 and no further; NaN: nowhere."""
-    pixels = [[0.25, 0.25], [0.125, 0.125], [0.0, 0.75], [0.25, 0.25], [0.25, 0.9375]]
-
-    def points(network, *_):
-        reached = network.problem.images + 5.0
-        reached[3] = float("nan")
-        reached[2, ..., 0] = -7.0
-        return reached
-
-    monkeypatch.setattr("suites.adversarial.attacks.other_packages._autoattack_points", points)
-    budget = torch.full((5,), 0.375)
-    verdicts = foreign_attack(problem_of(pixels, batch=3), "linf", budget, AutoAttack())
-    assert verdicts.broken.tolist() == [True, False, False, False, True]
-    assert verdicts.size[[0, 4]].tolist() == [0.375, 0.375] and np.isnan(verdicts.size[1:4]).all()
-    assert verdicts.margin.tolist() == pytest.approx([0.25, 0.0, 0.0, -0.5, 0.625])
-    assert verdicts.loss.tolist() == pytest.approx(np.log1p(np.exp(verdicts.margin)).tolist())
-    assert verdicts.passes.tolist() == [0] * 5 and verdicts.forwards.tolist() == [1] * 5
+    return toy(brighter, torch.tensor(pixels).reshape(-1, 1, 1, 2), **more)
 
 
 def test_each_epsilon_is_a_call_of_its_own_and_its_cost_is_shared_out(plugged):
@@ -165,11 +146,8 @@ def test_each_epsilon_is_a_call_of_its_own_and_its_cost_is_shared_out(plugged):
 
 
 def test_logits_that_are_no_numbers_are_zero_to_the_packages():
-    problem = problem_of([[0.1, 0.1]])
-    bad = torch.tensor([[float("nan"), float("inf")], [float("-inf"), 2.0]])
-    network = AttackedNetwork(Problem(forward=lambda x: bad + 0 * x.sum(), images=problem.images, labels=problem.labels,
-                              seeds=problem.seeds, targets=problem.targets))  # fmt: skip
-    x = torch.zeros(2, 1, 1, 2)
+    bad, x = torch.tensor([[float("nan"), float("inf")], [float("-inf"), 2.0]]), torch.zeros(2, 1, 1, 2)
+    network = AttackedNetwork(toy(lambda x: bad + 0 * x.sum(), x))
     expected = [[0.0, 0.0], [0.0, 2.0]]
     assert network(x).tolist() == expected and network(x.requires_grad_()).tolist() == expected
 
@@ -194,19 +172,14 @@ ATTACKS = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def third(monkeypatch):
-    """A module of another package that has all of ATTACKS."""
-    module = ModuleType("third_attacks")
-    vars(module).update(ATTACKS)
-    monkeypatch.setitem(sys.modules, "third_attacks", module)
-
-
 def read(name, value="still"):
-    return load_each([EntryPoint(name, f"third_attacks:{value}", "bench.attacks")], load_attack)
+    """Another package's attack, of those of ATTACKS."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "third_attacks", SimpleNamespace(**ATTACKS))
+        return load_each([EntryPoint(name, f"third_attacks:{value}", "bench.attacks")], load_attack)
 
 
-def test_a_sound_entry_point(third):
+def test_a_sound_entry_point():
     assert read("my-still") == ({"my-still": STILL}, {})
     assert STILL.budgets == (0.25, 0.5, 1.0, 2.0, 3.0)
     assert replace(STILL, epsilons=(7.0,)).budgets == (7.0,)
@@ -218,7 +191,7 @@ def test_a_sound_entry_point(third):
     *(("own", value, "expected a gestaltbench.attacks.Attack") for value in ("no_attack", "no_norm", "no_function")),
     ("own", "falling", "ascend"), ("own", "zero", "above 0"), ("own", "missing", "AttributeError"),
 ])  # fmt: skip
-def test_what_cannot_be_used_is_named_with_the_reason(name, value, said, third):
+def test_what_cannot_be_used_is_named_with_the_reason(name, value, said):
     attacks, broken = read(name, value)
     assert not attacks and said in broken[name]
 
@@ -237,7 +210,7 @@ def suites(monkeypatch):
 
 
 @pytest.mark.slow
-def test_an_attack_is_a_variant_with_a_board_of_its_own(suites):
+def test_an_attack_is_a_variant_with_a_board_of_its_own_and_its_code_is_part_of_what_is_stored(suites):
     found = suites({"one-step": STEP, "still": STILL}, {})
     suite = found["one-step"]
     assert suite.name == "adversarial:one-step" and "one step" in suite.summary
@@ -245,12 +218,8 @@ def test_an_attack_is_a_variant_with_a_board_of_its_own(suites):
     assert "l2 1" in found["still"].headline.definition
     assert [check for check in check_suite(suite) if not check.ok] == []
     assert set(found) == {*PROTOCOLS, "one-step", "still"}
-
-
-def test_its_code_is_part_of_what_is_stored(suites):
-    other = replace(STEP, points=still)
-    codes = [suites({"own": attack}, {})["own"].config.attacks[0].code for attack in (STEP, other)]
-    assert len(set(codes)) == 2
+    other = suites({"one-step": replace(STEP, points=still)}, {})["one-step"]
+    assert other.config.attacks[0].code != suite.config.attacks[0].code
 
 
 def test_a_broken_one_says_so_where_it_is_asked_for(suites):
@@ -262,25 +231,18 @@ def test_a_broken_one_says_so_where_it_is_asked_for(suites):
     assert found["strong"].plan(found["strong"].config, ToyShelf("world16")).blocks
 
 
-def failed(attack):
-    return [check.name for check in check_attack(attack) if not check.ok]
-
-
-@pytest.mark.slow
-def test_the_kit_passes_what_keeps_the_contract():
-    assert failed(STEP) == [] and failed(STILL) == []
-
-
 INSIDE = "points lie in the ball and in [0, 1]"
 ALONE = "an image gets the same points in any batch"
 COUNT = iter(range(100_000))
 
 
 @pytest.mark.parametrize(("points", "names"), [
+    *(pytest.param(sound, [], marks=pytest.mark.slow) for sound in (step, still)),
     (lambda f, x, y, e, s: (x + 1.5 * e).clamp(0, 1), [INSIDE, ALONE]),
     (lambda f, x, y, e, s: (x + e * (x.mean(0) - 0.5).sign()).clamp(0, 1), [ALONE]),  # of the batch
     (lambda f, x, y, e, s: (x + e * torch.randn(x.shape).sign()).clamp(0, 1), [ALONE]),  # of one generator
     (lambda f, x, y, e, s: x * (1 - 1e-3 * (next(COUNT) % 7) * e), [ALONE]),  # of the call
 ])  # fmt: skip
-def test_the_kit_finds_what_breaks_it(points, names):
-    assert failed(Attack(title="", norm="linf", points=points)) == names
+def test_the_kit_finds_what_breaks_the_contract_and_passes_what_keeps_it(points, names):
+    attack = Attack(title="", norm="linf", points=points)
+    assert [check.name for check in check_attack(attack) if not check.ok] == names

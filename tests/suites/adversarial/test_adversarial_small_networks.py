@@ -7,20 +7,23 @@ from itertools import accumulate
 import numpy as np
 import pytest
 import torch
+from adversarial_world import toy
 
 from suites.adversarial.attacks.apgd import ApgdState, DenseRules, SparseRules, apgd, nearest_inside
 from suites.adversarial.attacks.attack_sequence import resistance
 from suites.adversarial.attacks.balls import BALLS
 from suites.adversarial.attacks.losses import margin
 from suites.adversarial.attacks.pgd import Ascent, schedule
-from suites.adversarial.attacks.problem import GradientTrace, Problem, likely_wrong
+from suites.adversarial.attacks.problem import GradientTrace, likely_wrong
 from suites.adversarial.attacks.square import bump, l2_redraw, l2_side, l2_start, linf_side, share_at, square
 from suites.adversarial.config import AdversarialConfig, Apgd, Square, Stage, Threat
 
 SHAPE = (3, 6, 6)
 ORDER = {"linf": float("inf"), "l2": 2, "l1": 1}
 DUAL = {"linf": 1, "l2": 2, "l1": float("inf")}
-THEIR_NAME = {"linf": "Linf", "l2": "L2", "l1": "L1"}
+SLOW, RELEASE = pytest.mark.slow, pytest.mark.release
+LINF_L2 = ["linf", pytest.param("l2", marks=SLOW)]
+NORMS = [*LINF_L2, pytest.param("l1", marks=SLOW)]
 
 
 def draws(seed, *shape):
@@ -33,10 +36,8 @@ def grey(n=8, spread=0.05):
 
 
 def problem_of(forward, x, batch=64):
-    z = forward(x)
-    y = z.argmax(1)
-    seeds = np.arange(len(x), dtype=np.uint64) + 5
-    return Problem(forward=forward, images=x, labels=y, seeds=seeds, targets=likely_wrong(z, y, 4), batch=batch)
+    z, seeds = forward(x), np.arange(len(x), dtype=np.uint64) + 5
+    return toy(forward, x, z.argmax(1), seeds=seeds, targets=likely_wrong(z, z.argmax(1), 4), batch=batch)
 
 
 WEIGHTS = draws(0, 5, 108)
@@ -58,8 +59,8 @@ def radius(problem, norm):
     return (z[:, 0] - z[:, 1]).abs() / torch.linalg.vector_norm(WEIGHTS[0] - WEIGHTS[1], DUAL[norm])
 
 
-@pytest.mark.parametrize("norm", ["linf", *(pytest.param(norm, marks=pytest.mark.slow) for norm in ("l2", "l1"))])
-@pytest.mark.parametrize("loss", ["margin", pytest.param("dlr", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("loss", ["margin", pytest.param("dlr", marks=SLOW)])
 def test_apgd_breaks_a_linear_network_just_beyond_its_radius_and_never_within(norm, loss):
     problem = problem_of(two_way, grey())
     exact, recipe = radius(problem, norm), Apgd(loss=loss, steps=60)
@@ -71,19 +72,11 @@ def test_apgd_breaks_a_linear_network_just_beyond_its_radius_and_never_within(no
     assert not apgd(problem, norm, 0.99 * exact, recipe).broken.any()
 
 
-@pytest.mark.parametrize("norm", ["linf", pytest.param("l2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("norm", LINF_L2)
 def test_pgd_breaks_a_linear_network_just_beyond_its_radius_and_never_within(norm):
     problem = problem_of(two_way, grey())
     for row, exact in enumerate(radius(problem, norm)[:3].tolist()):
-        part = slice(row, row + 1)
-        one = Problem(
-            forward=two_way,
-            images=problem.images[part],
-            labels=problem.labels[part],
-            seeds=problem.seeds[part],
-            targets=problem.targets[part],
-        )
-        stage = Stage(loss="margin", steps=20, start="random")
+        one, stage = problem.at(np.array([row])), Stage(loss="margin", steps=20, start="random")
         beyond = Ascent(one, norm, schedule([(stage, 1.05 * exact)]))
         assert beyond.broken[0] and exact * (1 - 1e-5) <= beyond.size[0] <= 1.0501 * exact
         within = Ascent(one, norm, schedule([(stage, 0.99 * exact)]))
@@ -121,8 +114,8 @@ def watched(problem):
     return replace(problem, forward=forward), shown
 
 
-@pytest.mark.parametrize("loss", ["dlr", pytest.param("ce", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("norm", ["linf", *(pytest.param(norm, marks=pytest.mark.slow) for norm in ("l2", "l1"))])
+@pytest.mark.parametrize("loss", ["dlr", pytest.param("ce", marks=SLOW)])
+@pytest.mark.parametrize("norm", NORMS)
 def test_apgds_path_is_that_of_the_authors_code(norm, loss, monkeypatch):
     theirs = pytest.importorskip("pyautoattack.autopgd_base")
     steps, size = 40, {"linf": 0.004, "l2": 0.03, "l1": 0.2}[norm]
@@ -130,7 +123,7 @@ def test_apgds_path_is_that_of_the_authors_code(norm, loss, monkeypatch):
     mine, points = watched(problem)
     assert not apgd(mine, norm, torch.full((8,), size), Apgd(loss=loss, steps=steps)).broken.any()
     other, their_points = watched(problem)
-    run = theirs.APGDAttack(other.forward, n_iter=steps, norm=THEIR_NAME[norm], eps=size, loss=loss)
+    run = theirs.APGDAttack(other.forward, n_iter=steps, norm=norm.capitalize(), eps=size, loss=loss)
     run.init_hyperparam(problem.images)
     if norm == "l1":  # a given start changes its first step, so its own draw is replaced
         ours = points[0] - problem.images
@@ -148,12 +141,12 @@ def test_apgds_path_is_that_of_the_authors_code(norm, loss, monkeypatch):
         assert (torch.linalg.vector_norm(away, ORDER[norm], dim=1) <= size * (1 + 1e-4)).all()
 
 
-@pytest.mark.parametrize("norm", ["linf", pytest.param("l2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("norm", LINF_L2)
 def test_square_keeps_to_ball_and_box_and_tells_the_truth(norm):
     problem = problem_of(two_way, grey(spread=0.2).clamp(0, 1))
-    epsilon = {"linf": 3, "l2": 3}[norm] * radius(problem, norm)
-    pixel = problem_of(lambda x: torch.cat([0.55 + 0 * x, x], dim=1).flatten(1), torch.full((2, 1, 1, 1), 0.5))
-    fell = square(pixel, norm, torch.full((2,), 0.125), Square(60))  # both at once or soon: no query is left to ask
+    epsilon = 3 * radius(problem, norm)
+    near = problem_of(lambda x: torch.cat([0.55 + 0 * x, x], dim=1).flatten(1), torch.full((2, 1, 1, 1), 0.5))
+    fell = square(near, norm, torch.full((2,), 0.125), Square(60))  # both at once or soon: no query is left to ask
     assert fell.size.tolist() == [0.125] * 2
     seen, shown = watched(problem)
     verdicts = square(seen, norm, epsilon, Square(60))
@@ -168,14 +161,11 @@ def test_square_keeps_to_ball_and_box_and_tells_the_truth(norm):
     assert (verdicts.margin[verdicts.broken] >= 0).all() and np.isnan(verdicts.size[~verdicts.broken]).all()
 
 
-@pytest.mark.parametrize("norm", ["linf", pytest.param("l2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("norm", LINF_L2)
 def test_neither_batch_nor_company_changes_an_attack(norm):
     x, epsilon = grey(), 1.3 * radius(problem_of(two_way, grey()), norm)
-    for run in (
-        lambda p: square(p, norm, epsilon, Square(30)),
-        lambda p: apgd(p, norm, epsilon, Apgd(loss="dlr", steps=8, targets=2)),
-    ):
-        together, apart = (run(problem_of(two_way, x, batch)) for batch in (64, 3))
+    for attack, recipe in ((square, Square(30)), (apgd, Apgd(loss="dlr", steps=8, targets=2))):
+        together, apart = (attack(problem_of(two_way, x, batch), norm, epsilon, recipe) for batch in (64, 3))
         assert np.array_equal(together.broken, apart.broken)
         np.testing.assert_allclose(together.margin, apart.margin, atol=1e-4)
 
@@ -197,8 +187,8 @@ def whole_curve(distances, **given):
     return resistance(problem, config.threats[0], config, None)
 
 
-@pytest.mark.slow
-def test_the_curve_of_a_linear_network_is_its_distance():
+@SLOW
+def test_the_curve_of_a_linear_network_is_its_distance_and_attacks_are_tried_on_what_stands():
     """The smallest budget that reaches, by the attack that got there; bisection comes down to the distance itself."""
     distances = [0.1, 0.3, 0.7, 1.3]
     verdicts = whole_curve(distances, stages=(Stage(loss="ce", steps=5), Stage(loss="margin", steps=5)), bisect=7)
@@ -208,13 +198,7 @@ def test_the_curve_of_a_linear_network_is_its_distance():
     assert (verdicts.size[:3] >= np.array(distances[:3]) - 1e-6).all()
     assert (verdicts.held[:3] <= distances[:3]).all() and (verdicts.held[:3] > 0.9 * verdicts.size[:3]).all()
     assert np.isnan(verdicts.size[3])
-
-
-@pytest.mark.slow
-def test_attacks_are_tried_on_what_stands():
-    distances = [0.1, 0.7, 1.3]
-    attacks = (Apgd(loss="margin", steps=20),)
-    verdicts = whole_curve(distances, stages=(), attacks=attacks)
+    verdicts = whole_curve([0.1, 0.7, 1.3], stages=(), attacks=(Apgd(loss="margin", steps=20),))
     assert verdicts.epsilon.tolist() == pytest.approx([0.2, 1.0, np.inf])
     assert verdicts.by.tolist() == ["apgd-margin", "apgd-margin", ""]
     assert verdicts.forwards.tolist() == [0, 0, 0]
@@ -223,14 +207,12 @@ def test_attacks_are_tried_on_what_stands():
 
 def test_far_images_leap_to_the_next_budget():
     """More than 60 % of the margin left after the first stage: the second is not taken there."""
-    stages = (Stage(loss="ce", steps=2), Stage(loss="margin", steps=3))
-    margins = {}
+    stages, threat = (Stage(loss="ce", steps=2), Stage(loss="margin", steps=3)), Threat(norm="l2", epsilons=(0.2, 1.5))
     problem = problem_of(two_way, placed(2.0))
     problem = replace(problem, rest=margin(two_way(problem.images), problem.labels))
-    for leap in (1.0, 0.6):
-        config = AdversarialConfig(threats=(Threat(norm="l2", epsilons=(0.2, 1.5)),), stages=stages, leap=leap)
-        margins[leap] = resistance(problem, config.threats[0], config, None)
-    assert [margins[leap].passes[0] for leap in (1.0, 0.6)] == [10, 7]
+    for leap, passes in ((1.0, 10), (0.6, 7)):
+        config = AdversarialConfig(threats=(threat,), stages=stages, leap=leap)
+        assert resistance(problem, threat, config, None).passes[0] == passes
 
 
 @pytest.mark.parametrize("size", [(1, 3), (2, 5), (3, 4), (5, 5), (6, 13), (16, 33)])
@@ -259,7 +241,7 @@ def test_an_l2_redraw_keeps_the_length_and_all_but_two_squares():
     assert len(common) >= 3 * (400 - 50)
 
 
-@pytest.mark.slow
+@SLOW
 def test_strength_is_that_of_the_authors_code(world):
     module, epsilon = pytest.importorskip("pyautoattack.square"), 16 / 255
     problem = world("world-standard-0", 16).problem(16, tuned=False)
@@ -277,22 +259,18 @@ def test_shares_are_halved_at_the_published_queries():
         assert share_at(last, 10_000) == 0.8 / 2**place
         assert share_at(last + 1, 10_000) == 0.8 / 2 ** (place + 1)
     assert (share_at(1000, 5000), share_at(1001, 5000)) == (0.8 / 32, 0.8 / 64)
-
-
-def test_checkpoints_of_a_hundred_steps_are_the_published_ones():
+    # and APGD's checkpoints of a hundred steps
     assert tuple(accumulate(DenseRules(BALLS["l2"]).windows(100))) == (22, 41, 57, 70, 80, 87, 93, 99)
 
 
-@pytest.mark.release
+@RELEASE
 def test_verdicts_towards_targets_are_no_weaker_than_the_authors(world):
     """Untargeted, the path is theirs point by point (small networks)."""
     theirs = pytest.importorskip("pyautoattack.autopgd_base")
     problem = world("world-adversarial-0", 10).problem(24, tuned=False)
     ours = apgd(problem, "linf", torch.full((len(problem.images),), 4 / 255), Apgd(loss="dlr", steps=20, targets=3))
-    attack = theirs.APGDAttack_targeted(
-        problem.forward, n_target_classes=3, n_iter=20, norm="Linf", eps=4 / 255, device="cpu"
-    )
-    points = attack.perturb(problem.images, problem.labels)
+    options = {"n_target_classes": 3, "n_iter": 20, "norm": "Linf", "eps": 4 / 255, "device": "cpu"}
+    points = theirs.APGDAttack_targeted(problem.forward, **options).perturb(problem.images, problem.labels)
     with torch.no_grad():
         broken = (problem.forward(points).argmax(1) != problem.labels).numpy()
     assert 0 < ours.broken.sum() < len(broken)  # the case decides something
@@ -375,11 +353,17 @@ def test_a_dense_start_is_the_draw_at_the_length_of_epsilon():
     assert seen == [7, 8, 7, 8]
 
 
+HALF = torch.full((1, 1, 1, 1), 0.5)
+
+
+def pixel(x):
+    return torch.cat([9 - x, x], dim=1).flatten(1)
+
+
 @pytest.mark.parametrize(("start", "second"), [("last", [0.59]), ("clean", [0.5, 0.55])])
 def test_a_stage_starts_where_the_last_one_ended_or_at_the_image(start, second):
     """A step to the edge of a ball of .04, then some of .05 in one of .1; the last point of a stage is judged."""
-    middle = torch.full((1, 1, 1, 1), 0.5)
-    problem, shown = watched(problem_of(lambda x: torch.cat([9 - x, x], dim=1).flatten(1), middle))
+    problem, shown = watched(problem_of(pixel, HALF))
     stages = (Stage(loss="margin", steps=1), 0.04), (Stage(loss="margin", steps=5, start=start), 0.1)
     Ascent(problem, "linf", schedule(stages))
     assert [float(x) for x in shown] == pytest.approx([0.5, 0.54, *second, 0.6, 0.6, 0.6, 0.6])
@@ -395,11 +379,7 @@ def test_pgd_notes_the_last_gradient_of_the_margin_within_the_budget():
 
     images = torch.tensor([[0.5, 0.5], [0.75, 0.25], [0.5, 0.5]]).view(3, 1, 1, 2)
     followed = GradientTrace(wanted=np.array([True, True, False]), within=0.1)
-    stages = (
-        (Stage(loss="margin", steps=2), 0.1),
-        (Stage(loss="ce", steps=2), 0.1),
-        (Stage(loss="margin", steps=2), 0.2),
-    )
+    stages = [(Stage(loss=loss, steps=2), most) for loss, most in (("margin", 0.1), ("ce", 0.1), ("margin", 0.2))]
     Ascent(replace(problem_of(forward, images, batch=1), followed=followed), "linf", schedule(stages))
     assert followed.rival == {0: 2, 1: 1}
     found = [[part[row].flatten().tolist() for row in (0, 1)] for part in (followed.point, followed.direction)]
@@ -435,8 +415,7 @@ def test_a_dense_step_carries_a_quarter_of_the_last_by_hand():
 def test_the_first_step_from_an_image_follows_the_gradient_that_is_known():
     """One that leads downwards, of the cross entropy alone, and without a pass; the later steps lead up. Neither the
     margin nor a random start takes it."""
-    forward, middle = lambda x: torch.cat([9 - x, x], dim=1).flatten(1), torch.full((1, 1, 1, 1), 0.5)
-    problem, shown = watched(replace(problem_of(forward, middle), first=-torch.ones_like(middle)))
+    problem, shown = watched(replace(problem_of(pixel, HALF), first=-torch.ones_like(HALF)))
     stages = [(Stage(loss="ce", steps=1), 0.04), (Stage(loss="ce", steps=5, start="clean"), 0.1)]
     stages += [(Stage(loss="margin", steps=1, start="clean"), 0.1), (Stage(loss="ce", steps=1, start="random"), 0.2)]
     ascent = Ascent(problem, "linf", schedule(stages))
