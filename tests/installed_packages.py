@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from typing import NamedTuple
 
 COMMANDS = """
 import contextlib, io, json, sys, traceback
@@ -26,14 +25,6 @@ json.dump(ended, sys.stdout)
 """
 
 
-class Ended(NamedTuple):
-    """How a command ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 def bench_beside(packages, place, *commands, **environment):
     """How each `bench COMMAND` ended, from a working directory, with the packages of a folder installed."""
     done = subprocess.run(
@@ -45,4 +36,4 @@ def bench_beside(packages, place, *commands, **environment):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    return [Ended(*one) for one in json.loads(done.stdout)]
+    return [subprocess.CompletedProcess([], *one) for one in json.loads(done.stdout)]

@@ -160,23 +160,23 @@ class Session:
     def row(self, person: int, trial: str) -> dict[str, str] | None:
         """Return the planned columns of a person's trial; None if there is no such trial."""
         kind, number, again = parts.groups() if (parts := _TRIAL.fullmatch(trial)) else ("", "0", "")
-        order, at, masked = person % ORDERS, int(number) - 1, self.procedure.mask != "none"
-        fixed = {"subj": f"subject-{person:02d}", "session": str(self.number), "trial": trial,
-                 "experiment": self.experiment, "set": self.stimuli.name, "space": self.stimuli.space}  # fmt: skip
+        order, at, more = person % ORDERS, int(number) - 1, dict[str, str]()
         if not kind and 0 <= at < self.trials:
             image, mask, time = self.sequences[order][at]
-            shown = self.images[image]._asdict()
-            return {**fixed, **shown, "mask": str(mask) if masked else "none", DURATION: str(time)}
-        if kind == "c" and not again and at < len(self.checks[order]):
-            aside = Shown(imagename="check", condition="", category=self.checks[order][at], digest="")
-            return {**fixed, **aside._asdict(), "mask": "none", "status": CHECK, DURATION: str(CHECK_TIME)}
-        if kind == "p" and not again and at < 2 * len(self.practice):
+            shown = self.images[image]
+        elif kind == "c" and not again and at < len(self.checks[order]):
+            shown = Shown(imagename="check", condition="", category=self.checks[order][at], digest="")
+            mask, time, more = 0, CHECK_TIME, {"status": CHECK}
+        elif kind == "p" and not again and at < 2 * len(self.practice):
             category = str(self.practice.labels["category"][at % len(self.practice)])
-            aside, mask = Shown(imagename="practice", condition="", category=category, digest=""), at % MASKS
-            time = max(self.procedure.durations)
-            more = {"mask": str(mask) if masked else "none", "status": PRACTISED, DURATION: str(time)}
-            return {**fixed, **aside._asdict(), **more}
-        return None
+            shown = Shown(imagename="practice", condition="", category=category, digest="")
+            mask, time, more = at % MASKS, max(self.procedure.durations), {"status": PRACTISED}
+        else:
+            return None
+        masked = self.procedure.mask != "none" and kind != "c"
+        more |= {"mask": str(mask) if masked else "none", DURATION: str(time), "session": str(self.number)}
+        fixed = {"experiment": self.experiment, "set": self.stimuli.name, "space": self.stimuli.space}
+        return {"subj": f"subject-{person:02d}", "trial": trial, **fixed, **shown._asdict(), **more}
 
 
 def open_session(

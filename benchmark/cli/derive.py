@@ -124,10 +124,16 @@ def result_of(verb: Callable[..., R], name: str = "") -> Callable[[Callable[[R],
 def parameter(field: VerbParameter) -> click.Parameter:
     """Return the option or argument of a verb's parameter."""
     said, kind, default = field.option, field.type, field.default
+
+    def comma_list(context: click.Context, option: click.Parameter, names: Sequence[str]) -> str | None:
+        if any(not name.strip(" ,") for name in names):
+            raise click.BadParameter("expected a name or a pattern, got ''", context, option)
+        return ",".join(names) or None
+
     is_argument = field.positional and not said.flags
     more: dict[str, Any] = {"metavar": said.metavar, "required": default is Parameter.empty}
     if kind == Names and not is_argument:
-        kind, more["multiple"], more["callback"] = str, True, _comma_list
+        kind, more["multiple"], more["callback"] = str, True, comma_list
         default = (default,) if default else ()
     elif get_origin(kind) is Sequence:
         (kind,) = get_args(kind)
@@ -146,12 +152,6 @@ def parameter(field: VerbParameter) -> click.Parameter:
     if said.kind and {"--out", "--output"} & {*flags}:  # two spellings of the same
         flags = ("--output", "--out", "-o")
     return click.Option([field.name, *flags], help=said.help, show_default=shown, **more)
-
-
-def _comma_list(context: click.Context, option: click.Parameter, names: Sequence[str]) -> str | None:
-    if any(not name.strip(" ,") for name in names):
-        raise click.BadParameter("expected a name or a pattern, got ''", context, option)
-    return ",".join(names) or None
 
 
 def _click_type(field: VerbParameter, kind: Any) -> Any:

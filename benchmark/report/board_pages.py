@@ -34,37 +34,23 @@ RANKED = "Rank: the places by mean rank that the suites' rank intervals do not r
 SHADES, NAMED = 5, 4
 
 
-def axis_of(cells: Iterable[Cell], column: Column, people: Cell | None = None) -> dict[str, Any]:
+def axis_of(cells: Iterable[Cell], column: Column, band: tuple[float, float] | None = None) -> dict[str, Any]:
     """Return the axis of a column's marks: the metric's bounds, or round numbers around 0 and its values; 1 for shares.
     band: both ends of people's interval; chance: the score of guessing."""
-    ends = [v for c in (*cells, *([people] if people else [])) for v in (c.value, c.low, c.high) if v is not None]
+    ends = [v for c in cells for v in (c.value, c.low, c.high) if v is not None] + [*(band or ())]
     most = [1.0] if min(ends, default=0.0) >= 0 and 0.5 < max(ends, default=1.0) <= 1 else []
     low, high = column.bounds or round_ends([0.0, *ends, *most])
-    band = bounds_of(people) if people and people.value is not None else None
     return {"low": low, "high": high, "chance": column.chance, "band": band}
-
-
-def bounds_of(cell: Cell) -> tuple[float, float]:
-    """Return the interval of a cell with a value; without an interval, the value twice."""
-    low, high = (cell.value if end is None else end for end in (cell.low, cell.high))
-    return low or 0.0, high or 0.0
-
-
-def shades(cells: Sequence[Cell], people: Cell | None) -> list[int]:
-    """Return the similarity of each number to people: `SHADES` within their interval, 1 for the farthest number."""
-    if people is None or people.value is None:
-        return [0] * len(cells)
-    low, high = bounds_of(people)
-    away = [None if c.value is None else max(low - c.value, c.value - high, 0.0) for c in cells]
-    most = max((distance for distance in away if distance is not None), default=0.0) or 1.0
-    return [0 if distance is None else SHADES - ceil((SHADES - 1) * distance / most) for distance in away]
 
 
 def page_column(
     column: Column, cells: Mapping[str, Cell], people: PeopleScore | None, *, drawn: bool = True, **more: Any
 ) -> dict[str, Any]:
     """Return a column of numbers as the template draws it."""
-    who = people.cell if people else None
+    who, band = people.cell if people else Cell(), None
+    if who.value is not None:
+        low, high = (who.value if end is None else end for end in (who.low, who.high))
+        band = low, high
     noted: dict[str, list[str]] = {}
     for name, text in ((name, text) for name, cell in cells.items() for text in remarks(cell)):
         noted.setdefault(text, []).append(name)
@@ -75,17 +61,20 @@ def page_column(
     lines += [f"{people.called}: {people.how}"] if people else []
     apart = [f"{_some(names, ' (the CSV has all)')}: {text}" for text, names in noted.items() if text not in common]
     better, shown = BETTER[column.direction], [*cells.values()]
-    nearness = shades(shown, who)
+    # How near to people a number is: `SHADES` within their interval, 1 for the farthest.
+    away = [max(band[0] - c.value, c.value - band[1], 0.0) if band and c.value is not None else None for c in shown]
+    most = max(filter(None, away), default=1.0)
+    nearness = [0 if distance is None else SHADES - ceil((SHADES - 1) * distance / most) for distance in away]
     return {
         "key": slug(column.metric),
         "title": column.title,
         "small": f"{column.title}, {better}" if more else better,
         "direction": column.direction,
-        "axis": axis_of(cells.values(), column, who) if drawn else None,
+        "axis": axis_of(shown, column, band) if drawn else None,
         "marks": [
             (cell, bool({*remarks(cell)} - {*common}), shade) for cell, shade in zip(shown, nearness, strict=True)
         ],
-        "people": who or Cell(),
+        "people": who,
         "about": "; ".join(lines),
         "remarks": apart,
         "page": "",

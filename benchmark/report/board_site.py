@@ -21,7 +21,7 @@ from benchmark.failures import BenchError
 from benchmark.leaderboard.leaderboard_document import RETRACTED, SURE, read_attestations, read_submission
 from benchmark.report.site import build
 from benchmark.report.writing import Site
-from benchmark.store import Observation, Store, open_store
+from benchmark.store import Observation, open_store
 from benchmark.variables import read_settings
 from registry.documents import read_json
 
@@ -59,21 +59,6 @@ def read_entries(board: BoardFolder) -> list[dict[str, Any]]:
     return entries
 
 
-def _score(store: Store, board: BoardFolder, entries: list[dict[str, Any]]) -> None:
-    """Write the trials of submissions into the board's leaderboard, and score all of them."""
-    parts: list[tuple[str, list[Observation]]] = []
-    with store.together(), recorded(store, BUILD) as run:
-        for entry in entries:
-            path, stated = board.folder / entry["place"], entry["stated"]
-            document, name = board.document(path, stated), stated.observers[0].name
-            if sets := with_trials(document):
-                ids = write_trials(store, run, document, sets, "board")
-                parts += scored_together(document, sets, {name: ids[name]})
-            else:
-                import_document(store, path, document, "board", f"{BUILD} {entry['place']}")
-        score_documented(store, run, parts)
-
-
 def build_board(
     folder: Annotated[Path, Option("A board.", kind="folder")] = Path(),
     *,
@@ -90,11 +75,21 @@ def build_board(
         raise BenchError(f"{folder} has no submissions: `bench submit NAME --to FOLDER` writes one.")
     moment = max(entry["moment"] for entry in entries)
     more = {"place": board.folder.resolve().name, "moment": moment[:16].replace("T", " ") + " UTC"}
+    parts: list[tuple[str, list[Observation]]] = []
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         settings = replace(read_settings(), db=str(Path(scratch) / "board.db"))
         with open_store(settings.db) as store:
             store.clock = lambda: moment  # the same pages whenever they are built
-            _score(store, board, shown)
+            with store.together(), recorded(store, BUILD) as run:
+                for entry in shown:
+                    path, stated = board.folder / entry["place"], entry["stated"]
+                    document, name = board.document(path, stated), stated.observers[0].name
+                    if sets := with_trials(document):
+                        ids = write_trials(store, run, document, sets, "board")
+                        parts += scored_together(document, sets, {name: ids[name]})
+                    else:
+                        import_document(store, path, document, "board", f"{BUILD} {entry['place']}")
+                score_documented(store, run, parts)
         site = build(settings, Path(out), shared={**more, "more": [("submissions.html", "Submissions")]})
     site.page("submissions.html", "submissions.html", title="Submissions", entries=entries)
     return site

@@ -130,6 +130,12 @@ class ImageAnswers:
         """Return [observers]: who is of these kinds."""
         return np.array([kind in kinds for kind in self.kinds], dtype=bool)
 
+    def whole(self, kinds: Sequence[str]) -> list[str]:
+        """Return who of these kinds was shown nearly as many images as anybody."""
+        seen = self.shown.mean(axis=1)
+        most = self.group(kinds) & (seen > 0.95 * float(seen.max()))
+        return [self.observers[i] for i in np.flatnonzero(most)]
+
     def share(self, members: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Return (share right [n], NaN where none of them was shown it; how many were [n]); members: [observers]."""
         n = self.shown[members].sum(axis=0)
@@ -398,18 +404,13 @@ def family_or_kind(observer: ObserverRow) -> str:
     return "people" if observer.kind in ("human", "group") else observer.kind
 
 
-def source(observer: ObserverRow) -> str:
-    """Return the origin of the answers: "run here", the source of the tables, "ideal" for ideal observers."""
-    known = {"network": "run here", "simulated": "run here", "ideal": "ideal"}
-    return known.get(observer.kind) or str(observer.card.get("source", ""))
-
-
 def facts_of(observer: ObserverRow | None) -> dict[str, Any]:
     """Return what tables say of an observer besides its numbers; nothing of chance and of means over people."""
-    facts = (
-        (observer.card.get("parameters"), family_or_kind(observer), source(observer)) if observer else (None, "", "")
-    )
-    return dict(zip(("parameters", "family", "source"), facts, strict=True))
+    if observer is None:
+        return {"parameters": None, "family": "", "source": ""}
+    here = {"network": "run here", "simulated": "run here", "ideal": "ideal"}  # otherwise the source of the tables
+    origin = here.get(observer.kind) or str(observer.card.get("source", ""))
+    return {"parameters": observer.card.get("parameters"), "family": family_or_kind(observer), "source": origin}
 
 
 def about(cells: Iterable[Cell]) -> str:

@@ -310,10 +310,3 @@ def scatter(
         joined=joined, filled=filled, opacity=0.9 if filled else 0, colour=colour, shape=form,
         labels=point_labels(records, named, ends, size, people),
     )  # fmt: skip
-
-
-def beside(drawn: Sequence[tuple[str, Callable[[int], Spec]]], width: int) -> Spec:
-    """Return several drawings of the same observers, by title, as panels with one legend above them."""
-    columns = max(1, min(len(drawn), width // 290))
-    parts = [{"title": title, **draw(width // columns - 12)} for title, draw in drawn]
-    return {"concat": parts, "columns": columns, "spacing": 16}

@@ -66,33 +66,30 @@ def every_figure(contents: Contents) -> Iterator[tuple[str, Figure]]:
     works = [(board, works_of([board], contents.observers, contents.suites)) for board in contents.boards]
     published = [(board.title.partition(", ")[2], board) for board in contents.reported]
     theirs = [(source, works_of([board], contents.observers, ())) for source, board in published]
-    for suite, figure in _figures(contents):
-        of_them = [held for source, held in theirs if source.replace(" ", "-") in figure.name]
-        ours = [
-            held for board, held in works if suite in ("", TRAINING, board.suite) or slug(board.suite) in figure.name
-        ]
-        sources = short_citations({text: rests for held in of_them or ours for text, rests in held.items()})
-        yield suite, replace(figure, caption=f"{figure.caption.rstrip('.')}.{f' Sources: {sources}.' * bool(sources)}")
-
-
-def _figures(contents: Contents) -> Iterator[tuple[str, Figure]]:
-    yield from (("", one) for summary in contents.summaries if (one := overview(contents, summary)))
+    found = [("", one) for summary in contents.summaries if (one := overview(contents, summary))]
     suites = {suite.name: suite for suite in contents.suites}
     largest: dict[tuple[str, str], Board] = {}
     for board in contents.boards:
         largest.setdefault((board.suite, board.space), board)
     for (name, _), board in largest.items():
-        for figure in of_suite(contents, board, suites[name]):
-            yield name, replace(figure, name=f"{figure.name}-{slug(name)}") if ":" in name else figure
-    yield from ((board.suite, reported_figure(board)) for board in contents.reported)
+        drawn = of_suite(contents, board, suites[name])
+        found += [(name, replace(one, name=f"{one.name}-{slug(name)}") if ":" in name else one) for one in drawn]
+    found += [(board.suite, reported_figure(board)) for board in contents.reported]
     for summary in contents.linked:
         known = (link for link in contents.links[summary.space] if link.observers)
-        yield from ((LINKS, link_scatter(contents, summary, link)) for link in known)
-    yield from ((LINKS, one) for summary in contents.summaries for one in dose_figures(contents, summary))
-    yield from ((TRAINING, one) for one in training(contents))
+        found += [(LINKS, link_scatter(contents, summary, link)) for link in known]
+    found += [(LINKS, one) for summary in contents.summaries for one in dose_figures(contents, summary)]
+    found += [(TRAINING, one) for one in training(contents)]
     for suite in contents.suites:
         for declared in (declared for declared in suite.figures if declared.kind == "agreement"):
-            yield from ((suite.name, one) for one in agreement_figures(declared, contents.answers, contents.own))
+            found += [(suite.name, one) for one in agreement_figures(declared, contents.answers, contents.own)]
+    for name, figure in found:
+        of_them = [held for source, held in theirs if source.replace(" ", "-") in figure.name]
+        ours = [
+            held for board, held in works if name in ("", TRAINING, board.suite) or slug(board.suite) in figure.name
+        ]
+        sources = short_citations({text: rests for held in of_them or ours for text, rests in held.items()})
+        yield name, replace(figure, caption=f"{figure.caption.rstrip('.')}.{f' Sources: {sources}.' * bool(sources)}")
 
 
 def plot(
@@ -302,7 +299,12 @@ def over_training(
             ends=[min(unit), max(unit)], colour=hue, shape=form,
         )  # fmt: skip
 
-    drawn = [(place[0], partial(panel, place)) for place in shared]
+    def drawn(width: int) -> Spec:
+        room = width - (drawing.legend_room(runs, width) if len(runs) > 1 else 0)
+        columns = max(1, min(len(shared), room // 290))
+        parts = [{"title": place[0], **panel(place, room // columns - 12)} for place in shared]
+        return {"concat": parts, "columns": columns, "spacing": 16}
+
     stimuli = "; ".join(dict.fromkeys(f"{curve.title}: {curve.column.stimuli}" for curve in shared.values()))
     who = " line and dark band: people;" if people else ""
     return Figure(
@@ -310,7 +312,7 @@ def over_training(
         title=f"Over training, {space}",
         caption=f"A dot for each checkpoint of {', '.join(runs)}; band: 95 % interval of each checkpoint separately"
         f";{who} dashed: chance. {stimuli}.",
-        drawn=lambda width: drawing.beside(drawn, width - (drawing.legend_room(runs, width) if len(runs) > 1 else 0)),
+        drawn=drawn,
         records=records,
     )
 

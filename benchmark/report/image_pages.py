@@ -119,45 +119,38 @@ def galleries(site: Site, observers: Mapping[str, ObserverRow]) -> list[tuple[st
 
 def stimulus_pages(site: Site, contents: Contents, pictures: Pictures) -> None:
     """Write stimuli/ROLE-SPACE.html and an index: which images are hard for people, which for networks."""
-    sheets = [_sheet(site, answers, pictures) for answers in contents.answers]
-    for sheet in sheets:
-        title = f"Stimuli: {sheet['title']}"
-        site.page(sheet["page"], "stimuli.html", title=title, sheet=sheet, sheets=sheets)
+    sheets, group_of = list[dict[str, Any]](), {kind: name for name, kinds in GROUPS.items() for kind in kinds}
+    for answers in contents.answers:
+        data, records = f"data/stimuli-{slug(answers.key)}.csv", list(image_records(answers))
+        site.table(data, records)
+        members, called = answers.crowd
+        chosen, sets = most_apart(answers), answers.sets.values()
+        shown = {
+            "groups": [*GROUPS, IDEAL],
+            "observers": [
+                {"name": printable(name), "page": slug(name), "group": group_of.get(kind, IDEAL)}
+                for name, kind in zip(answers.observers, answers.kinds, strict=True)
+            ],
+            "words": [printable(word) for word in answers.words],
+            "category": [printable(str(records[i]["category"])) for i in chosen],
+            "codes": answers.code[:, chosen].T.tolist(),  # of each image: indices of `words`, `ABSENT` for no answer
+        }
+        sheet = {
+            "title": f"{answers.role}, {answers.space}",
+            "page": f"stimuli/{slug(answers.key)}.html",
+            "total": len(answers.images),
+            "crowd": called if members.any() else "",
+            "who": "people" if called == "people" else "simulated",
+            "rows": [records[i] | {"thumbnail": pictures.of(sets, records[i]["image"])} for i in chosen],
+            "answers": json.dumps(shown, separators=(",", ":")).replace("<", "\\u003c"),  # cannot end its element
+            "data": data,
+            "credit": pictures.credit(sets),
+        }
+        sheets.append(sheet | {name: int(answers.group(kinds).sum()) for name, kinds in GROUPS.items()})
+    for one in sheets:
+        site.page(one["page"], "stimuli.html", title=f"Stimuli: {one['title']}", sheet=one, sheets=sheets)
     if sheets:
         site.page("stimuli.html", "stimuli_index.html", title="Stimuli", sheets=sheets)
-
-
-def _sheet(site: Site, answers: ImageAnswers, pictures: Pictures) -> dict[str, Any]:
-    """Return a role as a page shows it. crowd: people or simulated people ("": neither); rows: the images on which
-    people and networks differ most; answers: JSON for the script."""
-    data, records = f"data/stimuli-{slug(answers.key)}.csv", list(image_records(answers))
-    site.table(data, records)
-    members, called = answers.crowd
-    chosen = most_apart(answers)
-    rows = [records[i] | {"thumbnail": pictures.of(answers.sets.values(), records[i]["image"])} for i in chosen]
-    groups = {kind: name for name, kinds in GROUPS.items() for kind in kinds}
-    shown = {
-        "groups": [*GROUPS, IDEAL],
-        "observers": [
-            {"name": printable(name), "page": slug(name), "group": groups.get(kind, IDEAL)}
-            for name, kind in zip(answers.observers, answers.kinds, strict=True)
-        ],
-        "words": [printable(word) for word in answers.words],
-        "category": [printable(str(records[i]["category"])) for i in chosen],
-        "codes": answers.code[:, chosen].T.tolist(),  # of each image: indices of `words`, `ABSENT` for no answer
-    }
-    return {
-        "title": f"{answers.role}, {answers.space}",
-        "page": f"stimuli/{slug(answers.key)}.html",
-        "total": len(answers.images),
-        "crowd": called if members.any() else "",
-        "who": "people" if called == "people" else "simulated",
-        "rows": rows,
-        "answers": json.dumps(shown, separators=(",", ":")).replace("<", "\\u003c"),  # so it cannot end its element
-        "data": data,
-        "credit": pictures.credit(answers.sets.values()),
-        **{name: int(answers.group(kinds).sum()) for name, kinds in GROUPS.items()},
-    }
 
 
 def most_apart(answers: ImageAnswers, most: int = MOST) -> list[int]:

@@ -9,7 +9,7 @@ from benchmark.display import counted
 from benchmark.leaderboard.board_model import Cell, Column, Row, is_trusted
 from benchmark.leaderboard.reference_scores import is_reference
 from benchmark.leaderboard.summary import Summary
-from benchmark.leaderboard.table import rank_text, short_interval, short_number
+from benchmark.leaderboard.table import short_interval, short_number
 from benchmark.report.contents import Contents, PeopleScore, people_among
 from benchmark.report.drawing import short_names
 
@@ -73,7 +73,6 @@ class Strip:
     head: Column
     page: str  # of the suite
     sentence: str
-    leader: str
     people: PeopleScore | None
     band: tuple[float, float] | None  # of people
     chance: float | None
@@ -126,7 +125,6 @@ def strips_of(contents: Contents, summary: Summary, own: Collection[str]) -> Ite
             head=head,
             page=contents.page_of(head.suite),
             sentence=in_words(contents, head, people, shown),
-            leader=_leader(shown, head.suite),
             people=people,
             band=scale.span(people.cell) if people else None,
             chance=scale.at(chance[0]) if chance else None,
@@ -158,16 +156,6 @@ def levelled(dots: Sequence[Dot], letter: float = LETTER) -> Iterator[Dot]:
         level = next((row for row, end in enumerate(free) if end <= left), len(free))
         free[level : level + 1] = [left + width]
         yield replace(dot, level=level, start=left)
-
-
-def _leader(lines: Sequence[Row], suite: str) -> str:
-    ranked = [line for line in lines if line.cells[suite].rank.rank is not None]
-    if not ranked:
-        return ""
-    first = min(ranked, key=lambda line: line.cells[suite].rank.rank or 0)
-    cell = first.cells[suite]
-    known = " (reference)" * is_reference(cell)
-    return f"{first.observer} {short_interval(*cell[:3])}{known}, rank {rank_text(*cell.rank)}"
 
 
 def in_words(contents: Contents, head: Column, people: PeopleScore | None, lines: Sequence[Row]) -> str:

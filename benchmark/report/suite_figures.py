@@ -1,11 +1,10 @@
 """The figures that a suite declares (`SuiteFigure`), drawn for its boards. Nothing here knows a suite by its name."""
 
 import re
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -101,16 +100,6 @@ def of_suite(contents: Contents, board: Board, suite: Suite) -> list[Figure]:
     return figures or list(metric_dots(scene, f"headline-{slug(suite.name)}", title, (board.by,)))
 
 
-class Marks(NamedTuple):
-    """The scores of a declared figure as data."""
-
-    records: list[dict[str, Any]]  # of the drawn networks, then of people's means
-    shown: Sequence[str]  # the drawn networks
-    people: PeopleScore | None  # in the last condition
-    order: Sequence[Any]  # of the values along the axis
-    titles: list[str]  # of both axes
-
-
 Parts = dict[tuple[tuple[str, str], ...], dict[str, list[tuple[dict[str, str], ScoreRow]]]]
 
 
@@ -137,27 +126,30 @@ def _by_condition(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]
         ]
         if not records:
             continue
-        titles = [title.format(**apart) for title in declared.axes]
-        made = Marks(records=records, shown=shown, people=who, order=_order(records, declared), titles=titles)
+        order, draw = _order(records, declared), _matrix if is_matrix else partial(_lines, scene)
+        x_title, y_title = (title.format(**apart) for title in declared.axes)
+        named = replace(declared, axes=(x_title, y_title))
         few = share_shown(len(networks), len(shown), "networks", "evenly spaced over the ranks").strip()
         rows = [row for name in shown for _, row in held[name]]
         yield Figure(
             name="-".join(map(slug, (declared.name, *list(apart.values())[:1], scene.board.space))),
             title=declared.title.format(**apart),
-            caption=" ".join(filter(None, (declared.caption, few, *_told(scene, declared, made, rows)))),
-            drawn=partial(_matrix if is_matrix else _lines, scene, declared, made),
+            caption=" ".join(filter(None, (declared.caption, few, *_told(scene, declared, who, rows)))),
+            drawn=partial(draw, named, records, shown, order),
             records=records,
             half=is_curve,
         )
 
 
-def _told(scene: FigureBoard, declared: SuiteFigure, made: Marks, rows: Sequence[ScoreRow]) -> Iterator[str]:
+def _told(
+    scene: FigureBoard, declared: SuiteFigure, people: PeopleScore | None, rows: Sequence[ScoreRow]
+) -> Iterator[str]:
     """Yield what a caption says of the drawn scores."""
     where = scene.board.sets.get(rows[0].role, "") if rows else ""
     spread = about(map(cell_of, rows)) + UNDRAWN * (declared.kind != "curve")
     yield f"{where}{'; ' if where else ''}{spread}."
-    if made.people:
-        yield f"{made.people.called.capitalize()}: {made.people.how}."
+    if people:
+        yield f"{people.called.capitalize()}: {people.how}."
     if declared.line:
         yield f"Dashed: {declared.line[1]}."
     if flags := {flag for row in rows for flag in distrust_flags(row.flags)}:
@@ -171,12 +163,10 @@ def _people_means(
     """Return people in the last condition, and (groups of a condition, mean) of each."""
     known = (each for suite in scene.contents.suites if suite.name == scene.board.suite for each in suite.metrics)
     bounds = next((each.bounds for each in known if each.name == declared.metrics[0]), (0.0, 1.0))
-    answered = [(words, row) for person in scene.people for words, row in held.get(person, ())]
-    conditions = defaultdict[str, list[tuple[str, str, Cell]]](list)
-    for _, row in answered:
-        conditions[row.condition].append((row.observer, row.kind, cell_of(row)))
-    groups = {row.condition: words for words, row in reversed(answered)}
-    found = [(groups[at], people_among(cells, bounds, pooled=False)) for at, cells in conditions.items()]
+    conditions: dict[str, tuple[dict[str, str], list[tuple[str, str, Cell]]]] = {}
+    for words, row in (pair for person in scene.people for pair in held.get(person, ())):
+        conditions.setdefault(row.condition, (words, []))[1].append((row.observer, row.kind, cell_of(row)))
+    found = [(words, people_among(cells, bounds, pooled=False)) for words, cells in conditions.values()]
     return (found[-1][1] if found else None), [(words, who.cell) for words, who in found if who]
 
 
@@ -195,41 +185,43 @@ def _order(records: list[dict[str, Any]], declared: SuiteFigure) -> list[Any]:
     return sorted(present, key=lambda name: place.get(name, len(place)))
 
 
-def _lines(scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int) -> Spec:
+def _lines(
+    scene: FigureBoard, declared: SuiteFigure, records: Records, shown: Sequence[str], order: Sequence[Any], width: int
+) -> Spec:
     """Return values against levels with a band for people, or a row for each condition with lines at overall values."""
     metric, is_curve = declared.metrics[0], declared.kind == "curve"
-    inside = {record["observer"] for record in made.records}
-    names = [name for name in (*made.shown, PEOPLE) if name in inside]
+    inside = {record["observer"] for record in records}
+    names = [name for name in (*shown, PEOPLE) if name in inside]
     across, height = width - (70 if is_curve else 110) - drawing.legend_room(names, width), min(300, int(0.55 * width))
     people = scene.contents.people(scene.board, metric)
     values = {row.observer: row.cells[metric].value for row in scene.board.rows if metric in row.cells}
     values[PEOPLE] = people.cell.value if people else None
-    overall = ((name, values.get(name)) for name in (*made.shown, PEOPLE))
-    ends = [end for record in made.records for end in (record["value"], record["low"]) if end is not None]
+    overall = ((name, values.get(name)) for name in (*shown, PEOPLE))
+    ends = [end for record in records for end in (record["value"], record["low"]) if end is not None]
     hue, form = look("observer", names, width, scene.hues)
     return chart(
-        declared.kind, records=made.records, width=across, height=height, colour=hue, shape=form,
-        along=declared.along, order=made.order if is_curve or declared.order else "ascending",
-        along_title=drawing.wrapped(made.titles[0], across) if is_curve else made.titles[0],
-        value_title=drawing.wrapped(made.titles[1], height if is_curve else across),
+        declared.kind, records=records, width=across, height=height, colour=hue, shape=form,
+        along=declared.along, order=order if is_curve or declared.order else "ascending",
+        along_title=drawing.wrapped(declared.axes[0], across) if is_curve else declared.axes[0],
+        value_title=drawing.wrapped(declared.axes[1], height if is_curve else across),
         ends=[min(0, drawing.round_ends([*ends, 1])[0]), 1],
         whole=[{"observer": name, "value": value} for name, value in overall if value is not None],
         guides=drawing.guides("y" if is_curve else "x", declared.line[0] if declared.line else None),
     )  # fmt: skip
 
 
-def _matrix(_scene: FigureBoard, declared: SuiteFigure, made: Marks, width: int) -> Spec:
-    across, (x_title, legend) = declared.across, made.titles
-    columns = sorted({record[across] for record in made.records}) if across else list(made.shown)
-    room, count = width - 150, len(made.shown) if across else 1
-    longest = max(map(len, drawing.short_names(made.shown).values()))
+def _matrix(declared: SuiteFigure, records: Records, shown: Sequence[str], order: Sequence[Any], width: int) -> Spec:
+    across, (x_title, legend) = declared.across, declared.axes
+    columns = sorted({record[across] for record in records}) if across else list(shown)
+    room, count = width - 150, len(shown) if across else 1
+    longest = max(map(len, drawing.short_names(shown).values()))
     least = max(17 * len(columns), int(drawing.LETTER * longest) if across else 0)  # a name fits above its panel
     side_by_side = max(1, min(count, room // (least + 16)))
     cell = min(140, (room // side_by_side - 16) // len(columns))
     return chart(
-        "matrices" if across else "matrix", records=made.records, along=declared.along, order=made.order, across=across,
-        columns=columns, x_title=x_title, legend=legend, cell=cell, beside=side_by_side, shown=list(made.shown),
-        labels=drawing.short_label(made.shown), limit=cell * len(columns) + 16,
+        "matrices" if across else "matrix", records=records, along=declared.along, order=order, across=across,
+        columns=columns, x_title=x_title, legend=legend, cell=cell, beside=side_by_side, shown=list(shown),
+        labels=drawing.short_label(shown), limit=cell * len(columns) + 16,
     )  # fmt: skip
 
 
@@ -306,7 +298,7 @@ def agreement_figures(
 ) -> Iterator[Figure]:
     """Yield one figure for each role that three or more observers answered; people's agreement is the ceiling."""
     for role in [part for part in answers if part.role != NATURAL][:ROLES]:
-        networks, everybody = _whole(role, NETWORKS), _whole(role, ONE_PERSON)
+        networks, everybody = role.whole(NETWORKS), role.whole(ONE_PERSON)
         people = everybody[:MOST_PEOPLE]
         shown = [*featured(networks, MOST_NETWORKS, own), *people]
         members = [role.observers.index(name) for name in shown]
@@ -348,15 +340,6 @@ def _agreement(records: Records, shown: Sequence[str], width: int) -> Spec:
         "agreement", records=records, shown=list(shown), left=left, cell=step, size=min(11, step), legend="kappa",
         labels=drawing.short_label(shown),
     )  # fmt: skip
-
-
-def _whole(answers: ImageAnswers, kinds: Sequence[str]) -> list[str]:
-    seen = answers.shown.mean(axis=1)
-    return [
-        name
-        for name, kind, share in zip(answers.observers, answers.kinds, seen.tolist(), strict=True)
-        if kind in kinds and share > 0.95 * float(seen.max())
-    ]
 
 
 def row_records(rows: Sequence[Row], columns: Sequence[Column]) -> list[dict[str, Any]]:

@@ -111,13 +111,19 @@ def address(paper: str) -> str:
 def templates() -> Environment:
     """Return the templates. Raises BenchError that names the extra if jinja2 is missing."""
     jinja2 = library("jinja2", "report", "the report", BenchError)
+
+    def shown(value: Any) -> Any:
+        if isinstance(value, str) and not value.isprintable() and not hasattr(value, "__html__"):
+            return printable_lines(value)
+        return "" if value is None else value
+
     environment: Environment = jinja2.Environment(
         loader=jinja2.PackageLoader("benchmark.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_shown,
+        finalize=shown,
         auto_reload=False,  # a file that is looked at for changes before each of 10,000 pages
     )
     environment.filters |= {
@@ -130,11 +136,3 @@ def templates() -> Environment:
         "share": lambda value: "" if value is None else short_number(value),
     }
     return environment
-
-
-def _shown(value: Any) -> Any:
-    if value is None:
-        return ""
-    if isinstance(value, str) and not value.isprintable() and not hasattr(value, "__html__"):
-        return printable_lines(value)
-    return value

@@ -24,13 +24,8 @@ def test_an_answer_is_a_row_that_the_import_reads(answers):
     )
     assert (stored, refused) == (["1", "2", "3"], {})
     first, second, third = rows(answers)
-    assert first["subj"] == "subject-01" and first["object_response"] == "dog" and first["rt"] == "0.5"
-    assert [first[name] for name in ("frames", "stimulus_ms", "degrees", "distance_cm")] == [
-        "18/12/12",
-        "200",
-        "3",
-        "60",
-    ]
+    expected = {"subj": "subject-01", "object_response": "dog", "rt": "0.5", "frames": "18/12/12"}
+    assert first.items() >= (expected | {"stimulus_ms": "200", "degrees": "3", "distance_cm": "60"}).items()
     assert second["rt"] == "NaN" and third["status"] == "late"
     (file,) = read_tables(answers.folder).files
     assert len(file) == 2 and file.remarks[0] == "1 of 3 trials had a late frame: left out"
@@ -48,21 +43,15 @@ def test_the_same_answer_again_is_stored_once_and_another_is_refused(answers):
 def test_an_image_is_shown_again_after_a_late_frame_alone(answers):
     person, key = answers.begin()
     assert answers.add(sent(answers, person, key, said("1b")))[1] == {"1b": "no such trial."}
-    stored, refused = answers.add(
-        sent(answers, person, key, said("1", late_frames=1), said("1b"), said("2"), said("2b"))
-    )
-    assert (stored, refused) == (["1", "1b", "2"], {"2b": "no such trial."})
+    given = said("1", late_frames=1), said("1b"), said("2"), said("2b")
+    assert answers.add(sent(answers, person, key, *given)) == (["1", "1b", "2"], {"2b": "no such trial."})
 
 
-def test_other_trials_are_refused(answers):
+def test_what_no_page_sends_is_refused_and_nobody_answers_for_another(answers):
     person, key = answers.begin()
+    other, _ = answers.begin()
     for trial in ("17", "c1", "../1", "1bb", "=1", "<script>", "0", ""):
         assert answers.add(sent(answers, person, key, said(trial))) == ([], {trial: "no such trial."})
-    assert rows(answers) == []
-
-
-def test_what_no_page_sends_is_refused(answers):
-    person, key = answers.begin()
     for change in (
         {"trial": 1}, {"object_response": "<script>alert(1)</script>"}, {"object_response": "=1+1"},
         {"object_response": None}, {"object_response": ["dog"]}, {"object_response": "dog\n"}, {"rt": -1},
@@ -72,20 +61,12 @@ def test_what_no_page_sends_is_refused(answers):
     ):  # fmt: skip
         with pytest.raises(Refused, match=next(iter(change))):
             answers.add(sent(answers, person, key, said("2"), said(**change)))
-    assert rows(answers) == []
-
-
-def test_nobody_answers_for_another(answers):
-    person, key = answers.begin()
-    other, _ = answers.begin()
     for change in (
-        {"plan": "x"}, {"person": 2}, {"person": 0}, {"person": -1}, {"person": True}, {"person": "1"}, {"key": "x"},
-        {"key": None}, {"about": {"name": "1"}}, {"about": None}, {"answers": 3}, {"more": 1},
+        {"plan": "x"}, {"person": other}, {"person": 0}, {"person": -1}, {"person": True}, {"person": "1"},
+        {"key": "x"}, {"key": None}, {"about": {"name": "1"}}, {"about": None}, {"answers": 3}, {"more": 1},
     ):  # fmt: skip
         with pytest.raises(Refused):
             answers.add(sent(answers, person, key, said(), **change))
-    with pytest.raises(Refused):
-        answers.add(sent(answers, other, key, said()))
     assert rows(answers) == []
 
 
@@ -125,10 +106,9 @@ def test_a_full_disk_keeps_nothing_of_what_it_refuses(answers, monkeypatch):
     before = (answers.folder / "answers-session-1.csv").read_bytes()
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", full)
-        with pytest.raises(OSError, match="No space"):
-            answers.add(sent(answers, person, key, said()))
-        with pytest.raises(OSError, match="No space"):
-            answers.begin()
+        for call in (lambda: answers.add(sent(answers, person, key, said())), answers.begin):
+            with pytest.raises(OSError, match="No space"):
+                call()
     assert (answers.folder / "answers-session-1.csv").read_bytes() == before
     assert answers.add(sent(answers, person, key, said()))[0] == ["1"] and answers.begin()[0] == 2
 

@@ -1,7 +1,6 @@
 """People at the page in headless Chromium whose answers are known: clocks and late frames, keys, pauses."""
 
 import json
-import time
 from zipfile import ZipFile
 
 import numpy as np
@@ -90,43 +89,31 @@ def test_a_throttled_processor_is_caught(browser, page, tmp_path):
 def test_the_keyboard_alone_is_enough(browser, page, language):
     """Space, Tab, Enter and the keys of the answers; arrows, too."""
     person = Visitor(browser, page(language=language, answer_time="unlimited"), answer=None)
-    press = person.page.keyboard.press
-    for key in ("Tab", "Space", "Tab", "Enter"):
-        press(key)
-    person.page.locator("input[type=number]").wait_for()
-    for key in ("Tab", "Tab", "Enter"):
-        press(key)
-    person.page.locator("input[type=range]").wait_for()
-    for key in ("Tab", "ArrowRight", "Tab", "Enter"):
-        press(key)
-    person.page.locator("ol").wait_for()
-    for key in ("Tab", "Tab", "Enter"):
-        press(key)
-    person.page.locator("input[type=number]").wait_for()
-    for key in ("Tab", "Tab", "Enter"):
-        press(key)
-    person.page.locator("ol").wait_for()
+
+    def press(*keys, wait="", state="visible"):
+        for key in keys:
+            person.page.keyboard.press(key)
+        if wait:
+            person.page.locator(wait).wait_for(state=state)
+
+    number = "input[type=number]"
+    press("Tab", "Space", "Tab", "Enter", wait=number)
+    press("Tab", "Tab", "Enter", wait="input[type=range]")
+    press("Tab", "ArrowRight", "Tab", "Enter", wait="ol")
+    press("Tab", "Tab", "Enter", wait=number)
+    press("Tab", "Tab", "Enter", wait="ol")
+    press("Tab", "Enter", wait="fieldset")
+    answer = "JSON.parse(document.getElementById('plan').textContent).text.question.right"
+    lines = "[...document.querySelectorAll('[type=radio]')].map((one) => one.value)"
+    at = person.page.evaluate(f"{lines}.indexOf({answer})")
+    press("Tab", "Space", *["ArrowDown"] * at, "Tab", "Enter", wait="fieldset", state="detached")
     for key in ("Tab", "Enter"):
         press(key)
-    person.page.locator("fieldset").wait_for()
-    answer = "plan.text.question.right"
-    lines = f"const plan = JSON.parse(document.getElementById('plan').textContent); return lines.indexOf({answer})"
-    at = person.page.evaluate(
-        f"() => {{ const lines = [...document.querySelectorAll('[type=radio]')].map((one) => one.value); {lines}; }}"
-    )
-    for key in ("Tab", "Space", *["ArrowDown"] * at, "Tab", "Enter"):
-        press(key)
-    person.page.locator("fieldset").wait_for(state="detached")
-    for key in ("Tab", "Enter"):
-        press(key)
-        time.sleep(0.1)
-    for answer in ("q", "KeyZ", "arrows"):
+        person.page.wait_for_timeout(100)
+    for keys in (["q"], ["KeyZ"], ["ArrowRight", "ArrowDown", "Enter"]):
         person.page.locator(".answers").wait_for()
-        for key in ("ArrowRight", "ArrowDown", "Enter") if answer == "arrows" else (answer,):
-            press(key)
-        person.page.locator(".feedback").wait_for()
-        for key in ("Tab", "Enter"):
-            press(key)
+        press(*keys, wait=".feedback")
+        press("Tab", "Enter")
     assert [item["image"] for item in person.page.evaluate("window.shown")][:3] == [-1, -1, -1]
     assert person.page.evaluate("document.documentElement.dir") == ("rtl" if language == "ar" else "ltr")
     person.close()
@@ -137,10 +124,8 @@ def test_pages_are_accessible(browser, page):
 
     def check():
         rules = axe_runner.Axe().run(person.page, options={"preload": False}).response["violations"]
-        serious = [
-            (rule["id"], rule["nodes"][0]["html"][:120]) for rule in rules if rule["impact"] in ("serious", "critical")
-        ]
-        assert serious == []
+        bad = [rule for rule in rules if rule["impact"] in ("serious", "critical")]
+        assert [(rule["id"], rule["nodes"][0]["html"][:120]) for rule in bad] == []
 
     check()
     person.agree()

@@ -49,19 +49,10 @@ def fill(settings):
 
 def stimuli_of(suite):
     n = 16
-    ids = tuple(f"{suite}-{i}.png" for i in range(n))
     labels = {name: np.array([f"c{i % 4}" for i in range(n)]) for name in ("category", "shape", "texture")}
-    items = tuple(f"{i:064x}" for i in range(n))
-    return Stimuli(
-        name=suite,
-        digest=digest_of(suite),
-        space="geirhos16",
-        ids=ids,
-        items=items,
-        labels=labels,
-        decode=lambda i: None,
-        whole=32,
-    )
+    images = {"ids": tuple(f"{suite}-{i}.png" for i in range(n)), "items": tuple(f"{i:064x}" for i in range(n))}
+    named = {"name": suite, "digest": digest_of(suite), "space": "geirhos16"}
+    return Stimuli(**named, **images, labels=labels, decode=lambda i: None, whole=32)
 
 
 def digest_of(suite):
@@ -71,39 +62,20 @@ def digest_of(suite):
 def score_set(observer, name):
     suite = suite_of(name)
     roles = {metric.role for metric in suite.metrics if metric.role} or {"natural"}
-    stimuli = dict.fromkeys(sorted(roles), digest_of(name))
-    return ScoreSet(
-        observer=observer,
-        suite=name,
-        version=suite.version,
-        space="geirhos16",
-        code="c0de" * 16,
-        stimuli=stimuli,
-        keys=(),
-    )
+    own = {"suite": name, "version": suite.version, "space": "geirhos16", "code": "c0de" * 16, "keys": ()}
+    return ScoreSet(observer=observer, **own, stimuli=dict.fromkeys(sorted(roles), digest_of(name)))
 
 
 def scores_of(name, at, conditions=()):
     """The shown metrics of a suite, and those of some conditions: (suite, metric, condition)."""
     value = 0.1 + 0.8 * ((at * 37) % 101) / 101
+    number = {"value": value, "low": value - 0.05, "high": value + 0.05, "method": "wilson"}
     for metric in suite_of(name).metrics:
         if metric.shown:
-            yield Score(
-                metric=metric.name,
-                value=value,
-                reason="",
-                low=value - 0.05,
-                high=value + 0.05,
-                level=0.95,
-                method="wilson",
-                n=1200,
-                role=metric.role,
-            )
+            yield Score(metric=metric.name, **number, n=1200, role=metric.role)
     for suite, metric, condition in conditions:
         if suite == name:
-            role = suite_of(name).metric(metric).role
-            bounds = {"low": value - 0.05, "high": value + 0.05, "method": "wilson"}
-            yield Score(metric=metric, value=value, **bounds, n=80, condition=condition, role=role)
+            yield Score(metric=metric, **number, n=80, condition=condition, role=suite_of(name).metric(metric).role)
 
 
 @cache

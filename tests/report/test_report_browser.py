@@ -1,10 +1,10 @@
 """The report in headless Chromium: sorting, filters, address, theme, comparison, stimuli; nothing leaves the page."""
 
 import re
-import shutil
 from itertools import pairwise
 
 import pytest
+from ask.browsing import browser  # noqa: F401
 
 from benchmark import api
 from benchmark.report.single_page import one_page
@@ -13,16 +13,13 @@ from benchmark.variables import read_settings
 from gestaltbench.map_gallery import gallery, keep
 from tests.report.conftest import dead_links
 
-playwright = pytest.importorskip("playwright.sync_api")
 axe_runner = pytest.importorskip("axe_playwright_python.sync_playwright")
 pytest.importorskip("vl_convert")
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-CHROMIUM = next((path for path in map(shutil.which, NAMES) if path), None)
-if CHROMIUM is None:
-    pytest.skip("no Chromium here (Debian: apt-get install chromium)", allow_module_level=True)
 pytestmark = pytest.mark.slow
 MODELS = "world-standard-0,world-stylised-0,world-adversarial-0,world-reader-0,world-reader-1,ideal-shape,ideal-texture"
 A, B = "world-stylised-0", "world-standard-0"
+#: The width of an image that is drawn, in its own px.
+DRAWN = "one => one.decode().then(() => one.naturalWidth)"
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +41,8 @@ def site(tmp_path_factory):
     return folder / "report"
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as running:
-        made = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield made
-        made.close()
-
-
 @pytest.fixture
-def visit(site, browser):
+def visit(site, browser):  # noqa: F811
     """visit(page, **context): a page that must not complain and not ask for anything outside the report."""
     seen, contexts = [], []
 
@@ -90,7 +79,7 @@ def shown(page):
 
 
 @pytest.mark.release
-def test_a_column_sorts_and_the_address_keeps_it(visit):
+def test_a_column_sorts_without_values_last_and_people_first_and_the_address_keeps_it(visit):
     page = visit("index.html")
     head = page.locator("th[data-key='cue-conflict']")
     networks = page.locator("tr.network th")
@@ -102,11 +91,6 @@ def test_a_column_sorts_and_the_address_keeps_it(visit):
     head.locator("button").focus()
     page.keyboard.press("Enter")
     assert head.get_attribute("aria-sort") == "descending"  # the keyboard reaches what the mouse does
-
-
-@pytest.mark.release
-def test_rows_without_a_value_come_last_either_way(visit):
-    page = visit("index.html")
     head = page.locator("th[data-key='human-comparison']")
     at = page.locator("thead th").all_inner_texts().index(head.inner_text())
     for _ in range(2):
@@ -115,6 +99,11 @@ def test_rows_without_a_value_come_last_either_way(visit):
         texts = [row[at].strip() if len(row) > at else "" for row in cells]
         values = [bool(text) and not text.startswith("*") for text in texts]
         assert values == sorted(values, reverse=True)
+    for key in ("cue-conflict", "name"):
+        page.locator(f"th[data-key='{key}'] button").click()
+        assert page.locator("table.board th[scope='row']").first.inner_text() == "simulated people"
+    band = page.locator("tbody tr.network td:has(svg path.p)")
+    assert band.count() >= 6 and page.locator("tbody td.s5").count() >= 1
 
 
 def test_filters_hide_rows_columns_are_chosen_and_the_address_keeps_both(visit):
@@ -142,7 +131,7 @@ def test_filters_hide_rows_columns_are_chosen_and_the_address_keeps_both(visit):
 
 
 @pytest.mark.release
-def test_the_theme_follows_the_reader_and_the_button(visit):
+def test_the_theme_of_page_and_figures_follows_the_reader_and_the_button(visit):
     dark = visit("index.html", color_scheme="dark")
     colour = "getComputedStyle(document.body).backgroundColor"
     before = dark.evaluate(colour)
@@ -151,38 +140,34 @@ def test_the_theme_follows_the_reader_and_the_button(visit):
     assert after == "rgb(255, 255, 255)" and before != after
     dark.reload()
     assert dark.evaluate(colour) == after
-
-
-@pytest.mark.release
-def test_figures_are_drawn_in_the_theme_of_the_page(visit, site):
-    path = next((site / "suites").glob("cue*.html")).relative_to(site)
     shades = []
     for theme in ("light", "dark"):
-        page = visit(str(path), color_scheme=theme)
-        image = page.locator("figure img").first
+        image = visit("suites/cue-conflict.html", color_scheme=theme).locator("figure img").first
         image.scroll_into_view_if_needed()
-        page.wait_for_function("document.querySelector('figure img').complete")
-        assert image.evaluate("one => one.naturalWidth") > 100
+        assert image.evaluate(DRAWN) > 100
         shades.append(image.screenshot())
     assert shades[0] != shades[1]
 
 
 @pytest.mark.release
-def test_a_comparison_has_its_forest_plot_and_images(visit, site):
+def test_a_comparison_the_gallery_and_links_have_their_drawings(visit):
     page = visit("compare.html")
     page.get_by_role("link", name=f"{A} against {B}").click()
-    assert page.locator("figure img").evaluate("one => one.decode().then(() => one.naturalWidth)") > 100
+    assert page.locator("figure img").evaluate(DRAWN) > 100
     assert page.locator("h3").count() >= 1 and "alone" in page.locator("h4").first.inner_text()
-
-
-@pytest.mark.release
-def test_the_gallery_shows_images_objects_and_gradients(visit):
     page = visit("suites/saliency.html")
     rows = page.locator(".gallery h3").all_inner_texts()
     assert rows == ["image", "object", B, A]
     assert page.locator(".gallery ol").first.locator("li").count() == 4
-    for image in page.locator(".gallery img").all():
-        assert image.evaluate("one => one.decode().then(() => one.naturalWidth)") == 4 * 64
+    assert [image.evaluate(DRAWN) for image in page.locator(".gallery img").all()] == [4 * 64] * 4
+    page = visit("links.html")
+    text = page.locator("main").inner_text()
+    assert "not a random sample" in text and "too few" in text
+    table = page.locator("table[data-table]").first
+    table.locator("th[data-key='spearman'] button").click()
+    assert table.locator("th[data-key='spearman']").get_attribute("aria-sort") == "descending"
+    page.locator("details.more summary").click()
+    assert page.locator("details.more img").first.evaluate(DRAWN) > 100
 
 
 def test_an_image_tells_everybodys_answer(visit):
@@ -204,19 +189,6 @@ def test_the_menu_leads_to_every_kind_of_page(visit):
         assert page.locator("nav [aria-current]").inner_text() == title
 
 
-@pytest.mark.release
-def test_links_name_the_networks_and_say_when_they_are_few(visit):
-    page = visit("links.html")
-    text = page.locator("main").inner_text()
-    assert "not a random sample" in text and "too few" in text
-    table = page.locator("table[data-table]").first
-    table.locator("th[data-key='spearman'] button").click()
-    assert table.locator("th[data-key='spearman']").get_attribute("aria-sort") == "descending"
-    page.locator("details.more summary").click()
-    drawn = page.locator("details.more img").first
-    assert drawn.evaluate("one => one.decode().then(() => one.naturalWidth)") > 100
-
-
 def test_everything_is_there_without_javascript(visit):
     page = visit("index.html", java_script_enabled=False)
     assert {"world-standard-0", "world-stylised-0", "ideal-shape", "chance"} <= set(shown(page))
@@ -235,22 +207,19 @@ def test_the_front_page_answers_on_one_screen(visit, theme):
     assert all(head.bounding_box()["x"] + head.bounding_box()["width"] <= 1440 for head in heads.all())
 
 
-def test_a_phone_has_a_card_for_each_network(visit):
+def test_a_phone_has_a_card_for_each_network_with_rank_name_and_value_in_sight(visit):
     page = visit("index.html", viewport={"width": 390, "height": 844})
     cards = [row.bounding_box() for row in page.locator("tbody tr.network").all()]
     assert all(box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["height"] > 80 for box in cards)
     assert all(after["y"] >= before["y"] + before["height"] for before, after in pairwise(cards))
     assert page.locator("tbody tr.network td[data-t='cue-conflict']").first.inner_text().startswith(".")
-
-
-@pytest.mark.release
-def test_people_stay_the_first_row_whatever_is_sorted(visit):
-    page = visit("index.html")
-    for key in ("cue-conflict", "name"):
-        page.locator(f"th[data-key='{key}'] button").click()
-        assert page.locator("table.board th[scope='row']").first.inner_text() == "simulated people"
-    band = page.locator("tbody tr.network td:has(svg path.p)")
-    assert band.count() >= 6 and page.locator("tbody td.s5").count() >= 1
+    row = page.locator("tbody tr.network").first
+    row.scroll_into_view_if_needed()
+    rank, value = row.locator("td.r"), row.locator("td:has(svg)").first
+    assert rank.inner_text() and rank.evaluate("cell => cell.scrollWidth <= cell.clientWidth")
+    assert value.bounding_box()["x"] + value.bounding_box()["width"] <= 390
+    links = page.get_by_role("navigation", name="Pages").get_by_role("link")
+    assert all(link.bounding_box()["x"] + link.bounding_box()["width"] <= 390 for link in links.all())
 
 
 @pytest.mark.release
@@ -271,18 +240,6 @@ def test_every_page_fits_its_screen_and_is_accessible(visit, site):
             wrong = axe_runner.Axe().run(page, options={"preload": False, **rules}).response["violations"]
             found = [(rule["id"], [node["html"][:120] for node in rule["nodes"][:3]]) for rule in wrong]
             assert not found, (path, theme, found)
-
-
-@pytest.mark.release
-def test_rank_name_and_a_value_are_whole_on_a_phone(visit):
-    page = visit("index.html", viewport={"width": 390, "height": 844})
-    row = page.locator("tbody tr.network").first
-    row.scroll_into_view_if_needed()
-    rank, value = row.locator("td.r"), row.locator("td:has(svg)").first
-    assert rank.inner_text() and rank.evaluate("cell => cell.scrollWidth <= cell.clientWidth")
-    assert value.bounding_box()["x"] + value.bounding_box()["width"] <= 390
-    links = page.get_by_role("navigation", name="Pages").get_by_role("link")
-    assert all(link.bounding_box()["x"] + link.bounding_box()["width"] <= 390 for link in links.all())
 
 
 @pytest.mark.release

@@ -46,19 +46,9 @@ def answers():
     code[5, 0] = ABSENT
     labels = {"category": np.array(WORDS)[truth], "shape": np.full(40, ""), "texture": np.full(40, "")}
     images = np.array([f"image-{i:02}" for i in range(40)])
-    names = ("p0", "p1", "p2", "n0", "n1", "n2")
-    kinds = ("human",) * 3 + ("network",) * 2 + ("published",)
-    return ImageAnswers(
-        space="geirhos16",
-        role="edges",
-        observers=names,
-        kinds=kinds,
-        images=images,
-        labels=labels,
-        words=WORDS,
-        code=code,
-        sets={},
-    )
+    kinds = {"p0": "human", "p1": "human", "p2": "human", "n0": "network", "n1": "network", "n2": "published"}
+    who, where = {"observers": (*kinds,), "kinds": (*kinds.values(),)}, {"space": "geirhos16", "role": "edges"}
+    return ImageAnswers(**where, **who, images=images, labels=labels, words=WORDS, code=code, sets={})
 
 
 def figure(contents, start):
@@ -68,9 +58,8 @@ def figure(contents, start):
 @pytest.mark.slow
 def test_marks_are_the_stored_scores_of_seven_networks_and_the_caption_says_so(contents):
     made = figure(contents, "shape-bias-by-category")
-    stored = {
-        (r.observer, r.condition): r for rows in contents.scores.values() for r in rows if r.metric == "shape_bias"
-    }
+    rows = (row for rows in contents.scores.values() for row in rows if row.metric == "shape_bias")
+    stored = {(row.observer, row.condition): row for row in rows}
     assert {one["category"] for one in made.records} == {"cat", "dog"}
     for one in made.records:
         row = stored[one["observer"], one["category"]]
@@ -157,27 +146,14 @@ def test_the_overview_has_a_row_for_each_headline_and_places_are_shares_of_the_w
 
 
 @pytest.mark.slow
-def test_the_share_of_people_stands_beside_images_as_they_were_shown_to_them_and_says_whose(
-    contents, answers, tmp_path
-):
+def test_the_share_of_people_stands_beside_the_images_shown_to_them_and_says_whose(contents, answers, tmp_path):
     digest = digest_of("cue-conflict")
     drawn = replace(answers, kinds=("simulated",) * 3 + ("network",) * 3, sets={digest: "cue-conflict"})
     contents = replace(contents, answers=[drawn])
     right = answers.images[answers.share(answers.group(("human",)))[0] == 1].tolist()
-    pair = (
-        compared("net-0", "net-1", []),
-        [
-            DiscordantTrial(
-                suite="cue-conflict",
-                metric="edges_accuracy",
-                condition=condition,
-                stimulus=right[0],
-                category="dog",
-                winner="a",
-            )
-            for condition in ("", "brightness/3")
-        ],
-    )
+    asked = {"suite": "cue-conflict", "metric": "edges_accuracy", "stimulus": right[0], "category": "dog"}
+    alone = [DiscordantTrial(**asked, condition=condition, winner="a") for condition in ("", "brightness/3")]
+    pair = compared("net-0", "net-1", []), alone
     site = Site(settings=read_settings(None), folder=tmp_path / "out", shared=page_context(contents))
     page = (tmp_path / "out" / pair_page(site, contents, pair, Pictures(site))).read_text()
     assert page.count("simulated people 1.000") == 1 and "; people" not in page
@@ -211,19 +187,15 @@ def test_people_right_and_networks_wrong_comes_first(answers):
     ("ideal-shape", "ideal", "", "ideal"),
 ])  # fmt: skip
 def test_families_are_read_from_architecture_and_name(name, kind, arch, expected):
-    assert (
-        family_or_kind(ObserverRow(id=1, name=name, kind=kind, identity="x", card={"arch": arch}, created=""))
-        == expected
-    )
+    row = ObserverRow(id=1, name=name, kind=kind, identity="x", card={"arch": arch}, created="")
+    assert family_or_kind(row) == expected
 
 
 def test_simulated_people_are_no_people_and_stand_in_where_there_are_none(answers):
-    crowd, called = answers.crowd
-    assert called == "people" and crowd.tolist() == [True] * 3 + [False] * 3
     kinds = ("simulated",) * 3 + answers.kinds[3:]
-    alone = replace(answers, kinds=kinds)
-    crowd, called = alone.crowd
-    assert called == "simulated people" and crowd.tolist() == [True] * 3 + [False] * 3
+    for given, expected in ((answers, "people"), (replace(answers, kinds=kinds), "simulated people")):
+        crowd, called = given.crowd
+        assert called == expected and crowd.tolist() == [True] * 3 + [False] * 3
     (first, *_) = image_records(replace(answers, kinds=("human", "human", *kinds[2:])))
     assert (first["people"], first["simulated"]) == (2, 1)
 
@@ -241,13 +213,9 @@ def test_the_hardest_image_is_the_one_of_least_own_probability(answers):
 
 
 def test_the_probability_of_the_right_category():
-    columns = {
-        "category": np.array(["cat", "dog", "cat", "dog"]),
-        "response": np.array(["cat", "dog", "dog", "dog"]),
-        "probability": np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.3, 0.7]]),
-    }
+    without = {"category": np.array(["cat", "dog", "cat", "dog"]), "response": np.array(["cat", "dog", "dog", "dog"])}
+    columns = without | {"probability": np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.3, 0.7]])}
     np.testing.assert_allclose(of_truth(Trials(columns=columns)), [0.9, 0.8, 0.4, 0.7], rtol=1e-6)
-    without = {name: column for name, column in columns.items() if name != "probability"}
     assert np.isnan(of_truth(Trials(columns=without))).all()
 
 
@@ -262,12 +230,11 @@ def test_a_third_party_has_figures_a_column_and_links(fill, tmp_path, monkeypatc
     monkeypatch.setattr(plugins, "find_suites", lambda *names, **options: shelf)
     settings = fill([f"net-{i}" for i in range(3)], suites=("cue-conflict", suite.name))
     build(settings, tmp_path / "out")
-    pages = {
-        name: (tmp_path / "out" / f"{name}.html").read_text() for name in ("index", "links", "suites/seen-mirrored")
-    }
-    assert "mirrored-images-geirhos16.svg" in pages["suites/seen-mirrored"]
-    assert 'data-key="seen-mirrored"' in pages["index"]
-    assert "Do networks that see mirrored objects go by shape?" in pages["links"]
+    for page, text in {
+        "suites/seen-mirrored": "mirrored-images-geirhos16.svg", "index": 'data-key="seen-mirrored"',
+        "links": "Do networks that see mirrored objects go by shape?",
+    }.items():  # fmt: skip
+        assert text in (tmp_path / "out" / f"{page}.html").read_text()
     assert (tmp_path / "out" / "data" / "mirrored-images-geirhos16.csv").is_file()
 
 

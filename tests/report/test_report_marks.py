@@ -17,8 +17,7 @@ def column(**more):
 
 
 def test_a_mark_lies_where_its_number_is():
-    people = Cell(0.75, 0.5, 1.0)
-    axis = axis_of([], column(bounds=(0.0, 1.0), chance=0.5), people)
+    axis = axis_of([], column(bounds=(0.0, 1.0), chance=0.5), (0.5, 1.0))
     cell = templates().get_template("parts.html").module.cell
     drawn = cell(Cell(value=0.5, low=0.25, high=1.0, n=10), axis)
     assert '<circle cx="52"/>' in drawn and 'd="M52 0v10"' in drawn

@@ -12,24 +12,16 @@ from tests.report.conftest import HOSTILE, dead_links
 
 pytestmark = pytest.mark.slow
 
-NAMES = ("a", "b", "c", "d", "other")
-
-
-def as_runs(settings, runs):
-    """The cards of a leaderboard's observers say of which run and step they are. runs: name -> (run, step)."""
-    with open_store(settings.db) as store:
-        for row in store.observers():
-            if row.name in runs:
-                run, step = runs[row.name]
-                card = {**row.card, "checkpoint": {"run": run, "step": step, "unit": "epoch"}}
-                store.put_observer(Observer(name=row.name, kind="network", identity=row.identity, card=card))
-    return settings
-
 
 def test_training_runs_have_a_page_and_a_figure_and_their_names_are_text(fill, tmp_path):
     first, second = HOSTILE[:2]
     runs = {"a": (first, 10), "b": (first, 9), "c": (first, 1), "d": (second, 5)}
-    settings = as_runs(fill(NAMES, ("cue-conflict", "corruption")), runs)
+    settings = fill(("a", "b", "c", "d", "other"), ("cue-conflict", "corruption"))
+    with open_store(settings.db) as store:  # cards state run and step
+        for row in (row for row in store.observers() if row.name in runs):
+            step = dict(zip(("run", "step", "unit"), (*runs[row.name], "epoch"), strict=True))
+            card = {**row.card, "checkpoint": step}
+            store.put_observer(Observer(name=row.name, kind="network", identity=row.identity, card=card))
     (figure,) = plot("training", db=settings.db)
     points = {(one["run"], one["step"], one["observer"]) for one in figure.records}
     assert points == {(run, step, name) for name, (run, step) in runs.items()}
