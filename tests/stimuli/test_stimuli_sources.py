@@ -19,14 +19,6 @@ from benchmark.stimuli.published_sources import (
 from benchmark.stimuli.regenerate import named_recipe, stated_recipes
 
 
-def told(root, *names):
-    paths = [root / name for name in names]
-    for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    return list(sources_of(paths, root).values())
-
-
 @pytest.mark.parametrize(("folder", "source"), [
     ("human-trials", "model-vs-human"), ("Model-vs-Human-master", "model-vs-human"),
     ("model-vs-human-dmc-1d076b68/outputs/raw-data", "model-vs-human-dmc"),
@@ -35,17 +27,17 @@ def told(root, *names):
     ("model-vs-human-of-mine", "model-vs-human-of-mine"), ("es\x1b[2Jcape", "es?[2Jcape"),
 ])  # fmt: skip
 def test_a_folder_tells_the_source(tmp_path, folder, source):
-    assert told(tmp_path / folder, "edge_resnet50_session-1.csv") == [source]
+    (path := tmp_path / folder / "edge_resnet50_session-1.csv").parent.mkdir(parents=True)
+    path.touch()
+    assert sources_of([path], tmp_path / folder) == {path: source}
 
 
-def test_people_of_a_copy_are_the_people_of_its_origin():
-    def name(source, experiment):
-        return str(resolve_observer(source, "subject-01", experiment, human=True))
-
-    assert name("model-vs-human-dmc", "contrast") == "subject-01 (model-vs-human)"
-    assert name("error-consistency", "edges") == "subject-01 (model-vs-human)"
-    assert name("error-consistency", "contrast") == "subject-01 (error-consistency)"  # others
-    assert name("mine", "edges") == "subject-01 (mine)"
+@pytest.mark.parametrize(("source", "experiment", "people"), [
+    ("model-vs-human-dmc", "contrast", "model-vs-human"), ("error-consistency", "edges", "model-vs-human"),
+    ("error-consistency", "contrast", "error-consistency"), ("mine", "edges", "mine"),
+])  # fmt: skip
+def test_people_of_a_copy_are_the_people_of_its_origin(source, experiment, people):
+    assert str(resolve_observer(source, "subject-01", experiment, human=True)) == f"subject-01 ({people})"
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a\x1b[31m", "a (b)"])
@@ -73,20 +65,16 @@ def test_conditions_have_one_spelling(experiment, text, expected):
     assert canonical_condition(experiment, text) == expected
 
 
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        ("style-transfer-512-nomask-experiment_alexnet_session_1.csv", "cue-conflict"),
-        ("edge-experiment-trained-CNNs/edge-experiment_resnet50_session-1.csv", "edges"),
-        ("silhouette/silhouette_subject-01_session_1.csv", "silhouettes"),
-        ("highpass/x.csv", "high-pass"),
-        ("texture-shape_cue-conflict/texture-shape_cue-conflict_vgg16session-1.csv", "cue-conflict"),
-        ("x/noise-generalisation_contrast-png_resnet50_session-1.csv", "contrast"),
-        ("noise-generalisation_uniform-noise/noise-experiment_subject-01_session_1.csv", "uniform-noise"),
-        ("d/style-transfer-512-nomask-content-guessing-experiment_vgg_session_1.csv",
-         "style-transfer-512-nomask-content-guessing"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("path", "expected"), [
+    ("style-transfer-512-nomask-experiment_alexnet_session_1.csv", "cue-conflict"),
+    ("edge-experiment-trained-CNNs/edge-experiment_resnet50_session-1.csv", "edges"),
+    ("silhouette/silhouette_subject-01_session_1.csv", "silhouettes"), ("highpass/x.csv", "high-pass"),
+    ("texture-shape_cue-conflict/texture-shape_cue-conflict_vgg16session-1.csv", "cue-conflict"),
+    ("x/noise-generalisation_contrast-png_resnet50_session-1.csv", "contrast"),
+    ("noise-generalisation_uniform-noise/noise-experiment_subject-01_session_1.csv", "uniform-noise"),
+    ("d/style-transfer-512-nomask-content-guessing-experiment_vgg_session_1.csv",
+     "style-transfer-512-nomask-content-guessing"),
+])  # fmt: skip
 def test_experiments_are_told_from_names(path, expected):
     assert experiment_of(Path("/nowhere") / path) == expected
 
@@ -101,8 +89,8 @@ def test_tables_come_packed_from_a_mirror(settings, tmp_path):
     """With the paths of their publisher's repository: no address is asked."""
     place = tmp_path / "outputs" / "raw-data" / "edge"
     place.mkdir(parents=True)
-    head = "subj,object_response,category,condition,imagename\n"
-    (place / "edge_net_session-1.csv").write_text(head + "net,cat,cat,0,cat1.png\n")
+    rows = "subj,object_response,category,condition,imagename\nnet,cat,cat,0,cat1.png\n"
+    (place / "edge_net_session-1.csv").write_text(rows)
     packed = tmp_path / "mirror" / "published-trials" / "model-vs-human-dmc.tar.xz"
     packed.parent.mkdir(parents=True)
     with tarfile.open(packed, "w:xz") as tar:
@@ -118,17 +106,13 @@ def test_tables_come_packed_from_a_mirror(settings, tmp_path):
     ("sixteen01v4", ("colour",)),
     ("sixteen22--salt-and-pepper-noise-multiple--uniform-noise-multiple--200epochs",
      ("noise(salt-and-pepper)", "noise(uniform)", "epochs(200)")),
-    ("sixteen40--color--something-new", ()),
-    ("subject-01", ()),
+    ("sixteen40--color--something-new", ()), ("subject-01", ()),
 ])  # fmt: skip
 def test_published_names_state_their_recipe(name, recipe):
     assert named_recipe(name) == recipe
 
 
 def test_statements():
-    assert stated_recipes(["a=noise(uniform)", "b = standard, stylised", "a=contrast"]) == {
-        "a": ("noise(uniform)", "contrast"),
-        "b": ("standard", "stylised"),
-    }
-    assert stated_recipes(["a=adversarial(linf,4/255),standard"]) == {"a": ("adversarial(linf,4/255)", "standard")}
+    stated = stated_recipes(["a=noise(uniform)", "b = adversarial(linf,4/255), stylised", "a=contrast"])
+    assert stated == {"a": ("noise(uniform)", "contrast"), "b": ("adversarial(linf,4/255)", "stylised")}
     assert stated_recipes([]) == {}

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from pathlib import Path
+from itertools import product
 from zlib import crc32
 
 import pytest
@@ -28,28 +28,16 @@ def small(monkeypatch):
     return published
 
 
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory, draw):
-    """The whole set."""
-    folder = tmp_path_factory.mktemp("drawn")
-    for cell in CELLS:
-        for i in range(6):
-            path = folder / cell / WNIDS[i % 3] / f"val_{i}.png"
-            draw(path, seed=crc32(f"{cell} {i}".encode()))
-    return folder
-
-
 @pytest.fixture
-def tree(settings, drawn, small):
+def tree(settings, draw, small):
     """The whole set in the data folder."""
-    return Path(shutil.copytree(drawn, settings.data / "small-c"))
-
-
-def text(found):
-    return "\n".join(found.lines)
+    for cell, i in product(CELLS, range(6)):
+        draw(settings.data / "small-c" / cell / WNIDS[i % 3] / f"val_{i}.png", seed=crc32(f"{cell} {i}".encode()))
+    return settings.data / "small-c"
 
 
 def rewrite(path, more=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (8, 8 + more)).save(path)
 
 
@@ -65,10 +53,10 @@ FAULTS = {
                         r"fog/2: other images than in most cells: n01440764/val_9.png$"),
     "a class missing": (lambda tree, one: shutil.rmtree(one.parent),
                         r"fog/2: other images than in most cells: n01440764/val_0.png, n01440764/val_3.png$"),
-    "a class that is none": (lambda tree, one: rewrite(made(tree / "fog/2/goldfish/x.png")),
+    "a class that is none": (lambda tree, one: rewrite(tree / "fog/2/goldfish/x.png"),
                              r"fog/2: classes in several spellings: 'goldfish' is n01443537, 'n01440764' is"),
     "a severity missing": (lambda tree, one: shutil.rmtree(tree / "fog/2"), r"fog: no severity 2"),
-    "more images than published": (lambda tree, one: [rewrite(made(tree / c / "n01440764/x.png")) for c in CELLS],
+    "more images than published": (lambda tree, one: [rewrite(tree / c / "n01440764/x.png") for c in CELLS],
                                    r"7 images in a cell, more than were published \(6\)"),
     "classes that ImageNet-1k lacks": (
         lambda tree, one: [(tree / cell / "n01440764").rename(tree / cell / "n00000001") for cell in CELLS],
@@ -77,45 +65,33 @@ FAULTS = {
 }  # fmt: skip
 
 
-def made(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_named(tree, settings, fault):
     damage, message = FAULTS[fault]
     damage(tree, tree / "fog" / "2" / "n01440764" / "val_0.png")
     found = verify_set("small-c", settings)
-    assert not found.ok
-    assert re.search(message, text(found), re.MULTILINE), text(found)
-    assert "snow" not in text(found) or not message.startswith("fog")
+    text = "\n".join(found.lines)
+    assert not found.ok and re.search(message, text, re.MULTILINE), text
+    assert "snow" not in text or not message.startswith("fog")
 
 
 def test_a_part_of_the_set_is_usable_and_said(tree, settings):
     shutil.rmtree(tree / "snow")
     shutil.rmtree(tree / "blur")
-    found = verify_set("small-c", settings)
-    assert found.ok and "a part of the set: without snow" in found.lines
+    assert "a part of the set: without snow" in verify_set("small-c", settings).lines
     shutil.rmtree(tree / "fog" / "1")
-    found = verify_set("small-c", settings)
-    assert found.ok and "a part of the set: without snow, severity 1" in found.lines
     next((tree / "fog" / "2").rglob("val_0.png")).unlink()
     found = verify_set("small-c", settings)
-    assert found.ok and "5 of 6 images in 3 of 3 classes in most cells" in found.lines
+    assert found.ok and "a part of the set: without snow, severity 1" in found.lines
+    assert "5 of 6 images in 3 of 3 classes in most cells" in found.lines
 
 
 def test_a_sample_of_a_large_set_is_read(tree, settings, monkeypatch):
     for name, value in (("READ_ALL", 10), ("CELL_SAMPLES", 12), ("FEWEST", 1), ("SAMPLE", 2)):
         monkeypatch.setattr(f"benchmark.stimuli.verify.{name}", value)
     counted = []
-
-    def expect(total):
-        counted.append(total)
-        return lambda: counted.append(1)
-
-    found = verify_set("small-c", settings, expect=expect)
+    found = verify_set("small-c", settings, expect=lambda n: counted.append(n) or (lambda: counted.append(1)))
     assert found.ok and "12 images were read, those of `--limit 2`; --full reads every one" in found.lines
     assert counted == [12] + 12 * [1]
     broken = next((tree / "fog" / "1").rglob("val_5.png"))
@@ -130,30 +106,21 @@ def test_a_large_set_of_classes(tree, settings, monkeypatch):
     (tree / "fog" / "1").rename(tree.with_name("natural"))
     found = verify_set("natural", settings)
     whole = open_set("natural", settings)
-    assert found.ok and f"digest {whole.digest}" in found.lines
-    assert "6 of 6 images" in found.lines and {"3 of 3 classes"} <= set(found.lines)
+    assert found.ok and {f"digest {whole.digest}", "6 of 6 images", "3 of 3 classes"} <= {*found.lines}
     monkeypatch.setattr("benchmark.stimuli.verify.READ_ALL", 3)
     monkeypatch.setattr("benchmark.stimuli.verify.SAMPLE", 2)
     found = verify_set("natural", settings)
     assert f"digest {sample(whole, 2).digest} of the 2 that were read" in found.lines
-    extra = tree.with_name("natural") / "n02106662" / "x.png"
-    shutil.copytree(extra.parents[1] / WNIDS[0], extra.parent)
-    for path in extra.parent.iterdir():
-        path.rename(path.with_name(f"more_{path.name}"))
+    rewrite(tree.with_name("natural") / "n02106662" / "x.png")
     found = verify_set("natural", settings)
     assert not found.ok and "4 classes, expected 3" in found.lines
     assert any("more images than were published (6)" in line for line in found.lines)
 
 
-def test_the_report_of_the_command(tree, settings, monkeypatch):
-    from click.testing import CliRunner
-
-    from benchmark.cli.data import data
-
+def test_the_report_of_the_command(tree, settings, monkeypatch, bench):
     monkeypatch.setenv("BENCH_DATA", str(settings.data))
-    monkeypatch.setenv("BENCH_HOME", str(settings.home))
-    good = CliRunner().invoke(data, ["verify", "small-c"], standalone_mode=False)
-    assert good.return_value == 0 and "usable" in good.output
+    good = bench("data", "verify", "small-c")
+    assert good.code == 0 and "usable" in good.out
     shutil.rmtree(tree / "fog" / "2")
-    bad = CliRunner().invoke(data, ["verify", "small-c"], standalone_mode=False)
-    assert bad.return_value == 1 and "fog: no severity 2" in bad.output and "BROKEN" in bad.output
+    bad = bench("data", "verify", "small-c")
+    assert bad.code == 1 and "fog: no severity 2" in bad.out and "BROKEN" in bad.out
