@@ -8,7 +8,6 @@ import zipfile
 import pytest
 from refusals import refused
 
-from benchmark.failures import StimuliError
 from benchmark.stimuli import shards
 from benchmark.stimuli.catalogue import find_entry
 from benchmark.stimuli.datasets import open_folder, open_set
@@ -34,21 +33,21 @@ def published(images, tmp_path, settings):
     return open_folder(find_entry("imagenet-val", settings), tmp_path / "plain", settings)
 
 
-def added(folder, settings, name="imagenet-val", **about):
+def added(folder, settings, name="imagenet-val", columns=None, **about):
     told = []
-    columns = about.pop("columns", {})
-    place, columns = shards.unpack_shards(name, folder, about.get("space"), settings, told.append, columns)
+    place, columns = shards.unpack_shards(name, folder, about.get("space"), settings, told.append, columns or {})
     add_folder(name, place, settings, report=told.append, columns=columns, **about)
     return open_set(name, settings), told
 
 
 def tar(path, members):
-    """A tar of (name, bytes) or TarInfo."""
+    """A tar of (name, bytes), or (name, type, target) of what is no file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w") as out:
-        for member in members:
-            named = not isinstance(member, tarfile.TarInfo)
-            info, data = (tarfile.TarInfo(member[0]), member[1]) if named else (member, b"")
+        for name, data, *target in members:
+            info = tarfile.TarInfo(name)
+            if target:
+                info.type, info.linkname, data = data, *target, b""
             info.size = len(data)
             out.addfile(info, io.BytesIO(data))
     return path.parent
@@ -68,13 +67,11 @@ def parquet(path, images, labels, names=None, image_column="image"):
 @pytest.mark.slow
 def test_parquet_of_hugging_face_with_the_words_of_imagenet(images, published, tmp_path, settings):
     names = [f"{words} {i}" if words == "crane" else words for i, words in enumerate(WORDS)]  # must be unique there
-    pairs = list(zip(NAMES, images, strict=True))
+    pairs, folder = list(zip(NAMES, images, strict=True)), tmp_path / "hub/data"
     for part in (slice(0, 4), slice(4, 6)):
-        folder = parquet(
-            tmp_path / f"hub/data/validation-{part.start:05d}-of-00002.parquet", pairs[part], OUTPUTS[part], names
-        )
-    parquet(tmp_path / "hub/data/test-00000-of-00001.parquet", pairs[:1], [-1], names)
-    parquet(tmp_path / "hub/data/train-00000-of-00001.parquet", pairs[:1], [7], names)
+        parquet(folder / f"validation-{part.start:05d}-of-00002.parquet", pairs[part], OUTPUTS[part], names)
+    parquet(folder / "test-00000-of-00001.parquet", pairs[:1], [-1], names)
+    parquet(folder / "train-00000-of-00001.parquet", pairs[:1], [7], names)
     stimuli, told = added(folder.parent, settings)
     assert (stimuli.digest, stimuli.ids) == (published.digest, published.ids)
     assert told[0] == "imagenet-val: of the splits test, train, validation that of 'validation' is read"
@@ -87,22 +84,21 @@ def test_parquet_of_hugging_face_with_the_words_of_imagenet(images, published, t
 @pytest.mark.slow
 def test_parquet_with_own_classes_numbers_or_nameless_images(images, tmp_path, settings):
     pairs = [("", data) for data in images[:2]]
-    own, _ = added(
-        parquet(tmp_path / "own/a.parquet", pairs, [1, 0], ["desk", "tench"], "img"), settings, "mine", space="my"
-    )
+    folder = parquet(tmp_path / "own/a.parquet", pairs, [1, 0], ["desk", "tench"], "img")
+    own, _ = added(folder, settings, "mine", space="my")
     assert own.ids == ("00000001.png", "00000000.png") and own.labels["category"].tolist() == ["desk", "tench"]
     numbered, _ = added(parquet(tmp_path / "numbered/a.parquet", pairs, [7, 900]), settings)
     assert numbered.labels["category"].tolist() == [WNIDS[7], WNIDS[900]]
-    with pytest.raises(StimuliError, match="has no label"):
-        added(parquet(tmp_path / "test/a.parquet", pairs, [0, -1], ["a", "b"]), settings, "test", space="my")
+    test = parquet(tmp_path / "test/a.parquet", pairs, [0, -1], ["a", "b"])
+    refused("has no label", added, test, settings, "test", space="my")
     pyarrow = pytest.importorskip("pyarrow.parquet")
-    table = pyarrow.read_table(tmp_path / "own/a.parquet")
-    for changed, message in ((table.drop(["img"]), "it has: label"), (table.drop(["label"]), "it has: img")):
-        (tmp_path / "bad").mkdir(exist_ok=True)
-        pyarrow.write_table(changed, tmp_path / "bad/a.parquet")
-        refused(message, added, tmp_path / "bad", settings, "bad", space="my")
-    (tmp_path / "bad/a.parquet").write_bytes((tmp_path / "own/a.parquet").read_bytes()[:300])
-    refused(r"shard .*a.parquet cannot be read", added, tmp_path / "bad", settings, "bad", space="my")
+    table = pyarrow.read_table(folder / "a.parquet")
+    whole = (folder / "a.parquet").read_bytes()
+    for lost, message in (("img", "it has: label"), ("label", "it has: img")):
+        pyarrow.write_table(table.drop([lost]), folder / "a.parquet")
+        refused(message, added, folder, settings, "bad", space="my")
+    (folder / "a.parquet").write_bytes(whole[:300])
+    refused(r"shard .*a.parquet cannot be read", added, folder, settings, "bad", space="my")
 
 
 @pytest.mark.slow
@@ -167,25 +163,24 @@ def test_zips_with_class_folders_or_a_list(images, published, tmp_path, settings
     zipped(tmp_path / "swin/train.zip", plain[:1])
     (tmp_path / "swin/val_map.txt").write_text(rows)
     (tmp_path / "swin/train_map.txt").write_text(f"{NAMES[0]}\t7\n")
-    for place in (
-        zipped(tmp_path / "a/x.zip", in_classes),
-        zipped(tmp_path / "b/x.zip", listed).parent,
-        tmp_path / "swin",
-    ):
+    a, b = zipped(tmp_path / "a/x.zip", in_classes), zipped(tmp_path / "b/x.zip", listed).parent
+    for place in (a, b, tmp_path / "swin"):
         assert added(place, settings)[0].digest == published.digest
-    own = [(f"top/{name}/1.png", images[0]) for name in ("cats", "dogs")]
-    assert added(zipped(tmp_path / "c/x.zip", own), settings, "own", space="own")[0].labels["category"].tolist() == [
-        "cats", "dogs",
-    ]  # fmt: skip
+    own = zipped(tmp_path / "c/x.zip", [(f"top/{name}/1.png", images[0]) for name in ("cats", "dogs")])
+    assert added(own, settings, "own", space="own")[0].labels["category"].tolist() == ["cats", "dogs"]
 
 
-def test_labels_in_text_files_of_a_webdataset(images, published, tmp_path, settings):
-    words, captions = [], []
+def test_labels_of_a_tar_in_text_files_or_class_folders(images, published, tmp_path, settings):
+    words, captions, folders = [], [], [("val/LICENSE", b"")]
     for name, data, i in zip(NAMES, images, OUTPUTS, strict=True):
         words += [(name, data), (f"{name[:-4]}.txt", WNIDS[i].encode())]
         captions += [(f"{WNIDS[i]}/{name}", data), (f"{WNIDS[i]}/{name[:-4]}.txt", b"a caption")]
-    for kind, members in (("words", words), ("captions", captions)):
+        folders.append((f"val/{WNIDS[i]}/{name}", data))
+    for kind, members in (("words", words), ("captions", captions), ("folders", folders)):
         assert added(tar(tmp_path / kind / "0.tar", members), settings)[0].digest == published.digest
+    # Names with dots in front are one sample each, as ImageNet-A's: 0.000116_digital clock.png.
+    dotted = tar(tmp_path / "dotted/0.tar", [(f"n07768694/0.{i}_x.png", data) for i, data in enumerate(images)])
+    assert added(dotted, settings, "imagenet-a")[0].ids == tuple(f"0.{i}_x.png" for i in range(6))
 
 
 HOSTILE = {
@@ -212,33 +207,15 @@ def test_a_zip_that_is_refused_leaves_nothing(kind, tmp_path, settings):
     refused("archives in .*No such file", added, tmp_path / "b.zip", settings, "mine", space="own")
 
 
-def test_class_folders_in_a_tar(images, published, tmp_path, settings):
-    """Names with dots in front are one sample each, as ImageNet-A's: 0.000116_digital clock.png."""
-    members = [(f"val/{WNIDS[i]}/{name}", data) for name, data, i in zip(NAMES, images, OUTPUTS, strict=True)]
-    assert added(tar(tmp_path / "t/0.tar", [("val/LICENSE", b""), *members]), settings)[0].digest == published.digest
-    dotted = [(f"n07768694/0.{i}_x.png", data) for i, data in enumerate(images)]
-    stimuli, _ = added(tar(tmp_path / "d/0.tar", dotted), settings, "imagenet-a")
-    assert stimuli.ids == tuple(f"0.{i}_x.png" for i in range(6))
-
-
-def hostile(name, kind, target=""):
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, target
-    return info
-
-
 PNG = b"\x89PNG"
 BAD = {
     "a path that leads out": ([("../a.png", PNG), ("../a.cls", b"1")], "leads out of the archive; refused"),
     "an absolute path": ([("/tmp/a.png", PNG), ("/tmp/a.cls", b"1")], "leads out"),
-    "a link": ([hostile("a.png", tarfile.SYMTYPE, "/etc/passwd"), ("a.cls", b"1")], "is not a plain file; refused"),
-    "a device": ([hostile("a.png", tarfile.CHRTYPE)], "is not a plain file; refused"),
+    "a link": ([("a.png", tarfile.SYMTYPE, "/etc/passwd"), ("a.cls", b"1")], "is not a plain file; refused"),
+    "a device": ([("a.png", tarfile.CHRTYPE, "")], "is not a plain file; refused"),
     "a class that leads out": ([("a.png", PNG), ("a.cls", b"../../x")], "'../../x' cannot name a file"),
     "no label": ([("a.png", PNG), ("b.cls", b"1")], "'a.png' has no label"),
-    "two images for a label": (
-        [("a.png", PNG), ("a.jpg", PNG), ("a.cls", b"1")],
-        "several images for one label: a.png",
-    ),
+    "two images for a label": ([("a.png", PNG), ("a.jpg", PNG), ("a.cls", b"1")], "several images for one label: a"),
     "no image": ([("a.png", b"GIF89a"), ("a.cls", b"1")], "'a.png' is not a JPEG, PNG or WebP"),
     "an endless label": ([("a.cls", b"1" * (2**20 + 1))], "has 1048577 bytes; refused"),
     "no sample": ([("a.txt", b"words")], "neither images nor tables|no images"),
@@ -248,10 +225,8 @@ BAD = {
 @pytest.mark.parametrize("kind", BAD)
 def test_a_tar_that_is_refused_leaves_nothing(kind, tmp_path, settings):
     members, message = BAD[kind]
-    folder = tar(
-        tmp_path / "shards/0.tar", [("n01440764/good.png", PNG), *members] if "sample" not in kind else members
-    )
-    refused(message, added, folder, settings)
+    good = [("n01440764/good.png", PNG)] * (kind != "no sample")
+    refused(message, added, tar(tmp_path / "shards/0.tar", [*good, *members]), settings)
     rest = [path.name for path in tmp_path.rglob("*") if path.is_file()]
     assert rest == ["0.tar"] or kind == "no sample"
 
