@@ -34,15 +34,14 @@ def here(tmp_path, monkeypatch):
                 image = f"{i:04d}_cop_s0{person}_{condition}_{category}_10_{name}.png"
                 out.writerow([f"subject-0{person}", 1, i, 0.5, "cat", category, condition, image])
     for i, (_, _, name) in enumerate(SHOWN):
-        photograph(folder, name, i)
+        path = folder / "imagenet-train" / name[:9] / f"{name}.JPEG"
+        path.parent.mkdir(parents=True)
+        photograph(i).save(path)
     return read_settings()
 
 
-def photograph(folder, name, seed):
-    path = folder / "imagenet-train" / name[:9] / f"{name}.JPEG"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (280, 300, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
+def photograph(seed):
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (280, 300, 3), dtype=np.uint8))
 
 
 def make(settings, **options):
@@ -58,8 +57,8 @@ def test_the_command_puts_the_set_on_the_shelf(here):
     assert sorted(found.ids) == sorted(f"{c}/{name}.png" for c, _, name in SHOWN)
     assert set(found.labels["made"]) == {"regenerated"}
     for i, (level, seed) in enumerate([(0.05, 1), (0.5, 0), (1.0, 2)]):  # by category
-        image, photo = found.decode(i), np.random.default_rng(seed).integers(0, 256, (280, 300, 3), dtype=np.uint8)
-        Image.fromarray(photo).save(there := here.home / "again.JPEG")
+        image = found.decode(i)
+        photograph(seed).save(there := here.home / "again.JPEG")
         grey = cropped(np.asarray(Image.open(there))) @ np.array([0.2125, 0.7154, 0.0721])
         assert image.shape == (224, 224, 3) and image.dtype == np.uint8
         assert np.abs(image[..., 0] - ((1 - level) / 2 * 255 + level * grey)).max() < 1.01
