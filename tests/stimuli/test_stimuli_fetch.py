@@ -56,16 +56,8 @@ def packed(tmp_path, conflict):
 
 @pytest.fixture
 def entry(monkeypatch, server):
-    small = Entry(
-        name="small",
-        role="cue-conflict",
-        space="geirhos16",
-        layout="cue-conflict",
-        url=f"{server.url}/origin.tar.gz",
-        archive="small.tar.gz",
-        member="stimuli/small",
-        count=8,
-    )
+    small = Entry(name="small", role="cue-conflict", space="geirhos16", layout="cue-conflict", count=8,
+                  url=f"{server.url}/origin.tar.gz", archive="small.tar.gz", member="stimuli/small")  # fmt: skip
     publish(monkeypatch, small)
     return small
 
@@ -75,8 +67,9 @@ def publish(monkeypatch, *entries):
 
 
 def left_over(settings):
-    """Half-done files that a failed fetch must not leave."""
-    return [p.name for p in settings.home.rglob("*") if p.name.startswith(".") or "part" in p.name]
+    """What a failed fetch must not leave: the set, its archive, and half-done files."""
+    half = [p.name for p in settings.home.rglob("*") if p.name.startswith(".") or "part" in p.name]
+    return [*half, *(settings.home / "archives").glob("*.gz")] or stimuli_folder("small", settings)
 
 
 def test_a_set_is_fetched_once_and_can_be_opened(settings, server, entry, packed):
@@ -87,7 +80,8 @@ def test_a_set_is_fetched_once_and_can_be_opened(settings, server, entry, packed
     assert len(open_set("small", settings)) == 8
     assert any("not pinned: recorded" in line for line in lines)
     assert fetch_set("small", settings, lines.append) == place
-    assert server.asked == ["/origin.tar.gz"] and not left_over(settings)
+    assert server.asked == ["/origin.tar.gz"]
+    assert not [p for p in settings.home.rglob("*") if p.name.startswith(".") or "part" in p.name]
 
 
 def test_a_pinned_digest_is_checked(settings, server, entry, packed, monkeypatch):
@@ -95,8 +89,7 @@ def test_a_pinned_digest_is_checked(settings, server, entry, packed, monkeypatch
     good = hashlib.sha256(packed).hexdigest()
     publish(monkeypatch, replace(entry, sha256="0" * 64))
     assert server.url in refused(rf"expected SHA-256 0000.*got {good}", fetch_set, "small", settings, silent)
-    assert stimuli_folder("small", settings) is None and not left_over(settings)
-    assert not list((settings.home / "archives").glob("*.gz"))
+    assert not left_over(settings)
     publish(monkeypatch, replace(entry, sha256=good))
     assert fetch_set("small", settings, silent).is_dir()
 
@@ -109,7 +102,7 @@ def test_404_truncation_and_no_host_are_told_apart_and_name_the_way_out(settings
     refused("cut short on the way", fetch_set, "small", settings, silent)
     publish(monkeypatch, replace(entry, url="http://127.0.0.1:1/origin.tar.gz"))
     refused(r"127.0.0.1:1/origin.tar.gz: no connection", fetch_set, "small", settings, silent)
-    assert stimuli_folder("small", settings) is None and not left_over(settings)
+    assert not left_over(settings)
 
 
 def test_a_mirror_url_comes_first_and_its_failure_is_not_the_end(settings, server, entry, packed):
@@ -142,8 +135,7 @@ def test_a_download_that_is_not_the_set_is_not_kept(settings, server, entry, pac
     server.files["/origin.tar.gz"] = packed
     publish(monkeypatch, replace(entry, **change))
     refused(message, fetch_set, "small", settings, silent)
-    assert stimuli_folder("small", settings) is None and not left_over(settings)
-    assert not list((settings.home / "archives").glob("*.gz"))
+    assert not left_over(settings)
 
 
 def test_a_damaged_archive_leaves_nothing_and_is_not_recorded(settings, server, entry, packed):
@@ -157,16 +149,13 @@ def test_a_damaged_archive_leaves_nothing_and_is_not_recorded(settings, server, 
 
 
 def test_layouts_of_added_folders_are_told_from_names(settings, tmp_path, draw):
-    draw(tmp_path / "a" / "n01440764" / "x.JPEG")
-    draw(tmp_path / "b" / "cat" / "x.png")
-    draw(tmp_path / "c" / "cat" / "cat1-dog1.png")
-    draw(tmp_path / "d" / "0001_hp_dnn_3_cat_10_x.png")
+    for name in ("a/n01440764/x.JPEG", "b/cat/x.png", "c/cat/cat1-dog1.png", "d/0001_hp_dnn_3_cat_10_x.png"):
+        draw(tmp_path / name)
     (tmp_path / "e").mkdir()
     (tmp_path / "e" / "edge_me_session-1.csv").write_text("subj")
     found = {k: add_folder(f"set-{k}", tmp_path / k, settings) for k in "abcde"}
-    assert [e.layout for e in found.values()] == [
-        "class-folder", "class-folder", "cue-conflict", "session", "trials",
-    ]  # fmt: skip
+    layouts = ["class-folder", "class-folder", "cue-conflict", "session", "trials"]
+    assert [e.layout for e in found.values()] == layouts
     assert [e.space for e in found.values()] == ["imagenet1k"] + 4 * ["geirhos16"]
     assert find_entry("set-a", settings) == found["a"]
     assert open_set("set-a", settings).labels["category"].tolist() == ["n01440764"]
@@ -187,9 +176,8 @@ def test_a_table_of_labels(settings, tmp_path, draw):
 @pytest.mark.parametrize(("text", "message"), [
     ("image,label\none.png,axolotl\n", "row 2: 'axolotl' is not one of the 16"),
     ("image,category\none.png,cat\nnone.png,cat\n", "row 3.*no image 'none.png' in .*images"),
-    ("image,category\none.png,cat,dog\n", "Expected 2 fields in line 2"),
+    ("image,category\none.png,cat,dog\n", "Expected 2 fields in line 2"), ("image,category\n", "no images"),
     ("image,category\none.png,axolotl\n", "row 2.*not one of the 16"),
-    ("image,category\n", "no images"),
 ])  # fmt: skip
 def test_bad_tables_of_labels_are_named(settings, tmp_path, draw, text, message):
     draw(tmp_path / "f" / "images" / "one.png")
@@ -208,15 +196,12 @@ def test_folders_that_are_no_set_are_refused(settings, tmp_path, draw):
     assert "mine" not in catalogue.read_catalogue(settings)
 
 
-ARCHIVES = {"noise.tar": "http://127.0.0.1:1/noise.tar", "blur.tar.gz": "http://127.0.0.1:1/blur.tar.gz"}  # fmt: skip
-
-
 @pytest.fixture
 def mirror(settings, draw, tmp_path, monkeypatch):
     """Two archives, one with the group's folder in it and one without, in a folder that serves as the mirror."""
-    entry = Entry(name="small-c", role="small-c", space="imagenet1k", layout="cells", parts=("hiss", "haze"),
-                  levels=("1",), archives=ARCHIVES)  # fmt: skip
-    monkeypatch.setattr(catalogue, "_built_in", lambda: {"small-c": entry})
+    archives = {name: f"http://127.0.0.1:1/{name}" for name in ("noise.tar", "blur.tar.gz")}
+    publish(monkeypatch, Entry(name="small-c", role="small-c", space="imagenet1k", layout="cells", levels=("1",),
+                               parts=("hiss", "haze"), archives=archives))  # fmt: skip
     place = tmp_path / "mirror"
     place.mkdir()
     for archive, top in (("noise.tar", "noise/hiss"), ("blur.tar.gz", "haze")):

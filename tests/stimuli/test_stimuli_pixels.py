@@ -13,8 +13,8 @@ from PIL import Image
 
 from benchmark.failures import StimuliError
 from benchmark.stimuli import image_files
-from benchmark.stimuli.catalogue import Entry
-from benchmark.stimuli.datasets import open_folder
+from benchmark.stimuli.catalogue import Entry, read_catalogue
+from benchmark.stimuli.datasets import open_folder, open_set
 from benchmark.stimuli.fetch import add_folder
 from benchmark.stimuli.image_files import file_digests, read_rgb, set_digest
 from benchmark.stimuli.verify import verify_set
@@ -50,9 +50,7 @@ def test_every_common_kind_of_file_gives_the_same_grey(tmp_path, mode):
     assert (read_rgb(path, "") == 255).all()
 
 
-@pytest.fixture
-def entry():
-    return Entry(name="toy", role="toy", space="any", layout="class-folder")
+ENTRY = Entry(name="toy", role="toy", space="any", layout="class-folder")
 
 
 @pytest.fixture
@@ -62,40 +60,34 @@ def folder(tmp_path):
     return tmp_path / "set"
 
 
-def test_a_file_that_changes_after_planning_poisons_nothing(entry, folder, settings, tmp_path):
+def test_a_file_that_changes_after_planning_poisons_nothing(folder, settings, tmp_path):
     from benchmark.engine.inference import decoded_chunks
 
-    planned = open_folder(entry, folder, settings)
+    planned = open_folder(ENTRY, folder, settings)
     good = (folder / "cat" / "2.png").read_bytes()
     picture(folder / "cat" / "2.png", 200)
     with pytest.raises(StimuliError, match=r"2\.png: its content"):
         list(decoded_chunks(planned, [0], tmp_path / "decoded"))
     (folder / "cat" / "2.png").write_bytes(good)
-    ((*images,),) = decoded_chunks(open_folder(entry, folder, settings), [0], tmp_path / "decoded")
+    ((*images,),) = decoded_chunks(open_folder(ENTRY, folder, settings), [0], tmp_path / "decoded")
     assert [image[0, 0, 0] for image in images] == [0, 10, 20, 30]
 
 
 def test_verify_reads_everything_again(folder, settings, monkeypatch):
-    from benchmark.stimuli import image_files
-
     add_folder("toy", folder, settings, space="any", layout="class-folder")
-    monkeypatch.setattr(image_files, "SETTLED", -(10**18))
     assert verify_set("toy", settings).ok
     state = image_files.state_of
     before = {path: state(path) for path in (folder / "cat").iterdir()}
     monkeypatch.setattr(image_files, "state_of", lambda path: before[Path(path)])
     picture(folder / "cat" / "2.png", 222)
     found = verify_set("toy", settings)
-    assert not found.ok
-    assert any("2.png: changed since it was first read" in line for line in found.lines)
+    assert not found.ok and any("2.png: changed since it was first read" in line for line in found.lines)
     assert verify_set("toy", settings).ok
 
 
 @pytest.mark.parametrize("where", ["file", "class", "set"])
 def test_names_that_are_not_utf8_are_refused(tmp_path, settings, where):
     """A list of added sets with such a name could not be read by any later command."""
-    from benchmark.stimuli.catalogue import read_catalogue
-    from benchmark.stimuli.datasets import open_set
 
     def name(part, usual):
         return os.fsdecode(b"\xff") if part == where else usual
@@ -137,19 +129,12 @@ def patience(monkeypatch):
 @pytest.fixture
 def reads(monkeypatch):
     """Names of the files that were read."""
-    seen = []
-    read = image_files.digest_file
-
-    def note(path):
-        seen.append(Path(path).name)
-        return read(path)
-
-    monkeypatch.setattr(image_files, "digest_file", note)
+    seen, read = [], image_files.digest_file
+    monkeypatch.setattr(image_files, "digest_file", lambda path: seen.append(path.name) or read(path))
     return seen
 
 
-def sha(text):
-    return hashlib.sha256(text.encode()).hexdigest()
+sha = image_files.text_digest
 
 
 # Each in a way of its own that JSON writes a letter. All letters would be looked up in a table that takes a second.
@@ -160,9 +145,9 @@ LETTERS = 'a/"\\\n\0\x7f\xe9\u2028\u6f22\U0001f600'
 def test_the_digest_of_a_set_is_that_of_its_json_text(ids, columns):
     items = [sha(text) for text in ids]
     labels = {name: np.array(ids, dtype=str) for name in ("texture", "category")[:columns]}
-    table = {"ids": ids, "items": items,
-             "labels": {name: labels[name].tolist() for name in sorted(labels)}}  # fmt: skip
-    assert set_digest(ids, items, labels) == sha(json.dumps(table, separators=(",", ":")))
+    table = {"ids": ids, "items": items, "labels": {name: labels[name].tolist() for name in sorted(labels)}}
+    text = json.dumps(table, separators=(",", ":"))
+    assert set_digest(ids, items, labels) == hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_only_new_and_changed_files_are_read(settings, fill, reads):
