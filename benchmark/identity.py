@@ -106,10 +106,10 @@ def _revision(root: Path) -> dict[str, Any] | None:
     if not (root / ".git").exists():
         return None
     # A git hook sets GIT_DIR to another repository.
-    git = ["git", f"--git-dir={root / '.git'}", f"--work-tree={root}"]
-    said = []
-    for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no")):
-        with suppress(OSError, subprocess.SubprocessError):
-            done = subprocess.run([*git, *words], capture_output=True, text=True, timeout=5, check=True)  # noqa: S603
-            said.append(done.stdout.strip())
-    return {"revision": said[0], "dirty": bool(said[1])} if len(said) == 2 else None
+    git = ["git", f"--git-dir={root / '.git'}", f"--work-tree={root}", "describe", "--always", "--dirty"]
+    with suppress(OSError, subprocess.SubprocessError):
+        words = [*git, "--exclude=*", "--abbrev=40"]  # the commit, whatever its tags
+        done = subprocess.run(words, capture_output=True, text=True, timeout=5, check=True)  # noqa: S603
+        revision, _, dirty = done.stdout.strip().partition("-")
+        return {"revision": revision, "dirty": bool(dirty)}
+    return None

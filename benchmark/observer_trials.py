@@ -299,7 +299,7 @@ def trials_of_observers(store: Store, suite: Suite, wanted: Mapping[str, Sets]) 
 
 def left_out(store: Store, experiments: Iterable[str]) -> list[str]:
     """Return a line on each experiment in which observers lack images that most of their source answered."""
-    lines: list[str] = []
+    lines, why = list[str](), "images that most of their source answered: left out of its tables; the trials are kept"
     for imports, role in product(imports_by_space(store), experiments):
         answers = {name: roles[role] for name, roles in imports.main.items() if role in roles}
         voted = commonest((imports.groups[name], row.stimuli) for name, row in answers.items())
@@ -311,8 +311,5 @@ def left_out(store: Store, experiments: Iterable[str]) -> list[str]:
             if not (wanted <= answered if human else any(images <= answered for images in usual.values())):
                 lacking.append(f"{name} lacks {len(wanted - answered)} of {len(wanted)}")
         if lacking:
-            lines.append(
-                f"{role}: {some_of(lacking, _SHOWN)} images that most of their source answered: left out of its "
-                "tables; the trials are kept"
-            )
+            lines.append(f"{role}: {some_of(lacking, _SHOWN)} {why}")
     return lines

@@ -128,7 +128,7 @@ def _evaluation(name: str, plan: api.RunPlan, report: RunReport) -> Evaluation:
         title=f"{counted(len(rows), 'score')} of {name}{why}",
         values=rows,
         tables=lambda some: [score_table(some, every.stimuli)] if some else [],
-        shown=lambda some: observer_tables(some, every.stimuli, every.suites),
+        shown=lambda some: observer_tables(some, every.stimuli, every.suites) if some else [],
         name=name,
         headlines={row.suite: row for row in rows if not row.condition and row.metric == asked[row.suite]},
         report=report,

@@ -62,10 +62,8 @@ def execute(plan: RunPlan, reporter: Reporter, command: str = "bench run") -> Ru
         work = []
         for i, part in enumerate(parts):
             threads, changed = executor.share(i)
-            # Tasks and suites cannot be pickled.
-            bare = replace(part, tasks=(), suites=NO_SUITES, request=replace(part.request, **changed))
-            shard = ShardWork(
-                plan=bare,
+            shard = ShardWork(  # tasks and suites are not pickled
+                plan=replace(part, tasks=(), suites=NO_SUITES, request=replace(part.request, **changed)),
                 shown={task.work: task.only for task in part.tasks},
                 policy=executor.policy,
                 digest=plan_digest(part.tasks, executor.policy),

@@ -126,12 +126,10 @@ class RunPlan:
         from benchmark.engine.device_choice import cores
 
         request = self.request
-        if request.device != "auto" or self.part or cores() < 2:
-            return self
-        if devices_and_policy(request)[0] != ("cpu",) or any(card.source == "api" for card in self.cards):
-            return self
-        is_long = bool(estimates(self, least=LONG_ENOUGH))
-        return replace(self, request=replace(request, device="cpu,cpu")) if is_long else self
+        able = request.device == "auto" and not self.part and cores() > 1 and devices_and_policy(request)[0] == ("cpu",)
+        if able and all(card.source != "api" for card in self.cards) and estimates(self, least=LONG_ENOUGH):
+            return replace(self, request=replace(request, device="cpu,cpu"))
+        return self
 
     def steps(self) -> list[RunPlan]:
         """Return the suites one by one; the whole plan on a cluster, as a shard, or if shards are lacking."""

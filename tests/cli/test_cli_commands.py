@@ -47,14 +47,6 @@ def test_a_dry_run_says_what_a_run_would_find_stored(bench):
     assert other == {"ideal-shape": (n, 0, "< 1 s")}
 
 
-def test_a_dry_run_says_once_why_suites_do_not_apply(bench, monkeypatch, tmp_path):
-    monkeypatch.setenv("BENCH_DATA", str(tmp_path / "nothing"))
-    ended = bench("run", "-m", "efficientnet-lite*", "-s", "cue-conflict", "--dry-run")
-    lines = [line for line in ended.out.splitlines() if line.startswith("waiting for data")]
-    assert len(lines) == 1 and lines[0].count("under cue-conflict") == 3
-    assert "bench data fetch cue-conflict" in lines[0]
-
-
 def test_models(bench):
     listed = bench("models", "ideal-*")
     assert "ideal-noisy" in listed.out and "world-standard-0" not in listed.out

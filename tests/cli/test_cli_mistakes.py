@@ -139,6 +139,9 @@ def test_missing_stimuli_name_the_command_that_gets_them(bench, tmp_path):
     assert "--fetch gets" in said
     assert "waiting for data: efficientnet-lite0 under cue-conflict" in ended.errors
     assert bench(*words, "--strict").code == 3
+    planned = bench("run", "-m", "efficientnet-lite*", "-s", "cue-conflict", "--dry-run").out.splitlines()
+    (line,) = [line for line in planned if line.startswith("waiting for data")]  # once, of three networks
+    assert line.count("under cue-conflict") == 3 and "bench data fetch cue-conflict" in line
 
 
 @pytest.mark.slow

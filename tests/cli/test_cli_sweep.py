@@ -85,10 +85,11 @@ def test_every_checkpoint_is_a_point_of_one_run(bench, training, home):
 
 
 @pytest.mark.slow
-def test_mistakes_are_one_line(bench, tmp_path):
+def test_mistakes_are_one_line_before_any_checkpoint_is_registered(bench, home, tmp_path):
     odd, named = tmp_path / "odd", tmp_path / "named"
-    save(odd / "best.pt", 0)
-    save(named / "step_1.pt", 0)
+    save(odd / "best.pt")
+    save(named / "step_1.pt")
+    (tmp_path / "text.db").write_text("no leaderboard " * 20)
     for folder, words, said in (
         (tmp_path / "none", (), "is not a folder"),
         (odd, ("--pattern", "*.safetensors"), "no checkpoints like '*.safetensors'"),
@@ -97,26 +98,16 @@ def test_mistakes_are_one_line(bench, tmp_path):
         (named, ("--arch", ""), "Give --arch"),
         (named, ("--arch", "timm:resnet1888"), "Did you mean: resnet18"),
         (named, ("--arch", "python:./nowhere.py:build"), "there is no file"),
+        (named, ("-s", "cue-conflict,saliencyy"), "no suite is called 'saliencyy'"),
+        (named, ("--device", "cuda:all" if not torch.cuda.is_available() else "mps"), "not available here"),
+        (named, ("--precision", "tf32", "--device", "cpu"), "tf32 exists on CUDA devices only"),
+        (named, ("--db", tmp_path / "text.db"), "is not a leaderboard"),
+        (named, ("--db", tmp_path / "none" / "r.db"), "none does not exist"),
     ):
         for more in ((), ("--follow",)) if folder.name == "named" else ((),):
             ended = bench("sweep", folder, "--arch", "timm:resnet18", *words, *more)
             assert ended.code in (1, 2) and len(ended.errors) == 1, (folder, words, ended.err)
             assert said in ended.err
-
-
-def test_what_no_checkpoint_decides_is_refused_before_any_is_registered(bench, home, tmp_path):
-    save(tmp_path / "run" / "step_1.pt", 0)
-    (tmp_path / "text.db").write_text("no leaderboard " * 20)
-    for words, said in (
-        (("-s", "cue-conflict,saliencyy"), "no suite is called 'saliencyy'"),
-        (("--device", "cuda:all" if not torch.cuda.is_available() else "mps"), "not available here"),
-        (("--precision", "tf32", "--device", "cpu"), "tf32 exists on CUDA devices only"),
-        (("--db", tmp_path / "text.db"), "is not a leaderboard"),
-        (("--db", tmp_path / "none" / "r.db"), "none does not exist"),
-    ):
-        for more in ((), ("--follow",)):
-            ended = bench("sweep", tmp_path / "run", "--arch", "timm:resnet18", *words, *more)
-            assert ended.code in (1, 2) and len(ended.errors) == 1 and said in ended.err
     assert not (home / "cards").exists()
 
 

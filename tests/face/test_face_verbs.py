@@ -179,15 +179,11 @@ def test_each_table_of_a_notebook_says_what_it_is():
 
 
 @pytest.mark.slow
-def test_a_gallery_shows_itself(tmp_path):
+def test_galleries_and_figures_are_for_a_paper_and_show_themselves(db, tmp_path):
     made = gb.gallery(NETS[:1], count=1)
     made.save(tmp_path / "a.png")
     assert made._repr_png_() == (tmp_path / "a.png").read_bytes()
     assert repr(made).startswith("<gallery of world-standard-0 on world-natural; ")
-
-
-@pytest.mark.slow
-def test_a_figure_is_one_for_a_paper_and_shows_itself(db, tmp_path):
     figure = gb.plot("overview-world16", models=NETS, db=db)
     drawn = {record["observer"] for record in figure.records}
     assert {name for name in drawn if name.startswith("world-")} == set(NETS)

@@ -253,20 +253,13 @@ def _unpacked(folder: Path, _settings: Settings) -> None:
 
 
 def _catalogue(folder: Path, settings: Settings) -> None:
-    target = added_file(settings)
-    target.parent.mkdir(exist_ok=True)
-    shutil.copy(folder / "stimuli.yaml", target)
-    try:
-        read_catalogue(settings)
-    finally:
-        target.unlink()
+    settings.home.mkdir()
+    shutil.copy(folder / "stimuli.yaml", added_file(settings))
+    read_catalogue(settings)
 
 
 def _added(folder: Path, settings: Settings) -> None:
-    try:
-        add_folder("mine", folder, settings, space="geirhos16")
-    finally:
-        added_file(settings).unlink(missing_ok=True)
+    add_folder("mine", folder, settings, space="geirhos16")
 
 
 def _memory(folder: Path, settings: Settings) -> None:
@@ -276,7 +269,6 @@ def _memory(folder: Path, settings: Settings) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     (folder / "set" / "memory.json").rename(place)
     _opened("class-folder")(folder / "set", settings)
-    shutil.rmtree(settings.home)
 
 
 CARD = b"""name: mine
@@ -499,5 +491,6 @@ def test_changed_inputs(name, tmp_path, settings):
         except Exception as error:  # noqa: BLE001 - what is counted here
             where = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in extract_tb(error.__traceback__)]
             tracebacks.append(f"{name} {i}: {where} {error!r:.200}")
-        shutil.rmtree(folder)
+        for left in (folder, settings.home):
+            shutil.rmtree(left, ignore_errors=True)
     assert tracebacks == []
