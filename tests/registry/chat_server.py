@@ -30,7 +30,6 @@ class Model:
         self.hold, self.gate, self.lock = None, threading.Event(), threading.Lock()
 
     def reply(self, digest):
-        """Status, headers and content."""
         text = self.truth.get(digest, "I see noise.")
         whole = {"choices": [{"message": {"content": text}, "finish_reason": "stop"}], "model": self.served}
         return self.replies.get(digest, (200, whole))
@@ -78,8 +77,7 @@ def serving(model):
     """The address of the API."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads, server.model = True, model
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/v1"
     finally:

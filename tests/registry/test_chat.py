@@ -30,7 +30,6 @@ def model():
 
 @pytest.fixture
 def asking(model, tmp_path, monkeypatch):
-    """The network of an endpoint whose file says so; nothing is registered."""
     monkeypatch.setattr(chat, "PAUSE", 0.001)
     with serving(model) as url:
 
@@ -191,10 +190,8 @@ def test_lines_that_were_cut_short_or_are_none_are_as_if_not_there(asking, model
 
 
 @pytest.mark.parametrize(("said", "says"), [
-    ({"url": "http://me:pw@host/v1"}, r"url: http\(s\)://HOST"),
-    ({"url": "file:///etc/passwd"}, r"url: http\(s\)://HOST"),
-    ({"url": "https://a..b/v1"}, r"url: http\(s\)://HOST"),
-    ({"url": "https://a\\b.com/v1"}, r"url: http\(s\)://HOST"),
+    *(({"url": url}, r"url: http\(s\)://HOST") for url in (
+        "http://me:pw@host/v1", "file:///etc/passwd", "https://a..b/v1", "https://a\\b.com/v1")),
     ({"model": ""}, "field 'model'"),
     ({"question": "What is it?"}, "question: a text with {options} once"),
     ({"key": KEY}, "field 'key': expected: no such field; fields are url, model"),
@@ -211,17 +208,15 @@ def test_what_no_endpoint_says_is_refused(said, says, asking):
 
 def test_registering_asks_four_pictures_and_caps_are_not_of_the_identity(asking, model, tmp_path):
     asking()
-    place, shelf = (
-        WeightSources(weights_folder=tmp_path / "weights"),
-        {"labels": "world16", "cards_folder": tmp_path / "cards"},
-    )
+    place = WeightSources(weights_folder=tmp_path / "weights")
+    shelf = {"labels": "world16", "cards_folder": tmp_path / "cards", "place": place}
     for arch, more, says in (
         ("api:", {}, "describes the endpoint"), (f"api:{tmp_path}/gone.yml", {}, "gone.yml is not there"),
         (f"api:{tmp_path}/endpoint.yml", {"scale": 255.0}, "sent images as they are"),
     ):  # fmt: skip
         with pytest.raises(CardError, match=says):
-            register("vlm", arch, place=place, **shelf, **more)
-    card, checks = register("vlm", f"api:{tmp_path}/endpoint.yml", place=place, **shelf)
+            register("vlm", arch, **shelf, **more)
+    card, checks = register("vlm", f"api:{tmp_path}/endpoint.yml", **shelf)
     assert all(check.ok for check in checks)
     assert (card.arch, card.source, card.gradients) == ("api:toy", "api", False)
     said = card.options["api"]

@@ -49,22 +49,16 @@ def diagnose(model, images, targets):
 
 def test_one_photograph_of_each_class_is_enough_to_be_tried():
     logits = torch.eye(4)[[1, 2, 3, 0]]
-    shown = SimpleNamespace(
-        x=torch.rand(4, 3, 2, 2),
-        model=SimpleNamespace(
-            preprocess=Preprocess(size=2, resize=2, mean=(0.5,) * 3, std=(0.5,) * 3),
-            labels=SimpleNamespace(classes=("a", "b", "c", "d"), words=()),
-        ),
-        divergence=lambda *_: None,
-        logits=lambda fed, turn="", rows=slice(None): logits[rows],
-    )
+    labels = SimpleNamespace(classes=("a", "b", "c", "d"), words=())
+    shown = SimpleNamespace(x=torch.rand(4, 3, 2, 2), divergence=lambda *_: None)
+    shown.model = SimpleNamespace(preprocess=Preprocess(size=2, resize=2), labels=labels)
+    shown.logits = lambda fed, turn="", rows=slice(None): logits[rows]
     found = diagnose_shown(shown, np.arange(4))
     assert (found.right, found.findings, found.at_chance) == (0, (), True)
 
 
 def test_the_head_shows_whether_neighbours_are_related():
-    """Rows on a path through space: neighbours are alike, until the classes are in another order. Small or unnamed
-    spaces do not show it."""
+    # rows on a path through space: neighbours are alike, until the classes are in another order
     steps = torch.randn(200, 8, generator=torch.Generator().manual_seed(0)).cumsum(0)
     space = built_in_space("imagenet1k")
     words = space.words[:200]
@@ -77,10 +71,8 @@ def test_the_head_shows_whether_neighbours_are_related():
         return head_order(SimpleNamespace(module=net, labels=labels))
 
     assert seen(steps)[0].startswith("by the head, neighbours are alike") and not seen(steps)[1]
-    assert seen(steps[by_name.copy()]) == (
-        "by the head, classes by name: neighbours are more alike than in ImageNet's order",
-        True,
-    )
+    text = "by the head, classes by name: neighbours are more alike than in ImageNet's order"
+    assert seen(steps[by_name.copy()]) == (text, True)
     mixed = steps[torch.randperm(200, generator=torch.Generator().manual_seed(1))]
     assert "in no usual order" in seen(mixed)[0] and seen(mixed)[1]
     assert seen(steps, 99) is None
@@ -122,18 +114,11 @@ def test_turned_pixels_and_another_order_are_named(world):
     images, targets = world
     model = load_model("world-standard-0")
     turned = diagnose(model, [np.ascontiguousarray(np.rot90(image)) for image in images], targets)
-    assert [(each.kind, each.text.partition(":")[0]) for each in turned.findings] == [
-        ("pixels", "turned by 270 degrees")
-    ]
+    (found,) = turned.findings
+    assert (found.kind, found.text.partition(":")[0]) == ("pixels", "turned by 270 degrees")
     moved = diagnose(model, images, (targets + 1) % 16)
     assert moved.findings[0].kind == "order" and moved.findings[0].right > 55 and moved.right < 8
     # An order that nobody thought of: of sixteen classes it is found by assignment, fitted to the other half.
     other = np.random.default_rng(1).permutation(16)[targets]
     assert "of another assignment" in diagnose(model, images, other).findings[0].text
-
-
-@pytest.mark.slow
-def test_without_signal_it_is_at_chance(world):
-    images, targets = world
-    found = diagnose(load_model("world-standard-0"), images, np.random.default_rng(2).permutation(targets))
-    assert found.at_chance
+    assert diagnose(model, images, np.random.default_rng(2).permutation(targets)).at_chance

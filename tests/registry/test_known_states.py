@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from registry_builders import under
 from safetensors.torch import save_file
 
 from registry.cards import builtin_cards
@@ -17,10 +18,8 @@ from registry.register import register
 WORLD = {"name": "mine", "arch": "python:registry.world_networks:tiny_resnet", "replaces": True}
 CONTAINERS = {
     "state": lambda state: state,
-    "prefixed": lambda state: {"state_dict": {f"module.{name}": tensor for name, tensor in state.items()}},
-    "turned round, without counters": lambda state: {
-        name: state[name] for name in reversed(state) if "num_batches" not in name
-    },
+    "prefixed": lambda state: {"state_dict": under("module.", state)},
+    "turned round, no counters": lambda state: {n: state[n] for n in reversed(state) if "num_batches" not in n},
     "double": lambda state: {"model": {name: tensor.double() for name, tensor in state.items()}, "epoch": 3},
 }
 
@@ -35,10 +34,8 @@ def known(checks):
     return [(check.mark, check.detail) for check in checks if check.name == "known"]
 
 
-@pytest.mark.parametrize(
-    "container",
-    ["prefixed", *(pytest.param(name, marks=pytest.mark.slow) for name in CONTAINERS if name != "prefixed")],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("container", CONTAINERS)
 def test_known_weights_bring_input_labels_and_name(container, world, folders, tmp_path):
     published, state = world
     torch.save(CONTAINERS[container](state), tmp_path / "net.pt")
@@ -68,9 +65,8 @@ def test_no_option_is_proposed_beside_a_transform_of_its_own():
     model = load_network(card, place)
     how = card.preprocess.model_copy(update={"resize_mode": "own", "size": 48})
     model.card = card.model_copy(update={"preprocess": how, "labels": "geirhos16"})
-    assert known(known_check(model, place)) == [
-        ("note", "the weights are those of world-stylised-1; its own transform feeds them")
-    ]
+    text = "the weights are those of world-stylised-1; its own transform feeds them"
+    assert known(known_check(model, place)) == [("note", text)]
 
 
 @pytest.mark.slow

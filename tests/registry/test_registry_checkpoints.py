@@ -272,14 +272,11 @@ NOTHING = ["vit_s16.pt", "resnet50.pt", "best.pt", "loss0.35.pt", "sample3.pt", 
            "step_1.5k.pt", "step_10k.pt"]  # fmt: skip
 
 
-def test_names_say_steps():
+def test_names_and_files_say_steps(tmp_path):
     assert {name: steps_in_name(Path(name)) for name in NAMES} == {name: {"step": n} for name, n in NAMES.items()}
     assert {name: steps_in_name(Path(name)) for name in EPOCHS} == {name: {"epoch": n} for name, n in EPOCHS.items()}
     assert [name for name in NOTHING if steps_in_name(Path(name))] == []
     assert steps_in_name(Path("epoch=3-step=1200.ckpt")) == {"epoch": 3, "step": 1200}
-
-
-def test_files_say_steps(tmp_path):
     weights = {"w": torch.zeros(2)}
     torch.save({"model": weights, "global_step": 30, "epoch": 2}, tmp_path / "a.pt")
     torch.save({"model": weights, "epoch": torch.tensor(3)}, tmp_path / "tensor.pt")
@@ -295,14 +292,12 @@ def test_checkpoints_come_in_the_order_of_the_training(tmp_path):
     names = ("step10.pt", "step9.pt", "step100.pt", "best.pt", "epoch1.pt")
     for name in names:
         torch.save({"w": torch.zeros(1)}, tmp_path / name)
-    (tmp_path / "broken.pt").write_bytes(b"PK not a checkpoint")
-    (tmp_path / ".step1.pt").write_bytes(b"hidden")
-    (tmp_path / "notes.txt").write_text("step 1")
+    for name in ("broken.pt", ".step1.pt", "notes.txt"):  # hidden, and another suffix
+        (tmp_path / name).write_bytes(b"PK not a checkpoint")
     files = checkpoint_files(tmp_path)
     assert [path.name for path in files] == sorted([*names, "broken.pt"])
     found = placed(files)
-    assert [path.name for path in found.steps] == ["step9.pt", "step10.pt", "step100.pt"]
-    assert found.unit == "step"
+    assert [found.unit, *(path.name for path in found.steps)] == ["step", "step9.pt", "step10.pt", "step100.pt"]
     reasons = {path.name: reason for path, reason in found.left_out.items()}
     assert reasons.keys() == {"best.pt", "epoch1.pt", "broken.pt"}
     assert "says a step or an epoch" in reasons["best.pt"]

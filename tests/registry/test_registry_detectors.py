@@ -20,8 +20,6 @@ IN = {"size": 64, "resize": 64, "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.2
 
 
 class Says(nn.Module):
-    """A detector that says the same of every image."""
-
     def __init__(self, *found):
         super().__init__()
         self.found = found
@@ -46,7 +44,6 @@ def test_the_best_box_of_each_class_decides_and_nothing_where_there_is_none():
 
 
 def view_of(*found, threshold=0.05):
-    """What the engine sees of a detector that always says the same, on three stimuli of the world."""
     space = with_nothing(label_space("world16"))
     how = Preprocess(**IN)
     card = ModelCard(name="says", source="python", arch="python:says:it", preprocess=how)
@@ -56,14 +53,8 @@ def view_of(*found, threshold=0.05):
     index = torch.arange(3).numpy()
     pixels = model.present([stimuli.decode(i) for i in range(3)], "whole")
     block = Block(stimuli=stimuli, condition="natural", transform="whole")
-    return NetworkView(
-        feed=feed(model, Tuning(2), device="cpu"),
-        block=block,
-        index=index,
-        pixels=pixels,
-        grouping=space.grouping("world16"),
-        seed=0,
-    )
+    how = {"feed": feed(model, Tuning(2), device="cpu"), "grouping": space.grouping("world16"), "seed": 0}
+    return NetworkView(**how, block=block, index=index, pixels=pixels)
 
 
 def test_no_box_is_no_answer_and_ties_go_to_the_first():
@@ -79,9 +70,8 @@ def test_coco_numbers_with_their_gaps():
     boxes = Boxes.of(boxes_in_space("torchvision:fasterrcnn_resnet50_fpn", "coco80", None))
     names = label_space("coco80").classes
     assert (len(names), boxes.outputs, boxes.threshold) == (80, 91, 0.05)
-    assert {name: boxes.columns[names.index(name)] for name in ("person", "truck", "cat", "oven", "toothbrush")} == {
-        "person": 1, "truck": 8, "cat": 17, "oven": 79, "toothbrush": 90,
-    }  # fmt: skip
+    known = {"person": 1, "truck": 8, "cat": 17, "oven": 79, "toothbrush": 90}
+    assert {name: boxes.columns[names.index(name)] for name in known} == known
     grouping = label_space("coco80").grouping("geirhos16")
     assert grouping.categories == label_space("geirhos16").classes
     assert [names[i] for (i,) in grouping.indices] == list(grouping.categories)

@@ -20,7 +20,6 @@ from registry.user_errors import WeightsError
 
 
 def exported(module, path, example=None, **shapes):
-    """Saved for batches of 1 to 512 images, 32 x 32 px if nothing else is said."""
     example = torch.rand(2, 3, 32, 32) if example is None else example
     shapes = shapes or {"dynamic_shapes": ({0: torch.export.Dim("batch", min=1, max=512)},)}
     torch.export.save(torch.export.export(module.eval(), (example,), **shapes), path)
@@ -34,19 +33,14 @@ def program(tmp_path_factory, tiny):
 
 @pytest.fixture
 def loaded(card, tmp_path):
-    """The model of a program's file."""
-    return lambda path, **changes: load_network(
-        card(path, source="export", arch="export", **changes), WeightSources(weights_folder=tmp_path)
-    )
+    place = WeightSources(weights_folder=tmp_path)
+    return lambda path, **changes: load_network(card(path, source="export", arch="export", **changes), place)
 
 
 def rewrite(source, target, change):
-    """Copy an archive; `change(name, content)` returns new content, or None to drop a member."""
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         for name in old.namelist():
-            content = change(name, old.read(name))
-            if content is not None:
-                new.writestr(name, content)
+            new.writestr(name, change(name, old.read(name)))
     return target
 
 
@@ -112,8 +106,6 @@ def test_only_arithmetic_on_sizes_is_plain():
 
 
 class Asking(nn.Module):
-    """Makes a tensor of its own of the picture, beside its answer."""
-
     def __init__(self, make):
         super().__init__()
         self.make = make
