@@ -1,6 +1,7 @@
 """Runs: what is shared, what is equal, what is resumed."""
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import make_dataclass, replace
 
 import engine_toys as toys
 import numpy as np
@@ -8,18 +9,13 @@ import pytest
 import sqlalchemy as sa
 from engine_toys import ideal, network, plain_answers, same_trials, toy_suite
 
-from benchmark.contracts import CHUNK, Against, Block, Score, Transform, Trials
-from benchmark.engine import run
+from benchmark.contracts import CHUNK, Against, Block, EarlyStop, Plan, Policy, Score, Transform, Trials
+from benchmark.engine import costs, devices, run
+from benchmark.engine.device_choice import Tuning
 from benchmark.engine.scoring import Scorer, guess_flag
+from benchmark.engine.tasks import Task
 from benchmark.stimuli.datasets import seeds_of
 from benchmark.store import open_store
-
-
-@dataclass(frozen=True)
-class Named:
-    """A configuration that names whom its observers are compared with."""
-
-    references: tuple[str, ...]
 
 
 @pytest.mark.slow
@@ -68,6 +64,8 @@ def test_only_missing_chunks_are_made_again(leaderboard, forwarded):
     leaderboard.run([card], [toy_suite(stimuli)], batch=64)
     before = leaderboard.trials("net"), leaderboard.scores("net")
     drop(leaderboard, f"start = {CHUNK}")
+    with open_store(leaderboard.settings.db) as store:  # what lacks trials is not scored again
+        assert Scorer(store=store, run="", suite=toy_suite(stimuli, version=2)).own() == 0
     stimuli.decode.decoded.clear()
     report = leaderboard.run([card], [toy_suite(stimuli)], batch=64)
     assert not stimuli.decode.decoded  # the first run kept the images decoded
@@ -79,8 +77,14 @@ def test_only_missing_chunks_are_made_again(leaderboard, forwarded):
 @pytest.mark.slow
 def test_new_score_code_scores_again_without_the_model_under_every_name(leaderboard, forwarded):
     cards = [network(name, "Counting", seed=1) for name in ("one", "two")]
-    fresh = toy_suite(toys.make_stimuli(20), score=lambda *_: [Score(metric="fresh", value=0.5)])
-    leaderboard.run(cards, [toy_suite(toys.make_stimuli(20))])
+    plan = Plan((Block(stimuli=toys.make_stimuli(20), role="toys"),), missing={"edges": "none"})
+    suite = toy_suite((), plan=lambda *_: plan)
+
+    def rescored(_config, trials):
+        return [Score(metric="fresh", value=len(trials.missing["edges"]) / 8)]
+
+    fresh = replace(suite, score=rescored)
+    leaderboard.run(cards, [suite])
     shown = forwarded()
     with open_store(leaderboard.settings.db) as store:
         again = Scorer(store=store, run=store.begin_run("rescore", {}), suite=fresh)
@@ -138,11 +142,9 @@ def test_a_configuration_names_its_references(leaderboard):
     """Networks too; with all their conditions; never the observer itself, nor who was not run."""
     stimuli = toys.make_stimuli(20)
     darker = Transform(name="darker", params={}, apply=lambda images, seeds: images * 0.5)
-    blocks = (
-        Block(stimuli=stimuli, role="toys"),
-        Block(stimuli=stimuli, condition="dark", transform=darker, role="toys"),
-    )
-    config = Named(references=("net", "other", "never-run"))
+    plain = Block(stimuli=stimuli, role="toys")
+    blocks = (plain, replace(plain, condition="dark", transform=darker))
+    config = make_dataclass("Named", ["references"], frozen=True)(("net", "other", "never-run"))
     suite = toy_suite(blocks, against=Against(scores=answered), config=config)
     leaderboard.run([network("net", "Readout"), network("other", "Normed"), ideal()], [suite])
     scores = {name: leaderboard.scores(name) for name in ("net", "other", "reader")}
@@ -194,3 +196,50 @@ def test_answers_at_chance_are_distrusted_whoever_gave_them():
     assert guess_flag(few, "geirhos16") == "too few images to tell its answers from chance"
     columns = {"response": np.array(other[:40]), "category": np.array(shown[:40])}
     assert guess_flag(Trials(columns=columns), "world16") == "trust: answers at chance"
+
+
+@pytest.mark.slow
+def test_a_settled_block_asks_no_further_trials_and_counts_as_complete(leaderboard):
+    asked, stimuli = [], toys.make_stimuli(6 * CHUNK, side=8)
+
+    def settled(_config, trials):
+        asked.append(len(trials))
+        return len(trials) >= 2 * CHUNK
+
+    blocks = tuple(Block(stimuli=stimuli, condition=name, role="toys") for name in ("easy", "hard"))
+    suite = toy_suite(blocks, stopping=EarlyStop(settled=settled))
+    report = leaderboard.run([network("net", "Readout")], [suite], batch=64)
+    assert (report.failed, asked) == ({}, [CHUNK, CHUNK, 2 * CHUNK, 2 * CHUNK])
+    assert Counter(leaderboard.trials("net")["condition"].tolist()) == {"easy": 2 * CHUNK, "hard": 2 * CHUNK}
+    assert report.decoded == 2 * CHUNK  # what nobody needs is not decoded
+    with open_store(leaderboard.settings.db, write=False) as store:
+        assert all(store.complete(o.key) for o in store.observations())
+    asked.clear()  # the key holds what the rule closes over: as it was at the first run
+    again = leaderboard.run([network("net", "Readout")], [suite], batch=64)
+    assert (again.counts, again.decoded) == ({"cached": 1}, 0)
+
+
+def test_progress_moves_with_every_device_batch(leaderboard):
+    """And it is told that an observer owes nothing more."""
+    told = toys.Told()
+    leaderboard.run([network("net", "Readout", seed=2)], [toy_suite(toys.make_stimuli(40))], 16, reporter=told)
+    work = [("work", "net", 16), ("work", "net", 16), ("work", "net", 8)]
+    assert told.events == [("expect", "net", 40, 40.0), *work, ("advance", "net", 40), ("done", "net")]
+
+
+def test_a_plan_is_long_by_its_speeds_or_else_by_its_passes(leaderboard, monkeypatch):
+    card, settings, policy = network("net", "Readout", seed=2), leaderboard.settings, Policy()
+
+    def long_plan(n):
+        suite = toy_suite(toys.make_stimuli(n), passes=10_000.0)
+        tasks = [Task(card=card, suite=suite, space="world16", plan=suite.plan(None, None))]
+        lines = costs.cost_estimates(tasks, settings, "cpu", policy, 300.0)
+        return [(line.task.trials, line.cached, line.note, line.seconds) for line in lines]
+
+    monkeypatch.setattr(devices, "rough_seconds", lambda model, device, notes: None)
+    monkeypatch.setattr(costs, "remembered", lambda card, device, notes: None)  # 3 ms a pass are assumed
+    assert long_plan(9) == []
+    assert long_plan(10) == [(10, 0, "not timed yet: its first run tunes it", None)]
+    monkeypatch.setattr(costs, "remembered", lambda card, device, notes: (Tuning(1, 1), 0.0025, True))
+    assert long_plan(11) == []
+    assert long_plan(40) == [(40, 0, "17 min", 1000.0)]

@@ -1,14 +1,21 @@
 """The table of docs/identity.md, edit by edit: what makes trials, scores or a network new, and what does not."""
 
+import functools
 import importlib
 import itertools
 import sys
+from dataclasses import dataclass, replace
+from enum import Enum
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
-from engine_toys import HALF
+import torch
+from engine_toys import HALF, make_stimuli, toy_suite
 
-from benchmark.contracts import Block, Policy
-from benchmark.identity import VERSIONS, observation_key, score_code
+from benchmark.contracts import Block, Policy, Transform
+from benchmark.identity import VERSIONS, code_digest, observation_key, score_code
+from benchmark.stimuli.datasets import seeds_of, subset
 from benchmark.testing import ToyShelf, toy_stimuli
 from registry.architectures import build_network, source_code
 from registry.cards import ModelCard
@@ -275,3 +282,137 @@ def test_the_program_s_own_components_count_by_their_versions():
             patch.setitem(VERSIONS, name, VERSIONS[name] + 1)
             now = observation_key("weights", block, SUITE, Policy()), score_code(SUITE)
         assert [a != b for a, b in zip(now, before, strict=True)] == [place == 0, place == 1]
+
+
+# What an observation's key holds, and what it leaves out.
+
+STIMULI = make_stimuli(20)
+BLOCK = Block(stimuli=STIMULI, role="toys")
+SUITE = toy_suite(STIMULI)
+
+
+def key(identity="weights", block=BLOCK, suite=SUITE, policy=None):
+    return observation_key(identity, block, suite, policy or Policy())
+
+
+def brighter(images, seeds):
+    return images * 1.1
+
+
+@pytest.mark.slow
+def test_what_decides_the_answers_is_in_the_key():
+    changes = [
+        {}, {"identity": "other weights"}, {"block": replace(BLOCK, condition="grey")},
+        {"block": replace(BLOCK, presentation="card")}, {"block": replace(BLOCK, role="other")},
+        {"block": replace(BLOCK, stimuli=make_stimuli(19))},
+        {"block": replace(BLOCK, transform=Transform(name="brighter", params={"by": 1.1}, apply=brighter))},
+        {"suite": replace(SUITE, trial_version=2)}, {"suite": replace(SUITE, name="another")},
+        {"suite": replace(SUITE, config={"steps": 10})}, {"policy": Policy(seed=1)}, {"policy": Policy(device="cuda")},
+        {"policy": Policy(precision="bf16")}, {"policy": Policy(compile=True)},
+    ]  # fmt: skip
+    keys = [key(**changed) for changed in changes]
+    assert len(set(keys)) == len(changes) and key() == keys[0]
+
+
+def test_seeds_stay_with_their_stimulus():
+    every = np.arange(20)
+    whole = dict(zip(STIMULI.ids, seeds_of(STIMULI, every, 5).tolist(), strict=True))
+    assert len(set(whole.values())) == 20
+    backwards = seeds_of(STIMULI, every[::-1].copy(), 5).tolist()
+    assert backwards == list(whole.values())[::-1]
+    part = subset(STIMULI, 7)
+    assert seeds_of(part, np.arange(7), 5).tolist() == [whole[name] for name in part.ids]
+    assert not set(seeds_of(STIMULI, every, 6).tolist()) & set(whole.values())
+
+
+# What code holds and no source shows: captured values, arguments given early, objects, notebooks.
+
+
+def captured(value):
+    def apply(images, seeds):
+        return images, value
+
+    return apply
+
+
+class Kind(Enum):
+    ONE = 1
+    TWO = 2
+
+
+@dataclass(frozen=True)
+class Scaled:
+    by: float
+
+    def __call__(self, images, seeds):
+        return images * self.by
+
+
+def branching(fast):
+    def apply(images, seeds):
+        return images * 2
+
+    if not fast:
+
+        def apply(images, seeds):
+            return images * 3
+
+    return apply
+
+
+ONE, TWO = captured(1), captured(2)
+PAIRS = {
+    "a table": (captured({"a": [1, 2]}), captured({"a": [1, 3]})),
+    "an array": (captured(np.arange(3)), captured(np.arange(1, 4))),
+    "a tensor": (captured(torch.zeros(2)), captured(torch.ones(2))),
+    "a member of an enum": (captured(Kind.ONE), captured(Kind.TWO)),
+    "an object": (captured(SimpleNamespace(a=1)), captured(SimpleNamespace(a=2))),
+    "a generator's state": (captured(np.random.default_rng(1)), captured(np.random.default_rng(2))),
+    "a callable object": (Scaled(1.0), Scaled(2.0)),
+    "a partial argument": (functools.partial(captured, 1), functools.partial(captured, 2)),
+    "which of two of one name": (branching(True), branching(False)),
+    "which of two lambdas in a line": (lambda x, _: x + 1, lambda x, _: x + 2),
+    "a default": (lambda x, by=ONE: x, lambda x, by=TWO: x),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", PAIRS)
+def test_what_is_held_counts(kind):
+    one, other = PAIRS[kind]
+    assert code_digest(one) == code_digest(one) != code_digest(other)
+
+
+def test_equal_things_are_equal_wherever_they_lie():
+    shared = (1, 2)
+    one, other = captured([shared, shared]), captured([tuple(range(1, 3)), tuple(range(1, 3))])
+    assert code_digest(one) == code_digest(other)
+    assert code_digest(captured({"a": 1, "b": 2})) == code_digest(captured({"b": 2, "a": 1}))
+    assert code_digest(captured({3, 1, 2})) == code_digest(captured({2, 3, 1}))
+
+
+NOTEBOOK = """
+TABLE = {{"f": lambda x: x + {added}}}
+
+class Net:
+    gain = {gain}
+
+def helper(x):
+    return TABLE["f"](x) + {level}
+
+def observe(config, view):
+    return {{"a": helper(view) + Net().gain}}
+"""
+
+
+def in_a_notebook(level=1, added=2, gain=3):
+    names = {"__name__": "__main__"}
+    exec(compile(NOTEBOOK.format(level=level, added=added, gain=gain), "<cell>", "exec"), names)
+    return names["observe"]
+
+
+def test_what_a_notebook_defines_counts():
+    digest = code_digest(in_a_notebook())
+    assert code_digest(in_a_notebook()) == digest
+    for changed in ({"level": 10}, {"added": 20}, {"gain": 30}):
+        assert code_digest(in_a_notebook(**changed)) != digest

@@ -9,7 +9,7 @@ import pytest
 from benchmark.contracts import Metric, Score, Trials
 from benchmark.contracts.suite import TOO_FEW
 from benchmark.engine import scoring
-from benchmark.engine.scoring import ComparedTrials, Scorer, discordant_of, same_answers, same_score
+from benchmark.engine.scoring import ComparedTrials, Scorer, discordant_of, pooled_score, same_answers, same_score
 from benchmark.observer_trials import ObserverAnswers
 from benchmark.stats.comparisons import Comparison
 from benchmark.store import ScoreSet
@@ -58,17 +58,8 @@ def against(**fields):
 
 
 def suite(**fields):
-    own = {
-        "name": "toy",
-        "version": 3,
-        "metrics": (BIAS,),
-        "seen": None,
-        "config": None,
-        "against": against(),
-        "controls": {},
-        "categories": {},
-    }
-    return SimpleNamespace(**{**own, "score": score, **fields})
+    own = {"name": "toy", "version": 3, "metrics": (BIAS,), "seen": None, "config": None, "against": against()}
+    return SimpleNamespace(**{**own, "controls": {}, "categories": {}, "score": score, **fields})
 
 
 def row(name, kind):
@@ -244,43 +235,16 @@ def test_the_trials_of_both_are_those_on_the_same_sets():
     assert sorted(made.both("a", "bob").people) == sorted(made.both("bob", "a").people) == ["ann"]
 
 
-def test_complete_runs_alone_are_scored_again(monkeypatch):
-    whole = SimpleNamespace(observations=[scoring.Observation(
-        key="k", observer="old", suite="toy", version=3, space="s", stimuli="d", role="cue", presentation="whole", n=1,
-        details={"missing": {"edges": "none"}},
-    )])  # fmt: skip
-    cut = SimpleNamespace(observations=[*whole.observations, SimpleNamespace(key="cut short")])
-    imported, asked = SimpleNamespace(observations=[]), []
-    monkeypatch.setattr(
-        scoring, "scored_trials", lambda *found: asked.append(found[2]) or [whole, cut, imported, whole]
-    )
-    monkeypatch.setattr(
-        Scorer, "observer", lambda _, rows, missing: asked.append(([o.observer for o in rows], missing)) or True
-    )
-    made = scorer(None, store=SimpleNamespace(incomplete=lambda: {"cut short": ""}))
-    assert made.own("net", owner="new") == 2
-    assert made.own() == 2
-    whole.observations[0].details.clear()
-    assert made.own() == 2
-    missing = {"edges": "none"}
-    assert asked == [
-        "net", *[(["new"], missing)] * 2, None, *[(["old"], missing)] * 2, None, *[(["old"], {})] * 2,
-    ]  # fmt: skip
-
-
-def test_a_checker_lists_every_score_that_differs():
-    same, gone, new = (Score(metric=name, value=0.5) for name in ("same", "gone", "new"))
+def test_a_checker_lists_scores_that_differ_by_more_than_the_last_digits():
+    gone, new = (Score(metric=name, value=0.5) for name in ("gone", "new"))
     was, now = (Score(metric="moved", value=value, role="cue", condition="c50") for value in (0.25, 0.75))
     target = ScoreSet(observer="id of net", suite="toy", version=3, space="s", code="", stimuli={}, keys=())
-    checker = Scorer(store=Kept([same, gone, was], [target]), run="", suite=suite())
-    assert list(checker._differences(target, [same, new, now])) == [
+    checker = Scorer(store=Kept([gone, was], [target]), run="", suite=suite())
+    assert list(checker._differences(target, [new, now])) == [
         "net under toy: gone () is 0.5 stored, and not computed",
         "net under toy: moved (cue c50) is 0.25 stored, and 0.75 computed",
         "net under toy: new () is not stored, and 0.5 computed",
     ]
-
-
-def test_scores_agree_up_to_the_last_digits():
     stated = Score(metric="m", value=0.5, low=0.25, high=0.75, n=4, flags=("few",))
 
     def agrees(**changed):
@@ -356,3 +320,61 @@ def test_a_suites_own_pair_test_is_called_the_same_only_for_equal_answers_withou
         assert [(r.suite, r.metric.name, r.comparison.difference, r.comparison.same) for r in rows] == [
             ("toy", "bias", 0.0, same), ("toy", "bias", 0.1, False),
         ]  # fmt: skip
+
+
+# All people as one observer: the published counts, the n that counts, an interval over people.
+
+SHAPE = (829, 907, 1006, 727, 1017, 976, 906, 928, 1031, 909)
+TEXTURE = (33, 54, 34, 64, 38, 24, 57, 41, 14, 39)
+T9 = 2.2621572  # 97.5 % point of t with 9 degrees of freedom
+
+
+def answered(shape, texture, n=1280):
+    return trials("s" * shape + "t" * texture + "-" * (n - shape - texture))
+
+
+def either(trials):
+    return np.isin(trials["response"], ["s", "t"])
+
+
+def measured(ratio):
+    return Metric(name="measured", title="", definition="", role="cue", ratio=ratio)
+
+
+SHARE = measured(lambda t: (t["response"] == "s", either(t)))
+
+
+def test_ten_people_pooled():
+    people = [answered(s, t) for s, t in zip(SHAPE, TEXTURE, strict=True)]
+    score = pooled_score(SHARE, people)
+    assert round(score.value, 4) == 0.9587
+    assert (score.n, score.excluded, score.method) == (9634, 3166, "t over 10 people")
+    s, n = np.array(SHAPE), np.array(SHAPE) + np.array(TEXTURE)
+    r = s.sum() / n.sum()
+    variance = 10 / 9 * ((s - r * n) ** 2).sum() / n.sum() ** 2  # Cochran 1977, equation 6.13
+    trials = r * (1 - r) / variance
+    middle = (r + T9**2 / (2 * trials)) / (1 + T9**2 / trials)
+    width = T9 * np.sqrt(r * (1 - r) / trials + T9**2 / (4 * trials**2)) / (1 + T9**2 / trials)
+    assert (score.low, score.high) == pytest.approx((middle - width, middle + width), rel=1e-6)
+
+
+def test_amounts_get_the_plain_t_interval():
+    people = [answered(6, 4), answered(8, 2), answered(7, 3)]
+    assert pooled_score(measured(lambda t: (2.0 * either(t), either(t) * 1.0)), people).value == 2.0
+    found = pooled_score(measured(lambda t: (3.0 * (t["response"] == "s"), either(t) * 1.0)), people)
+    # Means 1.8, 2.4, 2.1: sd .3, t(2) = 4.302653
+    assert found.value == pytest.approx(2.1)
+    assert (found.low, found.high) == pytest.approx((2.1 - 0.745239, 2.1 + 0.745239), abs=1e-5)
+
+
+def test_who_never_answers_is_no_person_more():
+    people = [answered(6, 4, 12), answered(8, 2, 12), answered(7, 3, 12)]
+    silent = Trials(columns={**answered(0, 0, 12).columns, "response": np.full(12, "na")})
+    for metric in (SHARE, measured(lambda t: (t["response"] == "s", t["role"] == "cue"))):
+        assert pooled_score(metric, [*people, silent]) == pooled_score(metric, people)
+    # Neither is who gave answers of which none counts, where answers are few: t over 3 people.
+    found = pooled_score(SHARE, [*people, answered(0, 0, 12)])
+    assert found.method == "t over 3 people"
+    assert (found.low, found.high) == (pooled_score(SHARE, people).low, pooled_score(SHARE, people).high)
+    alone = pooled_score(SHARE, [answered(6, 4, 12), answered(0, 0, 12)])
+    assert (alone.value, alone.low, alone.flags) == (0.6, None, ("one person: no interval",))

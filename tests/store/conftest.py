@@ -83,32 +83,15 @@ class Made:
     def stimuli(self, digest="d1", n=10, **labels):
         columns = labels or {"category": np.array(["cat", "dog"] * n)[:n]}
         ids = tuple(f"image-{index}.png" for index in range(n))
-        return Stimuli(
-            name="set of " + digest,
-            digest=digest,
-            space="geirhos16",
-            ids=ids,
-            items=ids,
-            labels=columns,
-            decode=lambda i: None,
-            whole=1280,
-        )
+        stated = {"name": "set of " + digest, "digest": digest, "space": "geirhos16", "whole": 1280}
+        return Stimuli(**stated, ids=ids, items=ids, labels=columns, decode=lambda i: None)
 
     def observer(self, name="net", identity="weights-1", kind="network", **card):
         return Observer(name=name, kind=kind, identity=identity, card=card)
 
     def observation(self, key, observer, stimuli="d1", n=10, **changes):
-        fields = {"suite": "cue-conflict", "role": "cue-conflict", **changes}
-        return Observation(
-            key=key,
-            observer=observer,
-            version=1,
-            space="geirhos16",
-            presentation="whole",
-            stimuli=stimuli,
-            n=n,
-            **fields,
-        )
+        fields = {"suite": "cue-conflict", "role": "cue-conflict", "version": 1, "space": "geirhos16", **changes}
+        return Observation(key=key, observer=observer, presentation="whole", stimuli=stimuli, n=n, **fields)
 
     def answers(self, store, key, observer, stimuli="d1", n=10, run=None, **changes):
         """An observation whose `n` trials are stored in chunks of four."""
@@ -124,16 +107,8 @@ class Made:
         return Chunk(key=key, index=index, start=start, columns={"response": words, "sure": np.arange(start, stop) / n})
 
     def score_set(self, observer, suite="cue-conflict", version=1, stimuli=None, keys=()):
-        stimuli = stimuli or {"cue-conflict": "d1"}
-        return ScoreSet(
-            observer=observer,
-            suite=suite,
-            version=version,
-            space="geirhos16",
-            code="code-1",
-            stimuli=stimuli,
-            keys=tuple(keys),
-        )
+        what = {"suite": suite, "version": version, "space": "geirhos16", "code": "code-1", "keys": tuple(keys)}
+        return ScoreSet(observer=observer, stimuli=stimuli or {"cue-conflict": "d1"}, **what)
 
     def score(self, metric="shape_bias", value=0.5, **fields):
         return Score(metric=metric, value=value, role="cue-conflict", low=0.4, high=0.6, n=10, **fields)

@@ -12,7 +12,6 @@ from benchmark.store import open_store
 OPEN = """if True:
     import sys
     from benchmark.store import open_store
-    import benchmark.store.store
     print("here", flush=True)
     sys.stdin.read(1)  # all at the same moment
     with open_store(sys.argv[1]) as store:

@@ -1,8 +1,15 @@
 """Trials: stored chunk by chunk, put together again with names, labels, roles and conditions."""
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from benchmark.contracts import Trials
+from benchmark.contracts.trials import Columns, coded, stacked_tables
 from benchmark.failures import StoreError
 from benchmark.store import Chunk, open_store
 
@@ -89,3 +96,36 @@ def test_a_settled_observation_is_complete_with_the_trials_it_has(url, made):
         assert len(store.trials(["k1"])) == 4
         with pytest.raises(StoreError, match="refers to nothing stored"):
             store.settle(run, "k9", 4)
+
+
+def test_columns_of_vectors_and_of_nobody():
+    vectors = {"stimulus": np.array(["a", "b"]), "p": np.arange(6.0).reshape(2, 3)}
+    made = stacked_tables([{"stimulus": np.array(["c"])}, vectors])
+    assert made["p"].shape == (3, 3) and np.isnan(made["p"][0]).all()
+    assert made["p"][1:].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert stacked_tables([]) == {}
+    assert stacked_tables([{}, {"x": np.array([True])}])["x"].tolist() == [True]
+
+
+def test_trials_as_codes_are_the_same_trials():
+    plain = {"role": np.array(["a", "b", "a"]), "x": np.array([1, 2, 3])}
+    packed = Columns({"role": coded(plain["role"]), "x": plain["x"]})
+    for trials in (Trials(columns=plain), Trials(columns=packed)):
+        assert len(trials) == 3 and len(Trials(columns={})) == 0
+        assert trials.of("a")["x"].tolist() == [1, 3] and len(trials.of("none")) == 0
+        assert trials.where(np.array([False, True, True]))["role"].tolist() == ["b", "a"]
+        assert trials.coded("role").plain().tolist() == ["a", "b", "a"]
+
+
+@pytest.mark.slow
+def test_the_program_of_the_page_prints_stored_trials(path, made):
+    """It reads what the store wrote, without the store."""
+    with open_store(str(path)) as store:
+        _, observer = made.world(store)
+        made.answers(store, "0" * 64, observer)
+    page = Path(__file__).parents[2] / "docs" / "stored-trials.md"
+    (program,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.S)
+    done = subprocess.run([sys.executable, "-I", "-c", program, str(path)], capture_output=True, text=True, check=True)
+    first, *others = done.stdout.splitlines()
+    assert first == "net cue-conflict  ['answer 0' 'answer 1' 'answer 2']"
+    assert len(others) == 2  # ten trials in chunks of four
