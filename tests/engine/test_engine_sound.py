@@ -10,21 +10,6 @@ from benchmark.engine import devices
 from registry import determinism_checks
 from registry.determinism_checks import checksum, placed_sum
 
-AT_LOAD = {"Trained": "same answer alone", "Learning": "answering changes nothing: follows changes with every answer"}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", AT_LOAD)
-def test_an_unsound_network_fails_at_load_with_its_reason(kind, leaderboard):
-    cards = [network("net", kind, seed=1), network("fine", "Readout")]
-    report = leaderboard.run(cards, [toy_suite(toys.make_stimuli(40))], batch=16)
-    assert report.counts == {"failed": 1, "done": 1}
-    assert AT_LOAD[kind] in report.failed["net under toy"]
-    assert not leaderboard.scores("net")
-    assert leaderboard.scores("fine")
-    (row,) = leaderboard.outcomes(observer="net")
-    assert (row.status, AT_LOAD[kind] in row.reason) == ("failed", True)
-
 
 @pytest.mark.slow
 def test_a_state_that_changes_in_the_run_ends_it_before_its_trials_are_stored(leaderboard):

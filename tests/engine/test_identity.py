@@ -193,49 +193,35 @@ def edited(files, file, old, new, moved="", to="", name="", new_name=""):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    place = tmp_path_factory.mktemp("plugins")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(place))
-        yield place
-
-
-def keys(folder, files):
+def keys(tmp_path_factory):
     """The keys of a package of these files: of its suite's trials and scores, and of its network."""
-    package = f"toyplugin{next(NUMBERS)}"
-    for name, text in files.items():
-        path = folder / package / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text.replace("PACKAGE", package).encode())
-    importlib.invalidate_caches()
-    suite, arch = importlib.import_module(package).SUITE, f"python:{package}.net:network"
-    plan = suite.plan(suite.config, ToyShelf("world16"))
-    trials = [observation_key("weights", block, suite, Policy()) for block in plan.blocks]
-    return {"trials": trials, "scores": score_code(suite), "network": source_code(arch, build_network(arch, 4))}
+    folder = tmp_path_factory.mktemp("plugins")
+
+    @functools.cache
+    def made(*files):
+        package = f"toyplugin{next(NUMBERS)}"
+        for name, text in files:
+            path = folder / package / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(text.replace("PACKAGE", package).encode())
+        importlib.invalidate_caches()
+        suite, arch = importlib.import_module(package).SUITE, f"python:{package}.net:network"
+        plan = suite.plan(suite.config, ToyShelf("world16"))
+        trials = [observation_key("weights", block, suite, Policy()) for block in plan.blocks]
+        return {"trials": trials, "scores": score_code(suite), "network": source_code(arch, build_network(arch, 4))}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        yield lambda files: made(*files.items())
 
 
-@pytest.fixture(scope="module")
-def base(folder):
-    return keys(folder, PLUGIN)
-
-
-def kinds(edits):
-    return [pytest.param(kind, marks=[] if kind in QUICK else pytest.mark.slow) for kind in edits]
-
-
-def changed(now, base):
-    return {name for name, key in now.items() if key != base[name]}
-
-
-@pytest.mark.parametrize("kind", kinds(RECOMPUTES))
-def test_what_decides_a_number_makes_it_new(folder, base, kind):
-    *edit, expected = RECOMPUTES[kind]
-    assert changed(keys(folder, edited(PLUGIN, *edit)), base) == expected
-
-
-@pytest.mark.parametrize("kind", kinds(KEEPS))
-def test_what_decides_no_number_makes_nothing_new(folder, base, kind):
-    assert changed(keys(folder, edited(PLUGIN, *KEEPS[kind])), base) == set()
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[] if kind in QUICK else pytest.mark.slow) for kind in (*RECOMPUTES, *KEEPS)]
+)
+def test_what_decides_a_number_makes_it_new_and_nothing_else_does(keys, kind):
+    *edit, expected = RECOMPUTES[kind] if kind in RECOMPUTES else (*KEEPS[kind], set())
+    now, base = keys(edited(PLUGIN, *edit)), keys(PLUGIN)
+    assert {name for name, key in now.items() if key != base[name]} == expected
 
 
 NET = """
@@ -329,10 +315,7 @@ def test_seeds_stay_with_their_stimulus():
 
 
 def captured(value):
-    def apply(images, seeds):
-        return images, value
-
-    return apply
+    return lambda images, seeds: (images, value)
 
 
 class Kind(Enum):
@@ -405,14 +388,10 @@ def observe(config, view):
 """
 
 
-def in_a_notebook(level=1, added=2, gain=3):
-    names = {"__name__": "__main__"}
-    exec(compile(NOTEBOOK.format(level=level, added=added, gain=gain), "<cell>", "exec"), names)
-    return names["observe"]
-
-
 def test_what_a_notebook_defines_counts():
-    digest = code_digest(in_a_notebook())
-    assert code_digest(in_a_notebook()) == digest
-    for changed in ({"level": 10}, {"added": 20}, {"gain": 30}):
-        assert code_digest(in_a_notebook(**changed)) != digest
+    def digest(level=1, added=2, gain=3):
+        names = {"__name__": "__main__"}
+        exec(compile(NOTEBOOK.format(level=level, added=added, gain=gain), "<cell>", "exec"), names)
+        return code_digest(names["observe"])
+
+    assert digest() == digest() and digest() not in {digest(level=10), digest(added=20), digest(gain=30)}
