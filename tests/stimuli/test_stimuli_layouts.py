@@ -40,10 +40,9 @@ def published(build, settings):
     return open_folder(find_entry("imagenet-val", settings), build("wnids", [WNIDS[i] for i in OUTPUTS]), settings)
 
 
-def kaggle(folder, rows=None):
-    table = folder / "LOC_val_solution.csv"
+def kaggle(folder, *rows, header="ImageId,PredictionString"):
     rows = rows or [f"{name[:-5]},{WNIDS[i]} 111 108 230 366 {WNIDS[i]} 1 2 3 4 " for name, i in PAIRS]
-    table.write_text("\n".join(["ImageId,PredictionString", *reversed(rows)]))
+    (folder / "LOC_val_solution.csv").write_text("\n".join([header, *reversed(rows)]))
     return folder
 
 
@@ -130,10 +129,9 @@ def test_lists_with_faults(kind, tmp_path, draw, settings):
     for i, place in enumerate(("a.png", "b/b.png", "c/b.png")):
         draw(tmp_path / "f" / place, seed=i)
     (tmp_path / "f" / "list.csv").write_text("\n".join(rows))
-    told = []
     place = tmp_path / "f" if "columns" in options else tmp_path / "f" / "list.csv"
     if kind in ("out of the folder", "a formula"):
-        add_folder("x", place, settings, space="own", report=told.append)
+        add_folder("x", place, settings, space="own", report=(told := []).append)
         assert any(line.endswith(message) for line in told)
     else:
         refused(message, add_folder, "x", place, settings, space="own", **options)
@@ -175,10 +173,9 @@ def test_what_a_space_can_be_told_from(build, settings):
     pets = build("pets", ["tabby cat", "beagle"], ["a.png", "b.png"])
     assert add_folder("pets", pets, settings).space == "imagenet1k"
     kinds = build("kinds", ["dog/terriers", "dog", "cat/big"], ["a.png", "b.png", "c.png"])
-    add_folder("super", kinds, settings, space="geirhos16")
-    assert open_set("super", settings).labels["category"].tolist() == ["cat", "dog", "dog"]
-    add_folder("own", kinds, settings, space="my-own")
-    assert open_set("own", settings).labels["category"].tolist() == ["cat", "dog", "dog"]
+    for space in ("geirhos16", "my-own"):
+        add_folder("super", kinds, settings, space=space)
+        assert open_set("super", settings).labels["category"].tolist() == ["cat", "dog", "dog"]
 
 
 def test_files_of_other_kinds_are_named(build, settings, published):
@@ -187,10 +184,9 @@ def test_files_of_other_kinds_are_named(build, settings, published):
         (folder / WNIDS[0] / name).write_text("?")
     (folder / "README.txt").write_text("not in a class folder")
     shutil.copy(folder / WNIDS[0] / NAMES[3], folder / "stray.png")
-    expected = {"1 files outside class folders", "2 files in class folders: .heic", "1 files in class folders: .txt",
-                "1 files in class folders: no suffix"}  # fmt: skip
-    assert {line.removeprefix("left out: ") for line in same(settings, folder, published)} == expected
-    assert all(f"left out: {line}" in verify_set("imagenet-val", settings).lines for line in expected)
+    kinds = ("2 files in class folders: .heic", "1 files in class folders: .txt", "1 files in class folders: no suffix")
+    expected = {f"left out: {line}" for line in ("1 files outside class folders", *kinds)}
+    assert {*same(settings, folder, published)} == expected <= {*verify_set("imagenet-val", settings).lines}
     empty = build("heic", ["n01440764"], ["x.heic"])
     refused(r"no images for .*1 files in class folders: .heic", add_folder, "imagenet-val", empty, settings)
 
@@ -200,10 +196,7 @@ BAD = {
     "no class": (["n01440764", "sofa bed", "sofa bed"], "'sofa bed' is not a WordNet id"),
     "counted from one": (["1", "2", "1000"], "'1000' is not a WordNet id"),
     "two classes of one name": (["crane", "crane", "crane"], "'crane' is not a WordNet id"),
-    "splits": (
-        [f"{split}/{WNIDS[0]}" for split in ("train", "val", "test")],
-        r"test and train and val.*mean \S+/val\?",
-    ),
+    "splits": ([f"{x}/{WNIDS[0]}" for x in ("train", "val", "test")], r"test and train and val.*mean \S+/val\?"),
     "one split": (["Val/x", "Val/y", "Val/z"], r"holds Val, not classes. Did you mean \S+/Val\?"),
     "no labels": ([""] * 3, "Put LOC_val_solution.csv of Kaggle beside them"),
 }
@@ -218,20 +211,15 @@ def test_what_cannot_be_read_is_said(kind, build, settings):
         refused(r"mean \S+/train\?", add_folder, "imagenet-train", folder, settings)
 
 
-TABLES = {
-    "the submission of another task": (["ILSVRC2012_val_00000001,"], "00000001' has no label"),
-    "another set's": ([f"ILSVRC2012_test_00000001,{WNIDS[0]} 1 2 3 4"], "none of its 1 images is below"),
-    "without the column": (["x"], "no columns imageid, predictionstring"),
-}
-
-
-@pytest.mark.parametrize("kind", TABLES)
-def test_a_wrong_table_of_labels(kind, build, settings):
-    rows, message = TABLES[kind]
-    folder = kaggle(build("flat", [""] * 6), rows)
-    if kind == "without the column":
-        (folder / "LOC_val_solution.csv").write_text("image,label\nILSVRC2012_val_00000001,1\n")
-    refused(message, add_folder, "imagenet-val", folder, settings)
+def test_a_wrong_table_of_labels(build, settings):
+    folder = build("flat", [""] * 6)
+    for row, message in (
+        ("ILSVRC2012_val_00000001,", "00000001' has no label"),  # the submission of another task
+        (f"ILSVRC2012_test_00000001,{WNIDS[0]} 1 2 3 4", "none of its 1 images is below"),
+    ):
+        refused(message, add_folder, "imagenet-val", kaggle(folder, row), settings)
+    kaggle(folder, "ILSVRC2012_val_00000001,1", header="image,label")
+    refused("no columns imageid, predictionstring", add_folder, "imagenet-val", folder, settings)
 
 
 def test_a_set_of_some_classes_knows_them(build, settings):
@@ -251,8 +239,7 @@ def test_objectnet_shows_what_imagenet_has_without_the_frame(build, settings):
     names = [f"{i}.png" for i in range(5)]
     places = [f"images/{name}" for name in ("alarm_clock", "alarm_clock", "t-shirt", "squeegee", "air_freshener")]
     told = []
-    folder = build("objectnet-1.0", places, names)
-    add_folder("objectnet", folder, settings, report=told.append)
+    add_folder("objectnet", build("objectnet-1.0", places, names), settings, report=told.append)
     stimuli = open_set("objectnet", settings)
     assert stimuli.labels["category"].tolist() == [WNIDS[409], WNIDS[409], match_name("jersey")]
     assert told == ["left out: 2 files of objects that ImageNet lacks"]
