@@ -22,7 +22,6 @@ SHOWN = [("c50", "bear", "n02134084_5274"), ("c05", "airplane", "n02690373_12984
 def here(tmp_path, monkeypatch):
     """Settings of a data folder with two people's trials of three images and the photographs of those."""
     folder = tmp_path / "data"
-    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("BENCH_DATA", str(folder))
     tables = folder / "human-trials" / "contrast"
     tables.mkdir(parents=True)

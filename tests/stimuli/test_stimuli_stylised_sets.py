@@ -198,7 +198,7 @@ def scene(path, seed):
 
 @pytest.mark.slow
 @REAL
-def test_the_network_paints_alike_again_and_in_any_number_of_threads(tmp_path, bench, home):
+def test_the_network_paints_alike_again_and_in_any_number_of_threads(tmp_path, bench):
     for i in range(3):
         scene(tmp_path / "in" / ("cat", "dog")[i % 2] / f"p{i}.png", i)
         scene(tmp_path / "paint" / f"s{i}.png", 10 + i)

@@ -117,7 +117,7 @@ def test_a_large_set_of_classes(tree, settings, monkeypatch):
     assert any("more images than were published (6)" in line for line in found.lines)
 
 
-def test_the_report_of_the_command(tree, settings, monkeypatch, bench, home):
+def test_the_report_of_the_command(tree, settings, monkeypatch, bench):
     monkeypatch.setenv("BENCH_DATA", str(settings.data))
     good = bench("data", "verify", "small-c")
     assert good.code == 0 and "usable" in good.out

@@ -48,12 +48,11 @@ def textures():
 
 @pytest.mark.parametrize("name", ALL)
 def test_batch_size_and_order_change_nothing_nor_do_images_change(name, textures):
-    apply, images = corruption(name, 4, frost=textures).apply, IMAGES.clone()
+    apply, images, order = corruption(name, 4, frost=textures).apply, IMAGES.clone(), np.array([4, 0, 5, 2, 1, 3])
     out = apply(images, seeds(6))
     assert torch.equal(images, IMAGES) and out.shape == images.shape and out.dtype == torch.float32
     assert float(out.min()) >= 0 and float(out.max()) <= 1
     whole = as_bytes(out)
-    order = np.array([4, 0, 5, 2, 1, 3])
     turned = as_bytes(apply(IMAGES[order], seeds(6)[order]))
     assert np.mean(turned != whole[order]) < 2e-5
     alone = np.concatenate([as_bytes(apply(IMAGES[i : i + 1], seeds(6)[i : i + 1])) for i in range(6)])
@@ -79,28 +78,22 @@ def test_jpeg85_is_what_pil_stores():
     assert np.array_equal(np.asarray(Image.open(file)), out[0])
 
 
-def test_the_table():
+def test_the_table_and_errors_that_name_the_remedy(textures):
     families = {"noise": ALL[:3], "blur": ALL[3:7], "weather": ALL[7:11], "digital": ALL[11:15], "extra": ALL[15:]}
     listed = {name: entry.family for name, entry in own_list("imagenet-c").items()}
     assert listed == {name: family for family, names in families.items() for name in names}
     params = corruption("glass_blur", 3).params
     assert (params["sigma, px"], params["severity"]) == (1, 3)
-
-
-def test_errors_name_the_remedy(textures):
     with pytest.raises(StimuliError, match="needs 5 textures"):
         corruption("frost", 1)
-    large = torch.zeros(1, 3, 250, 250)
     with pytest.raises(StimuliError, match="larger than the images"):
-        corruption("frost", 1, frost=textures).apply(large, seeds(1))
+        corruption("frost", 1, frost=textures).apply(torch.zeros(1, 3, 250, 250), seeds(1))
 
 
-SAMPLED = ("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise", "fog")
-
-
-@pytest.mark.parametrize(
-    "name", (*SAMPLED, "motion_blur", "spatter", pytest.param("glass_blur", marks=pytest.mark.slow))
-)
+@pytest.mark.parametrize("name", [
+    "gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise", "fog", "motion_blur", "spatter",
+    pytest.param("glass_blur", marks=pytest.mark.slow),
+])  # fmt: skip
 def test_own_draws_give_the_published_distribution(name):
     """Per-image mean and mean distance from the original, ours against the library's."""
     count = 6 if name == "glass_blur" else 24
@@ -109,9 +102,8 @@ def test_own_draws_give_the_published_distribution(name):
     ours = as_bytes(corruption(name, 3).apply(as_images(batch), seeds(count))).astype(float)
     np.random.seed(0)
     theirs = np.stack([published.by_library(name, pixels, 3) for _ in range(count)]).astype(float)
-    axes = (1, 2, 3)
-    seen = [[x.mean(axes), np.abs(x - pixels).mean(axes), x.std(axes)] for x in (ours, theirs)]
-    for a, b in zip(*seen, strict=True):
+    seen = [[x.reshape(count, -1) for x in (y, np.abs(y - pixels))] for y in (ours, theirs)]
+    for a, b in zip(*([*(x.mean(1) for x in own), own[0].std(1)] for own in seen), strict=True):
         error = np.sqrt(a.var(ddof=1) / count + b.var(ddof=1) / count)
         assert abs(a.mean() - b.mean()) < 4 * error + 0.02, name
 
@@ -126,16 +118,9 @@ def test_cuda_gives_the_processor_s_pixels(name, textures):
         assert np.abs(here - there).max() <= 1 and np.mean(here != there) < 0.02
 
 
-CPU = torch.device("cpu")
-
-
-def one(seed, label="t"):
-    return Streams(np.array([seed], dtype=np.uint64), label, CPU)
-
-
 @pytest.mark.parametrize("seed", [0, 1, 2**63])
 def test_uniform_and_normal_follow_their_laws(seed):
-    draws = one(seed)
+    draws = Streams(np.array([seed], dtype=np.uint64), "t", torch.device("cpu"))
     uniform = draws.uniform(200_000)[0].double().numpy()
     assert uniform.min() >= 0 and uniform.max() < 1
     assert stats.kstest(uniform, "uniform").pvalue > 1e-3

@@ -9,23 +9,24 @@ import torch
 import transforms_listing_toys
 from tensors import assert_close
 
+from benchmark.contracts import Block
 from benchmark.failures import PluginError
 from benchmark.identity import block_key
+from benchmark.testing import toy_stimuli
 from benchmark.transforms.listing import CorruptionEntry, own_list, parse, transform
 
 GOOD = """
-defaults: {family: noise, unit: share, citation: somebody}
+defaults: {family: noise, unit: share, citation: somebody, function: "a.b:c"}
 corruptions:
-  grain: {levels: [0.1, 0.2], function: "transforms_listing_toys:grain"}
-  mist: {family: weather, levels: [low, high], plain: [low], ordered: false, function: "transforms_listing_toys:grain"}
+  grain: {levels: [0.1, 0.2]}
+  mist: {family: weather, levels: [low, high], plain: [low], ordered: false}
 """
 
 
 def changed(**fields):
     """A list of one corruption with some fields changed (None: left out)."""
-    given = {"family": "noise", "unit": "u", "citation": "c", "levels": "[1]", "function": "a.b:c"}
-    given = {name: value for name, value in {**given, **fields}.items() if value is not None}
-    return "corruptions:\n  one: {" + ", ".join(f"{n}: {v}" for n, v in given.items()) + "}"
+    given = {"family": "noise", "unit": "u", "citation": "c", "levels": "[1]", "function": "a.b:c", **fields}
+    return "corruptions:\n  one: {" + ", ".join(f"{n}: {v}" for n, v in given.items() if v is not None) + "}"
 
 
 def test_entries_start_with_the_defaults():
@@ -56,30 +57,21 @@ def test_a_list_that_cannot_be_used_says_where_and_why(text, message):
     assert "their/corruptions.yaml" in str(raised.value) and "\n" not in str(raised.value)
 
 
-def entry(**fields):
-    return CorruptionEntry(name="grain", family="noise", levels=(0.5,), unit="u", citation="c", **fields)
+def entry(function, **fields):
+    return CorruptionEntry(
+        name="grain", family="noise", levels=(0.5,), unit="u", citation="c", function=function, **fields
+    )
 
 
-def test_a_function_becomes_a_transform_of_its_level():
-    made = transform(entry(function="transforms_listing_toys:darken", version=3), 0.5, jpeg85=True)
+def test_a_function_becomes_a_transform_of_its_level_and_its_code():
+    made = transform(entry("transforms_listing_toys:darken", version=3), 0.5, jpeg85=True)
     images = torch.rand(4, 3, 8, 8)
     assert_close(made.apply(images, np.zeros(4, np.uint64)), images * 0.5)
-    assert made.name == "grain/0.5" and made.params["version"] == 3
-    assert made.params["level"] == 0.5 and not made.stored
-
-
-def test_another_functions_code_is_another_transform():
-    """The key holds the code of the function behind the wrapper."""
-    from benchmark.contracts import Block
-    from benchmark.testing import toy_stimuli
-
-    stimuli = toy_stimuli("natural")
-    keys = set()
-    for name in ("darken", "grain"):
-        made = transform(entry(function=f"transforms_listing_toys:{name}"), 0.5)
-        plain = replace(made, params={})  # as if name and parameters were equal
-        keys.add(block_key(Block(stimuli=stimuli, condition="grain/0.5", transform=plain)))
-    assert len(keys) == 2
+    assert made.name == "grain/0.5" and not made.stored
+    assert made.params["version"] == 3 and made.params["level"] == 0.5
+    other, block = transform(entry("transforms_listing_toys:grain"), 0.5), Block(stimuli=toy_stimuli("natural"))
+    alike = (replace(one, params={}) for one in (made, other))  # as if name and parameters were equal
+    assert len({block_key(replace(block, transform=one)) for one in alike}) == 2
 
 
 def test_options_go_to_those_that_take_them():
@@ -91,7 +83,7 @@ def test_options_go_to_those_that_take_them():
 @pytest.mark.parametrize("path", ["no.such.module:f", "transforms_listing_toys:nothing", "x"])
 def test_a_function_that_does_not_load_is_named(path):
     with pytest.raises(PluginError, match="'grain'"):
-        transform(entry(function=path), 0.5)
+        transform(entry(path), 0.5)
 
 
 @pytest.mark.parametrize(("change", "message"), [
@@ -101,6 +93,6 @@ def test_a_function_that_does_not_load_is_named(path):
 ])  # fmt: skip
 def test_what_a_function_returns_is_checked(change, message, monkeypatch):
     monkeypatch.setattr(transforms_listing_toys, "darken", lambda x, *_: change(x))
-    made = transform(entry(function="transforms_listing_toys:darken"), 0.5)
+    made = transform(entry("transforms_listing_toys:darken"), 0.5)
     with pytest.raises(PluginError, match=re.escape(message)):
         made.apply(torch.rand(2, 3, 8, 8) * 0.9 + 0.05, np.zeros(2, np.uint64))
