@@ -16,7 +16,6 @@ from benchmark.transforms.laion_distortions import distortion
 from benchmark.transforms.listing import own_list, transform
 
 PICTURES = toy_stimuli("natural")
-MADE = [name for name in own_list("laion-c") if name != "glitched"]
 
 
 def shown(name, level, pixels, numbers):
@@ -58,24 +57,13 @@ def test_vertical_lines_are_the_plain_ones(level, photographs):
 @pytest.mark.slow
 def test_glitches_are_the_librarys(photographs):
     glitcher = pytest.importorskip("glitch_this").ImageGlitcher()
+    options = {"glitch_change": 0.0, "cycle": False, "scan_lines": True, "color_offset": True, "seed": 1}
     for level, amount in enumerate((2, 4, 5, 8, 10), 1):
-        random.seed(7)
         before = random.getstate()
         ours = shown("glitched", level, photographs[:2], seeds(2)).astype(int)
         assert random.getstate() == before
-        options = {"glitch_change": 0.0, "cycle": False, "scan_lines": True, "color_offset": True, "seed": 1}
         theirs = [glitcher.glitch_image(Image.fromarray(image), amount, **options) for image in photographs[:2]]
         assert np.abs(ours - np.stack([np.asarray(image) for image in theirs])).max() <= 1
-
-
-@pytest.mark.parametrize("name", MADE)
-def test_an_image_has_one_result_in_any_batch(name):
-    pixels, numbers = synthetic(3, 56, seed=1), seeds(3)
-    whole = shown(name, 2, pixels, numbers)
-    alone = np.concatenate([shown(name, 2, pixels[i : i + 1], numbers[i : i + 1]) for i in range(3)])
-    assert np.array_equal(alone, whole) and whole.shape == pixels.shape
-    empty = as_images(pixels)[:0]
-    assert distortion(name, 2, pictures=PICTURES).apply(empty, numbers[:0]).shape == empty.shape
 
 
 def test_a_mosaic_takes_the_picture_of_the_nearest_colour():
@@ -90,8 +78,6 @@ def test_a_mosaic_takes_the_picture_of_the_nearest_colour():
 
 
 ENTRIES = own_list("suppression")
-CELLS = [(entry, level) for entry in ENTRIES.values() for level in entry.levels]
-SLOW = pytest.mark.slow
 
 
 def applied(name, level, pixels, numbers):
@@ -122,15 +108,19 @@ def test_filters_are_opencvs_on_small_images(name, level):
     assert np.abs(shown - np.stack([opencv(cv2, name, level, image) for image in pixels])).max() <= 1
 
 
-@pytest.mark.parametrize(
-    ("entry", "level"),
-    [pytest.param(e, v, marks=SLOW if "means" in e.name else ()) for e, v in CELLS if v == e.levels[-1]],
-)
-def test_an_image_without_its_cues_has_one_result_in_any_batch(entry, level):
-    images, numbers, order = as_images(synthetic(4, 48, seed=1)), seeds(4), [2, 0, 3, 1]
-    apply = transform(entry, level).apply
+@pytest.mark.parametrize("made", [
+    *(distortion(name, 2, pictures=PICTURES) for name in own_list("laion-c") if name != "glitched"),
+    *(pytest.param(transform(entry, entry.levels[-1]), marks=pytest.mark.slow if "means" in entry.name else ())
+      for entry in ENTRIES.values()),
+], ids=lambda made: made.name)  # fmt: skip
+def test_an_image_has_one_result_in_any_batch(made):
+    images, numbers, order, apply = as_images(synthetic(4, 56, seed=1)), seeds(4), [2, 0, 3, 1], made.apply
     whole = as_bytes(apply(images, numbers))
-    assert np.array_equal(as_bytes(apply(images[order], numbers[order])), whole[order])
+    assert np.array_equal(as_bytes(apply(images[order], numbers[order])), whole[order]) and whole.shape[:3] == (
+        4,
+        56,
+        56,
+    )
     alone = np.concatenate([as_bytes(apply(images[i : i + 1], numbers[i : i + 1])) for i in range(4)])
     assert np.array_equal(alone, whole) and apply(images[:0], numbers[:0]).shape == images[:0].shape
 
@@ -147,18 +137,14 @@ def test_levels_are_those_of_the_protocol():
     assert suppression.PAIRED == {2: 4, 4: 6, 6: 8, 8: 10, 10: 12, 12: 14}
 
 
-def numbered(side, count):
-    """Images whose every pixel is another, as levels of two channels."""
-    y, x = np.mgrid[:side, :side]
-    return np.repeat(np.stack([y, x, 0 * x], -1)[None].astype(np.uint8), count, axis=0)
-
-
 @pytest.mark.parametrize("grid", [4, 6])
 def test_cells_move_whole_among_cells_of_their_size(grid):
     """At 32 px borders of six cells lie at 0, 5, 10, 16, 21, 26, 32: whole pixels, as albumentations sets them."""
     borders, places = [32 * i // grid for i in range(grid + 1)], []
     assert grid == 4 or borders == np.linspace(0, 32, 7, dtype=np.int32).tolist()
-    shown = applied("patch-shuffle", grid, numbered(32, 3), seeds(3)).astype(int)
+    rows, columns = np.mgrid[:32, :32].astype(np.uint8)  # every pixel is another, as levels of two channels
+    numbered = np.stack([np.stack([rows, columns, 0 * rows], -1)] * 3)
+    shown = applied("patch-shuffle", grid, numbered, seeds(3)).astype(int)
     for image in shown:
         moved = set()
         for (top, low), (left, right) in itertools.product(itertools.pairwise(borders), repeat=2):
