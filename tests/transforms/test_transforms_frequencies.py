@@ -16,9 +16,8 @@ GREY = torch.full((3, 3, 224, 224), 0.449)
 def test_noise_is_of_one_octave_and_its_strength_is_the_level(band):
     noise = masked(f"band-{band}", 0.08).apply(GREY, seeds(3))[:, 0].double().numpy() - 0.449
     assert noise.std(axis=(1, 2)) == pytest.approx(0.08, rel=0.03)
-    spectrum = np.abs(np.fft.fft2(noise)) ** 2
-    cycles = np.hypot(np.fft.fftfreq(224, 1 / 224)[:, None], np.fft.fftfreq(224, 1 / 224))
-    centre = 1.75 * 2**band
+    spectrum, frequencies, centre = np.abs(np.fft.fft2(noise)) ** 2, np.fft.fftfreq(224, 1 / 224), 1.75 * 2**band
+    cycles = np.hypot(frequencies[:, None], frequencies)
     assert CENTRES[f"band-{band}"] == centre
     inside = (cycles >= centre / 2**0.5) & (cycles < centre * 2**0.5)
     assert (spectrum[:, inside].sum(axis=1) / spectrum.sum(axis=(1, 2)) > 0.995).all()
@@ -59,18 +58,20 @@ def test_a_hybrid_is_a_low_pass_and_what_another_loses():
     assert (kept.max() - kept.min()) / 200 == pytest.approx(0.5, abs=0.02)
 
 
-def bottle():
-    """A narrow neck above a wide body that is further to the left, 48 x 48 px."""
-    mask = np.zeros((48, 48), bool)
-    mask[6:26, 20:28] = True
-    mask[26:42, 8:30] = True
-    return np.repeat(np.where(mask, 0, 255)[None, ..., None], 3, axis=3).astype(np.uint8), mask
+#: A bottle: a narrow neck above a wide body that is further to the left, 48 x 48 px.
+BOTTLE = np.zeros((48, 48), bool)
+BOTTLE[6:26, 20:28] = BOTTLE[26:42, 8:30] = True
+
+
+def shown(mask):
+    """Every arrangement of an object, [H, W] in grey levels."""
+    images = as_images(np.repeat(np.where(mask, 0, 255)[None, ..., None], 3, axis=3).astype(np.uint8))
+    return {name: as_bytes(rearranged(name).apply(images, seeds(1)))[0, ..., 0] for name in ARRANGEMENTS}
 
 
 def test_a_cut_is_where_the_object_is_in_one_piece_nearest_to_its_middle():
-    _, mask = bottle()
-    assert cut_of(mask) == (23, 20, 27)
-    legs = mask.copy()
+    assert cut_of(BOTTLE) == (23, 20, 27)
+    legs = BOTTLE.copy()
     legs[20:28, 22:25] = False  # two pieces about the middle
     assert cut_of(legs) in {(28, 8, 29), (19, 20, 27)}
     split = np.zeros((11, 10), bool)
@@ -79,29 +80,25 @@ def test_a_cut_is_where_the_object_is_in_one_piece_nearest_to_its_middle():
 
 
 def test_arrangements_by_hand():
-    pixels, mask = bottle()
-    shown = {name: as_bytes(rearranged(name).apply(as_images(pixels), seeds(1)))[0, ..., 0] for name in ARRANGEMENTS}
-    assert all(set(np.unique(image)) == {0, 255} for image in shown.values())  # nothing shrinks
-    pieces = {name: ndimage.label(image == 0)[1] for name, image in shown.items()}
+    assert all(set(np.unique(image)) == {0, 255} for image in shown(BOTTLE).values())  # nothing shrinks
+    objects = {name: image == 0 for name, image in shown(BOTTLE).items()}
+    pieces = {name: ndimage.label(mask)[1] for name, mask in objects.items()}
     assert pieces == {"whole": 1, "fragmented": 2, "frankenstein": 1, "inverted": 1}
-    drawn = {name: np.argwhere(image == 0) - np.argwhere(image == 0).min(axis=0) for name, image in shown.items()}
-    whole = np.argwhere(mask) - np.argwhere(mask).min(axis=0)
-    assert np.array_equal(drawn["whole"], whole)
+    drawn = {name: np.argwhere(mask) - np.argwhere(mask).min(axis=0) for name, mask in objects.items()}
+    assert np.array_equal(drawn["whole"], np.argwhere(BOTTLE[6:, 8:]))
     # Below the cut (row 17 of 36) the body, columns 0 to 21, turns about the neck's middle, 15.5: columns 10 to 31.
     expected = np.zeros((36, 32), bool)
     expected[:20, 12:20] = True
     expected[20:, 10:32] = True
     assert np.array_equal(drawn["frankenstein"] + [0, 10], np.argwhere(expected))
-    assert np.array_equal(drawn["inverted"], np.argwhere(mask[::-1][6:42, 8:30]))
+    assert np.array_equal(drawn["inverted"], np.argwhere(BOTTLE[::-1][6:42, 8:30]))
     assert set(range(43)) - {*drawn["fragmented"][:, 0]} == {*range(18, 25)}  # a fifth of 36 rows
 
 
 def test_what_would_leave_the_frame_makes_all_arrangements_smaller():
-    pixels = np.full((1, 40, 40, 3), 255, np.uint8)
-    pixels[0, 1:39, 10:30] = 0
-    shown = {name: as_bytes(rearranged(name).apply(as_images(pixels), seeds(1)))[0, ..., 0] for name in ARRANGEMENTS}
-    heights = {name: np.ptp(np.flatnonzero((image < 128).any(axis=1))) + 1 for name, image in shown.items()}
+    mask = np.zeros((40, 40), bool)
+    mask[1:39, 10:30] = True
+    heights = {name: np.ptp(np.flatnonzero((image < 128).any(axis=1))) + 1 for name, image in shown(mask).items()}
     assert heights["fragmented"] == 40
     assert heights["whole"] == heights["frankenstein"] == pytest.approx(38 * 40 / 46, abs=1.5)
-    white = np.full_like(pixels, 255)
-    assert (as_bytes(rearranged("frankenstein").apply(as_images(white), seeds(1))) == 255).all()
+    assert (shown(~mask & mask)["frankenstein"] == 255).all()
