@@ -34,8 +34,7 @@ def test_networks_are_ranked_by_the_headline(suite, sets, score):
 
 
 def test_two_rows_part_where_their_gap_passes_the_root_of_the_squared_half_intervals(suite, sets, score):
-    """+-.1 each: .1414."""
-    for gap, last in ((0.13, 2), (0.15, 1)):
+    for gap, last in ((0.13, 2), (0.15, 1)):  # +-.1 each: .1414
         rows = [score(name, 1, 2, value=v, low=v - 0.1, high=v + 0.1) for name, v in (("b", 0.4), ("a", 0.4 + gap))]
         assert ranks(boards(rows, suite, sets)[0]) == [(1, 1, last, "a"), (2, 3 - last, 2, "b")]
 
@@ -82,13 +81,9 @@ def test_other_columns_use_the_set_that_most_have_the_larger_at_a_tie(suite, set
 
 
 def test_observers_without_a_value_are_below_with_the_reason(suite, sets, score):
-    rows = [
-        score("a", 60, 220),
-        score("undefined", reason="no trial counts: the denominator is 0"),
-        score("absent", reason="cue-conflict is not on this disk", stimuli=""),
-        score("odd", value=float("nan")),
-        score("other", 30, 160, **ON_EDGES),
-    ]
+    rows = [score("a", 60, 220), score("undefined", reason="no trial counts: the denominator is 0")]
+    rows += [score("absent", reason="cue-conflict is not on this disk", stimuli="")]
+    rows += [score("odd", value=float("nan")), score("other", 30, 160, **ON_EDGES)]
     (board,) = boards(rows, suite, sets)
     assert ranks(board)[0] == (1, 1, 1, "a")
     assert [(row.rank, row.observer, row.note) for row in board.rows[1:]] == [
@@ -103,12 +98,8 @@ def test_observers_without_a_value_are_below_with_the_reason(suite, sets, score)
 def test_what_an_interval_is_about_is_read_from_its_metric_and_what_its_images_share(suite, sets, score):
     metrics = (*suite.metrics[:2], replace(suite.metrics[2], over="images and people"), suite.metrics[3])
     asked = SimpleNamespace(**{**vars(suite), "metrics": metrics})
-    shared = "wilson, clustered (160 shapes x 48 textures)"
-    rows = [
-        score("a", 60, 220, method=shared),
-        score("a", 9, 90, metric="edges", role="edges"),
-        score("a", 4, 90, metric="error"),
-    ]
+    rows = [score("a", 60, 220, method="wilson, clustered (160 shapes x 48 textures)")]
+    rows += [score("a", 9, 90, **ON_EDGES), score("a", 4, 90, metric="error")]
     (board,) = boards(rows, asked, sets)
     assert board_table(board).intervals.startswith(
         "[low, high]: 95 % interval over shapes and textures; edges: over images and people; error rate: over images;"
@@ -139,10 +130,7 @@ def test_one_person_has_no_group_and_gaps_in_a_group_are_flagged(suite, sets, sc
     assert group.cells["edges"].flags == ("mean of 1 of 3 people",)
     bias = group.cells["bias"]  # three people alike: no width, so no interval
     assert (bias.value, bias.low, bias.flags) == (0.9, None, ("no spread: no interval",))
-
-
-def test_people_of_whom_one_answered_half_as_much_again_have_no_mean(suite, sets, score):
-    for n, shown in ((150, True), (151, False)):
+    for n, shown in ((150, True), (151, False)):  # one who answered more than half as much again: no mean
         (board,) = boards([score("p1", 90, 100, kind="human"), score("p2", 60, n, kind="human")], suite, sets)
         assert (board.references[0].observer == "people (mean of 2)") is shown
 
@@ -154,12 +142,10 @@ def test_a_person_who_guesses_is_below_the_others_and_not_in_the_mean(suite, set
     assert [row.observer for row in board.references] == ["people (mean of 2)", "p120", "p100", "guess", "chance"]
     cell = board.references[0].cells["bias"]
     assert cell.value == pytest.approx(0.5) and cell.flags == ("mean of 2 of 3 people",)
-
-
-def test_people_who_are_scored_as_a_group_have_no_mean(suite, sets, score):
+    # Who is scored as a group has no mean.
     suite.against = Against(scores=lambda *_: [], group=lambda *_: [])
-    (board,) = boards([score(f"p{i}", 200 + i, 220, kind="human") for i in (1, 2)], suite, sets)
-    assert [row.observer for row in board.references] == ["p2", "p1", "chance"]
+    (board,) = boards(rows, suite, sets)
+    assert [row.observer for row in board.references] == ["p120", "p100", "guess", "chance"]
 
 
 def test_the_newest_score_counts_wherever_it_stands(suite, sets, score):
@@ -178,16 +164,14 @@ def test_a_board_names_the_versions_of_the_program_that_made_it_unless_it_is_thi
     assert said == [False, True, True]
 
 
-def test_older_versions_are_counted_not_mixed_in(suite, sets, score):
-    """Nor are conditions, nor other suites."""
+def test_older_versions_are_counted_not_mixed_in_nor_are_conditions_and_other_suites(suite, sets, score):
     rows = [score("a", 60, 220), score("a", 9, 220, version=1), score("b", 9, 220, version=1)]
     rows += [score("a", 1, 9, condition="cat"), score("a", 200, 220, suite="other")]
     (board,) = boards(rows, suite, sets)
     assert [(row.observer, row.cells["bias"].n) for row in board.rows] == [("a", 220)]
     assert "1 observer has scores of an older version only: not shown" in board.notes
     (board,) = boards(rows[1:3], suite, sets)
-    assert board.version == 1
-    assert "scores of version 1; the suite is at version 2" in board.notes
+    assert board.version == 1 and "scores of version 1; the suite is at version 2" in board.notes
 
 
 def test_another_metric_ranks_and_lower_may_be_better(suite, sets, score):
@@ -245,26 +229,16 @@ def test_one_network_under_two_names_is_noted(score, suite, sets):
     assert with_twins(board, {"a": "1" * 64, "b": "2" * 64}) is board
 
 
-@pytest.fixture
-def flagged(suite, sets, score):
-    rows = [
-        score("masked", 310, 320, flags=(f"{DISTRUST}zero gradient: 90% of images",)),
-        score("best", 300, 320, flags=("training images",)),
-        score("middle", 200, 320),
-        score("worst", 100, 320),
-        score("also masked", 150, 320, flags=(f"{DISTRUST}random: two passes differ",)),
-        score("missing", flags=(f"{DISTRUST}never mind",)),
-    ]
-    (made,) = boards(rows, suite, sets)
-    return made
-
-
-def test_on_request_flagged_rows_rank_below_all_others(flagged):
+def test_on_request_flagged_rows_rank_below_all_others(suite, sets, score):
+    rights = {"masked": 310, "best": 300, "middle": 200, "worst": 100, "also masked": 150}
+    flags = {"masked": f"{DISTRUST}zero gradient: 90% of images", "best": "training images"}
+    flags["also masked"] = f"{DISTRUST}random: two passes differ"
+    rows = [score(name, n, 320, flags=(flags[name],) if name in flags else ()) for name, n in rights.items()]
+    (flagged,) = boards([*rows, score("missing", flags=(f"{DISTRUST}never mind",))], suite, sets)
     assert [(row.rank, row.observer) for row in flagged.rows[:2]] == [(1, "masked"), (2, "best")]  # by default
     last = flagged_last(flagged)
     names = ["best", "middle", "worst", "masked", "also masked", "missing"]
-    assert [row.observer for row in last.rows] == names
-    assert [row.rank for row in last.rows] == [1, 2, 3, 4, 5, None]
+    assert [(row.observer, row.rank) for row in last.rows] == [*zip(names, (1, 2, 3, 4, 5, None), strict=True)]
     assert [(row.rank_low, row.rank_high) for row in (last.rows[0], last.rows[3])] == [(1, 1), (4, 4)]
     assert last.notes[-1] == f"2 of 5 rows rank last for a flag '{DISTRUST}...'"
     assert last.references == flagged.references

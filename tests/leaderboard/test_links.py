@@ -33,11 +33,9 @@ def numbers():
 @pytest.fixture
 def summary(score, numbers):
     cue, noise = ({"suite": suite, "role": "", "metric": "head"} for suite in ("cue-conflict", "corruption"))
-    rows = [
-        score(name, right, 1000, **where, training=RECIPES[name.split("-")[1]])
-        for name, values in numbers.items()
-        for where, right in zip((cue, noise, {**noise, "metric": "plain"}), values, strict=True)
-    ]
+    asked = (cue, noise, {**noise, "metric": "plain"})
+    shown = ((*at, name) for name, values in numbers.items() for at in zip(asked, values, strict=True))
+    rows = [score(name, n, 1000, **where, training=RECIPES[name.split("-")[1]]) for where, n, name in shown]
     rows += [score(kind, 999, 1000, **cue, kind=kind) for kind in ("human", "ideal", "simulated")]
     rows.append(score("raw", 500, 1000, **cue, training=("untrained",)))
     return summaries([b for suite in (CONFLICT, CORRUPTION) for b in boards(rows, suite, {})])[0]
@@ -135,20 +133,15 @@ HUMAN = plain_suite(
 def circular(score):
     """(summary, scores): bias and the kappa on "cue-conflict" are one; of 12 networks 4 saw "sketch", too."""
     rng = np.random.default_rng(1)
-    rows, parts = [], {}
-    for at in range(12):
-        name, bias = f"net{'abcdefghijkl'[at]}", int(rng.integers(50, 950))
-        parts[name] = {"cue-conflict": bias, "edges": int(rng.integers(50, 950))}
-        if at < 4:
-            parts[name]["sketch"] = int(rng.integers(50, 950))
-        human = {"suite": "human-comparison", "metric": "kappa"}
-        cue = {"suite": "cue-conflict", "metric": "bias", "role": "cue-conflict", "stimuli": "c"}
-        rows.append(score(name, bias, 1000, **cue))
-        rows.append(score(name, bias, 1000, **human, role="", flags=("1 of 3 experiments",)))
-        rows += [
-            score(name, right, 1000, **human, role=role, condition="kept", stimuli=role)
-            for role, right in parts[name].items()
-        ]
+    rows, parts, experiments = [], {}, ("cue-conflict", "edges", "sketch")
+    human = {"suite": "human-comparison", "metric": "kappa"}
+    cue = {"suite": "cue-conflict", "metric": "bias", "role": "cue-conflict", "stimuli": "c"}
+    for at, letter in enumerate("abcdefghijkl"):
+        name = f"net{letter}"
+        own = parts[name] = {role: int(rng.integers(50, 950)) for role in experiments[: 3 if at < 4 else 2]}
+        rows.append(score(name, own["cue-conflict"], 1000, **cue))
+        rows.append(score(name, own["cue-conflict"], 1000, **human, role="", flags=("1 of 3 experiments",)))
+        rows += [score(name, n, 1000, **human, role=role, condition="kept", stimuli=role) for role, n in own.items()]
     suites = [conflict("cue-conflict"), HUMAN, conflict("cue-conflict:other")]
     rows += [row._replace(suite="cue-conflict:other") for row in rows if row.suite == "cue-conflict"]
     made = summaries([board for suite in suites for board in boards(rows, suite, {})])[0]

@@ -11,14 +11,8 @@ from published_matrix import PEOPLE, ROWS, N, write_matrix
 from benchmark import api
 from benchmark.contracts import Trials
 from benchmark.failures import UnknownName
-from benchmark.leaderboard.transfer import (
-    PAPER,
-    ObserverTrials,
-    TrialPool,
-    column_title,
-    transfer_columns,
-    transfer_matrix,
-)
+from benchmark.leaderboard import transfer
+from benchmark.leaderboard.transfer import PAPER, ObserverTrials, TrialPool, transfer_columns, transfer_matrix
 from benchmark.stats import wilson
 from benchmark.stimuli.regenerate import named_recipe
 
@@ -27,20 +21,15 @@ SANDP, UNIFORM = "noise(salt-and-pepper)", "noise(uniform)"
 
 def answered(name, cells, training=(), kind="network", n=200, seen=(), shift=0):
     """An observer with `n` trials per condition, cells: condition -> accuracy; right answers begin at `shift`."""
-    parts = {"condition": [], "stimulus": [], "right": [], "seen": []}
-    for condition, accuracy in cells.items():
-        right = np.roll(np.arange(n) < round(accuracy * n), shift)
-        parts["condition"] += [condition] * n
-        parts["stimulus"] += [f"i{k}" for k in range(n)]
-        parts["right"] += right.tolist()
-        parts["seen"] += [condition in seen] * n
-    columns = {key: np.array(values) for key, values in parts.items()}
-    columns["role"] = np.full(len(columns["right"]), "")
+    condition = np.repeat(np.array([*cells]), n)
+    right = [np.roll(np.arange(n) < round(accuracy * n), shift) for accuracy in cells.values()]
+    columns = {"condition": condition, "right": np.concatenate(right), "seen": np.isin(condition, [*seen])}
+    columns |= {"stimulus": np.tile([f"i{k}" for k in range(n)], len(cells)), "role": np.full(len(condition), "")}
     return ObserverTrials(observer=name, kind=kind, trials=Trials(columns=columns, training=tuple(training)))
 
 
-def pool(*members, space="geirhos16", categories=16):
-    return TrialPool(title="a pool", space=space, categories=categories, members=tuple(members))
+def pool(*members):
+    return TrialPool(title="a pool", space="geirhos16", categories=16, members=tuple(members))
 
 
 def row(made, title):
@@ -58,15 +47,9 @@ def published(folder):
     return str(folder / "matrix.db")
 
 
-@pytest.fixture(scope="module")
-def told(published):
-    (found,) = api.transfer(api.Selection(published))
-    return found
-
-
 @pytest.mark.release
-def test_the_published_matrix_comes_out(told):
-    made = told
+def test_the_published_matrix_comes_out(published):
+    (made,) = api.transfer(api.Selection(published))
     assert [column.facts["conditions"] for column in made.fields[4:]] == [*PAPER]
     assert values(made, "people (mean of 2)") == [None if value is None else pytest.approx(value) for value in PEOPLE]
     for observer, expected in ROWS.items():
@@ -80,20 +63,20 @@ def test_the_published_matrix_comes_out(told):
 
 @pytest.mark.release
 def test_the_command(published, bench):
-    ended = bench("compare", "transfer", "--db", published)
-    assert ended.code == 0, ended.err
-    for text in ("0.794", "0.102", "0.062", "0.803", "chance 0.0625"):
-        assert text in ended.out
-    table = list(csv.DictReader(io.StringIO(bench("compare", "transfer", "--db", published, "--format", "csv").out)))
+    def shown(*form):
+        ended = bench("compare", "transfer", "--db", published, *form)
+        assert ended.code == 0, ended.err
+        return ended.out
+
+    assert all(text in shown() for text in ("0.794", "0.102", "0.062", "0.803", "chance 0.0625"))
+    table = list(csv.DictReader(io.StringIO(shown("--format", "csv"))))
     found = {(r["trained_on"], r["conditions"]): r["value"] for r in table}
     assert float(found[SANDP, "salt-and-pepper/0.2"]) == pytest.approx(0.794)
     assert found["people (mean of 2)", "salt-and-pepper/0.2"] == ""
-    (told,) = json.loads(bench("compare", "transfer", "--db", published, "--format", "json").out)
-    assert told["chance"] == 1 / 16
-    assert len(told["rows"]) == len(ROWS) + 1
-    text = bench("compare", "transfer", "--db", published, "--format", "markdown").out
-    assert "| noise(salt-and-pepper) |" in text
-    assert "0.7940" in text and "trained on this condition" in text
+    (told,) = json.loads(shown("--format", "json"))
+    assert (told["chance"], len(told["rows"])) == (1 / 16, len(ROWS) + 1)
+    text = shown("--format", "markdown")
+    assert all(word in text for word in ("| noise(salt-and-pepper) |", "0.7940", "trained on this condition"))
 
 
 def test_seeds_of_a_recipe_are_averaged():
@@ -127,7 +110,7 @@ def test_columns():
         (["contrast/*", "gaussian_noise/2", "contrast/c05"],
          ["contrast c100", "contrast c05", "contrast c01", "gaussian_noise 2"]),
     ):  # fmt: skip
-        assert [column_title(one) for one in transfer_columns(both, asked)] == expected
+        assert [transfer.column_title(one) for one in transfer_columns(both, asked)] == expected
     assert len(transfer_columns(both, ["levels"])) == 12
     with pytest.raises(UnknownName, match="gausian_noise"):
         transfer_columns(both, ["gausian_noise/2"])
@@ -135,25 +118,19 @@ def test_columns():
     assert "eidolonI 64-10-10" not in [field.key for field in transfer_matrix(both).fields]
 
 
-def on_noises(name, uniform, salt, recipe="standard", **options):
-    """An observer of both noises, of which it has seen the one that its recipe names."""
-    own = {UNIFORM: ("uniform-noise/0.35",), SANDP: ("salt-and-pepper/0.2",)}.get(recipe, ())
-    return answered(name, {"uniform-noise/0.35": uniform, "salt-and-pepper/0.2": salt}, [recipe], seen=own, **options)
-
-
 def test_a_condition_that_nobody_of_a_row_answered_is_not_measured():
-    made = transfer_matrix(
-        pool(answered("a", {"contrast/c05": 0.5}, ["x"]), answered("b", {"rotation/90": 0.5}, ["y"]))
-    )
+    shown = answered("a", {"contrast/c05": 0.5}, ["x"]), answered("b", {"rotation/90": 0.5}, ["y"])
+    made = transfer_matrix(pool(*shown))
     cells = [(cell.value, cell.reason) for one in made.rows for cell in one[4:]]
     assert sorted(cells, key=str) == [(0.5, "")] * 2 + [(None, "not measured")] * 2
 
 
 def test_the_matrix_as_a_table():
-    table = transfer_matrix(pool(on_noises("plain", 0.6, 0.1, "standard"), on_noises("net", 0.5, 0.5, UNIFORM, n=100)))
-    assert [field.title for field in table.fields[4:] if field.right] == [
-        f"{name} (n 100-200)" for name in ("salt-and-pepper 0.2", "uniform-noise 0.35")
-    ]
+    plain = answered("plain", {"uniform-noise/0.35": 0.6, "salt-and-pepper/0.2": 0.1}, ["standard"])
+    both = {"uniform-noise/0.35": 0.5, "salt-and-pepper/0.2": 0.5}
+    table = transfer_matrix(pool(plain, answered("net", both, [UNIFORM], n=100, seen=["uniform-noise/0.35"])))
+    titles = [f"{name} (n 100-200)" for name in ("salt-and-pepper 0.2", "uniform-noise 0.35")]
+    assert [field.title for field in table.fields[4:] if field.right] == titles
     assert table.facts == {"matrix": "a pool", "space": "geirhos16", "chance": 1 / 16}
     assert [row[0] for row in table.rows] == ["standard", UNIFORM]
     assert table.notes == ("Accuracy; chance 0.0625.",)

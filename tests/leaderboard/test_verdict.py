@@ -5,25 +5,17 @@ from dataclasses import replace
 from math import erfc, sqrt
 
 import pytest
-from plain_suites import plain_suite
+from plain_suites import plain_suite, suite_row
 
 from benchmark import api, plugins
 from benchmark.contracts import Metric
 from benchmark.failures import BenchError
+from benchmark.leaderboard import verdict
 from benchmark.leaderboard.board import boards
 from benchmark.leaderboard.board_model import Cell, cell_of
 from benchmark.leaderboard.reference_scores import REFERENCE, reference_rows
-from benchmark.leaderboard.verdict import (
-    UNPAIRED,
-    Known,
-    Measured,
-    Rival,
-    interval_test,
-    nearest_names,
-    neighbour_tests,
-    verdict_of,
-)
-from benchmark.stats.comparisons import SuiteComparison, adjusted
+from benchmark.leaderboard.verdict import UNPAIRED, Known, Measured, Rival, interval_test, verdict_of
+from benchmark.stats.comparisons import adjusted
 from benchmark.store import open_store
 
 HEAD = Metric(name="head", title="shape bias (1 of 2)", definition="", direction="higher", headline=True)
@@ -32,18 +24,10 @@ CARD = {"tried": {"photographs": "mine", "n": 64, "right": 60, "findings": [], "
 
 def measured(score, own, *others, name="bias", parts=()):
     """own, others: (observer, right, fields) of 400 trials each."""
-    suite = replace_head(name)
-    rows = [
-        score(who, right, 400, suite=name, metric="head", role="", **fields) for who, right, fields in (own, *others)
-    ]
+    suite, about = plain_suite(name, HEAD, headline=HEAD), {"suite": name, "metric": "head", "role": ""}
+    rows = [score(who, right, 400, **about, **fields) for who, right, fields in (own, *others)]
     (board,) = boards(rows, suite, {})
     return Measured(suite=suite, board=board, score=rows[0], parts=parts)
-
-
-def replace_head(name):
-    suite = plain_suite(name, HEAD)
-    suite.headline = HEAD
-    return suite
 
 
 OTHERS = (
@@ -84,7 +68,7 @@ def test_value_place_and_likeness(score):
 
 def test_all_neighbours_of_all_suites_are_one_family(score):
     suites = [measured(score, ("mine", 100, {}), *OTHERS, name=name) for name in ("bias", "noise")]
-    tests = [test for rows in neighbour_tests(suites).values() for _, _, test in rows]
+    tests = [test for rows in verdict.neighbour_tests(suites).values() for _, _, test in rows]
     p, at = [test.p for test in tests], sorted(range(10), key=lambda i: tests[i].p)
     by_hand = [max(min(1, p[k] * (10 - n)) for n, k in enumerate(at[: place + 1])) for place in range(10)]
     assert [tests[i].p_holm for i in at] == pytest.approx(by_hand) and len(tests) == 10
@@ -101,10 +85,9 @@ def test_a_network_that_is_fed_wrongly_or_guesses_is_told_nothing_else(score):
         assert "its numbers are not those of the trained network" in said["input"].lower()
     guessing = measured(score, ("mine", 100, {"flags": ("trust: one answer ('cat') for nearly all images",)}))
     said = sentences(known(guessing, card={}, lacking=("c (run 'world-*')",)))
-    assert list(said) == ["input", "not measured"] and said["input"].startswith(
-        "At chance in every suite, where its numbers mean nothing"
-    )
-    both = sentences(known(guessing, replace(one, suite=replace_head("noise")), card={}))
+    assert list(said) == ["input", "not measured"]
+    assert said["input"].startswith("At chance in every suite, where its numbers mean nothing")
+    both = sentences(known(guessing, replace(one, suite=plain_suite("noise", HEAD, headline=HEAD)), card={}))
     assert both["input"].startswith("At chance in bias, where") and "noise" in both and "bias" not in both
 
 
@@ -122,20 +105,11 @@ def test_the_weakest_part_is_named_if_few_may_be_it(score):
 def test_the_nearest_neighbour_and_what_would_show_a_difference(score):
     bias, noise = (measured(score, ("mine", own, {}), ("near", 120, {}), ("far", far, {}), name=name)
                    for name, own, far in (("bias", 100, 320), ("noise", 300, 290)))  # fmt: skip
-    assert nearest_names((bias,)) == ["near", "far"]
-    rows = [
-        SuiteComparison(
-            suite=each.suite.name, metric=HEAD,
-            comparison=interval_test(cell_of(each.score), each.board.rows[-1].cells["head"], "head"),
-        )
-        for each in (bias, noise)
-    ]  # fmt: skip
-    rows[0] = replace(
-        rows[0],
-        comparison=interval_test(
-            cell_of(bias.score), next(r for r in bias.board.rows if r.observer == "near").cells["head"], "head"
-        ),
-    )
+    assert verdict.nearest_names((bias,)) == ["near", "far"]
+    rows = []
+    for each in (bias, noise):
+        theirs = next(row.cells["head"] for row in each.board.rows if row.observer == "near")
+        rows.append(suite_row(each.suite.name, interval_test(cell_of(each.score), theirs, "head"), "head"))
     said = sentences(known(bias, noise, rival=Rival(name="near", tests=adjusted(rows), paired=True)))["nearest"]
     assert said == "near: better in noise (+.450); no difference seen in bias (-.050; 1,300 images would show it)."
 
@@ -178,20 +152,19 @@ def test_reference_scores_are_of_the_suites_of_today():
 
 @pytest.mark.release
 def test_a_world_network_stands_among_those_of_the_package(tmp_path, monkeypatch):
-    """Run here it has no neighbour; the package has them, on the same images, and its own number."""
     monkeypatch.setenv("BENCH_HOME", str(tmp_path))
     db = str(tmp_path / "results.db")
     api.run(db=db, models="world-standard-1", suites="adversarial")
-    found = verdict_of_db(db)
+    found = said_of(db)
     assert "standard .00 (" in found["adversarial"] and "below noise" in found["adversarial"]
     assert found["not measured"].endswith(f"human-comparison,saliency --db {db}`.")
     with open_store(db) as store:
         work, reason = ("world-standard-1", "saliency", "world16"), "RuntimeError: shape '[1, 2]' is invalid"
         store.put_outcome(store.begin_run("bench run", {"packages": {}}), None, work, "failed", reason)
-    assert "saliency (its run failed): `bench run --model" in verdict_of_db(db)["not measured"]
+    assert "saliency (its run failed): `bench run --model" in said_of(db)["not measured"]
     with pytest.raises(BenchError, match="has no scores here yet"):
         api.verdict(api.Selection(db), "world-standard-0")
 
 
-def verdict_of_db(db):
+def said_of(db):
     return {each.about: each.text for each in api.verdict(api.Selection(db), "world-standard-1").sentences}
