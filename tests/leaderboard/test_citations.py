@@ -39,12 +39,8 @@ def test_a_board_cites_its_suite_stimuli_answers_and_networks(score, suite, sets
 
 @pytest.mark.parametrize("kind", ["catalogue", "cards"])
 def test_every_citation_of_the_package_has_authors_year_and_title(kind):
-    sets = {
-        name: row
-        for name, row in package_data("benchmark.stimuli", "catalogue").items()
-        if name not in ("groups", "shared")
-    }
-    texts = [row["citation"] for row in sets.values() if "citation" in row]
+    sets = package_data("benchmark.stimuli", "catalogue")
+    texts = [row["citation"] for name, row in sets.items() if name not in ("groups", "shared") and "citation" in row]
     if kind == "cards":
         texts = [card.paper for card in builtin_cards().values() if card.paper]
     made = bibliography({text: [] for text in texts})

@@ -44,12 +44,8 @@ def test_a_document_has_every_score_and_fits_the_schema(db):
 
 @pytest.mark.slow
 def test_the_ending_chooses_the_form(db, bench, tmp_path):
-    for name, begins in (
-        ("a.csv", "observer,kind,"),
-        ("a.json", '{\n "form": "gestaltbench-leaderboard"'),
-        ("a.tex", "\\begin{table}"),
-        ("a.md", "| observer |"),
-    ):
+    forms = {"csv": "observer,kind,", "json": '{\n "form": "gestaltbench-leaderboard"', "tex": "\\begin{table}"}
+    for name, begins in ((f"a.{end}", begins) for end, begins in {**forms, "md": "| observer |"}.items()):
         path = tmp_path / name
         assert bench("export", "--scores", "--db", db, "-o", path).code == 0
         assert path.read_text().startswith(begins)

@@ -26,14 +26,13 @@ def answered(tmp_path):
             net = store.put_observer(Observer(name="net", kind="network", identity="weights", card={}))
             stimuli = {}
             for key, (letters, role, condition) in observations.items():
-                n = len(letters)
-                ids = tuple(f"{i}.png" for i in range(n))
-                labels, shared = {"category": np.full(n, "cat")}, {"name": role, "space": "geirhos16"}
-                shown = Stimuli(digest=f"{role}{n}", ids=ids, items=ids, labels=labels, decode=None, whole=n, **shared)
-                store.put_stimuli(shown)
-                stimuli[key] = {role: shown.digest}
-                asked = {"key": key, "observer": net, "suite": SUITE.name, "version": 1, "space": "geirhos16"}
-                how = {"stimuli": shown.digest, "role": role, "presentation": "whole", "n": n, "condition": condition}
+                n, space = len(letters), {"space": "geirhos16"}
+                ids, labels = tuple(f"{i}.png" for i in range(n)), {"category": np.full(n, "cat")}
+                about = {"digest": f"{role}{n}", "name": role, "whole": n, **space}
+                store.put_stimuli(Stimuli(ids=ids, items=ids, labels=labels, decode=None, **about))
+                stimuli[key] = {role: f"{role}{n}"}
+                asked = {"key": key, "observer": net, "suite": SUITE.name, "version": 1, **space}
+                how = {"stimuli": f"{role}{n}", "role": role, "presentation": "whole", "n": n, "condition": condition}
                 store.put_observation(run, Observation(**asked, **how))
                 said = np.array(["cat" if letter == "c" else "dog" for letter in letters])
                 store.put_chunks(run, [Chunk(key=key, index=0, start=0, columns={"response": said})])

@@ -28,15 +28,8 @@ def board(folder):
         run = store.begin_run("bench run", {})
         for name, value in (("net-a", 0.25), ("net-b", 0.75)):
             observer = store.put_observer(Observer(name=name, kind="network", identity=name, card={"arch": "timm:x"}))
-            made = ScoreSet(
-                observer=observer,
-                suite="cue-conflict",
-                version=2,
-                space="geirhos16",
-                code="code",
-                stimuli={"cue-conflict": "d"},
-                keys=(name,),
-            )
+            about = {"suite": "cue-conflict", "version": 2, "space": "geirhos16", "code": "code", "keys": (name,)}
+            made = ScoreSet(observer=observer, stimuli={"cue-conflict": "d"}, **about)
             score = Score(metric="shape_bias", value=value, low=0.2, high=0.9, role="cue-conflict", n=8)
             store.put_scores(run, made, [score])
     return path

@@ -40,10 +40,8 @@ def test_they_stand_in_tables_of_their_own_unranked(table):
     assert not any(board.rows for board in api.rank(api.Selection("a.db")))
     loose, board = api.reported(api.Selection("a.db"))
     assert board.title == "cue-conflict, reported by lab" and board.suite == "cue-conflict"
-    assert [(row.observer, row.kind, row.rank) for row in board.rows] == [
-        ("vit (lab, reported)", "reported", None),
-        ("resnet50 (lab, reported)", "reported", None),
-    ]
+    shown = [(f"{name} (lab, reported)", "reported", None) for name in ("vit", "resnet50")]
+    assert [(row.observer, row.kind, row.rank) for row in board.rows] == shown
     cell = board.rows[1].cells["own accuracy"]
     assert (cell.value, cell.low, cell.high, cell.n) == (0.8, 0.7, 0.9, 100)
     table = board_table(board)
@@ -69,23 +67,21 @@ def test_importing_twice_adds_nothing_and_a_new_value_takes_the_old_ones_place(t
     assert values["vit (lab, reported)", "own accuracy at dusk"] == 0.4  # what it had stays
     table.write_text("observer,metric,value,suite\nvit,rank of shape,0.5,cue-conflict:ranks\n")
     api.import_scores(table, db="a.db")
-    assert [board.suite for board in api.reported(api.Selection("a.db"), "cue-conflict:ranks")] == [
-        "cue-conflict:ranks"
-    ]
+    (board,) = api.reported(api.Selection("a.db"), "cue-conflict:ranks")
+    assert board.suite == "cue-conflict:ranks"
 
 
 def test_a_paired_test_is_one_clear_error(table):
     api.import_scores(table, db="a.db")
-    for ask in (
-        lambda: api.compare(api.Selection("a.db"), "vit (lab, reported)", "resnet50 (lab, reported)"),
-        lambda: api.compare(api.Selection("a.db"), "vit (lab, reported)", "people"),
-        lambda: api.trials(api.Selection("a.db"), "vit (lab, reported)", "cue-conflict"),
-        lambda: api.consistency(api.Selection("a.db"), ["vit (lab, reported)"]),
-    ):
+    own, vit = api.Selection("a.db"), "vit (lab, reported)"
+    for verb, words in (
+        (api.compare, (vit, "resnet50 (lab, reported)")), (api.compare, (vit, "people")),
+        (api.trials, (vit, "cue-conflict")), (api.consistency, ([vit],)),
+    ):  # fmt: skip
         with pytest.raises(BenchError, match="has published scores but no trials"):
-            ask()
+            verb(own, *words)
     with pytest.raises(BenchError, match="no common experiment"):
-        api.consistency(api.Selection("a.db"))
+        api.consistency(own)
 
 
 @pytest.mark.slow

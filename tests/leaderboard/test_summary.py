@@ -14,7 +14,7 @@ def plain(name, title="head", direction="higher", clean=False):
     """A suite with a headline and a clean accuracy."""
     head = Metric(name="head", title=title, definition=f"what {title} is", direction=direction, headline=True)
     return plain_suite(
-        name, head, *([Metric(name="plain", title="clean", definition="right answers", clean=True)] if clean else [])
+        name, head, *[Metric(name="plain", title="clean", definition="right answers", clean=True)] * clean
     )
 
 
@@ -68,12 +68,9 @@ def test_columns_are_named_by_suite_and_metric_and_reported_ones_by_their_own_ti
 
 def test_the_clean_column_is_of_the_suite_in_which_most_have_a_value(score):
     shown = (("few", "a", 70), ("many", "ab", 90))
-    rows = [
-        score(name, right, 100, suite=suite, metric=metric, role="")
-        for suite, names, clean in shown
-        for name in names
-        for metric, right in (("head", 50), ("plain", clean))
-    ]
+    pairs = [(suite, name, clean) for suite, names, clean in shown for name in names]
+    rows = [score(name, 50, 100, suite=suite, metric="head", role="") for suite, name, _ in pairs]
+    rows += [score(name, clean, 100, suite=suite, metric="plain", role="") for suite, name, clean in pairs]
     (found,) = summaries([board for suite, *_ in shown for board in boards(rows, plain(suite, clean=True), {})])
     assert found.clean.suite == "many" and [line.cells["clean"].value for line in found.lines] == [0.9, 0.9]
 

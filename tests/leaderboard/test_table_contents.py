@@ -15,14 +15,13 @@ from benchmark.store.rows import ObserverRow, StimuliNote
 
 def answered(*blocks):
     """Trials of (condition, right of each image)."""
-    right = [value for _, values in blocks for value in values]
-    return Trials(columns={
-        "role": np.full(len(right), "x"),
-        "condition": np.array([name for name, values in blocks for _ in values]),
-        "stimulus": np.array([f"{name}{at}" for name, values in blocks for at in range(len(values))]),
-        "category": np.full(len(right), "cat"),
-        "response": np.where(right, "cat", "dog"),
-    })  # fmt: skip
+    condition, stimulus, right = zip(
+        *((n, f"{n}{at}", v) for n, own in blocks for at, v in enumerate(own)), strict=True
+    )
+    columns = {"condition": np.array(condition), "stimulus": np.array(stimulus), "role": np.full(len(right), "x")}
+    return Trials(
+        columns={**columns, "category": np.full(len(right), "cat"), "response": np.where(right, "cat", "dog")}
+    )
 
 
 def of_counts(both, only_a, only_b, neither):
@@ -31,31 +30,24 @@ def of_counts(both, only_a, only_b, neither):
     return a, [True] * both + [False] * only_a + [True] * only_b + [False] * neither
 
 
-def columns(table):
-    return [(f.key, f.title, f.who) for f in table.fields]
-
-
 def test_two_observers_by_condition_with_the_counts_behind_kappa():
     """c50: 14 of 20 alike, .6 and .5 right: (.7 - .5) / (1 - .5); c10: 12 of 20 alike, .4 and .6: (.6 - .48) / .52."""
     blocks = [("c10", *of_counts(6, 2, 6, 6)), ("c50", *of_counts(8, 4, 2, 6))]
     a, b = (answered(*((name, sides[at]) for name, *sides in blocks)) for at in (0, 1))
     apart = {"a": answered(("", [True] * 4)), "b": answered(("other", [True] * 4))}
     table = comparison_of("a", "b", {"contrast": {"a": a, "b": b}, "edges": apart})
-    shown = columns(table)
-    assert shown[:2] == [("a", "", True), ("b", "", True)]  # the title has their names
-    second, first, mean = ({key or title: value for (key, title, _), value in zip(shown, row, strict=True)}
-                           for row in table.rows)  # fmt: skip
+    assert [(f.key, f.title, f.who) for f in table.fields[:2]] == [("a", "", True), ("b", "", True)]  # named above
+    keys = [f.key or f.title for f in table.fields]
+    second, first, mean = (dict(zip(keys, row, strict=True)) for row in table.rows)
     said = ("a", "b", "experiment", "condition", "n", "both_right", "only_a", "only_b", "both_wrong", "c_obs", "c_exp")
     assert [first[name] for name in said] == ["a", "b", "contrast", "c50", 20, 8, 4, 2, 6, "0.700", "0.500"]
     assert [second[name] for name in said[3:]] == ["c10", 20, 6, 2, 6, 6, "0.600", "0.480"]
     assert [mean[name] for name in said[3:5]] == ["mean over conditions", 40]
     kappas = [row["kappa"].value for row in (first, second, mean)]
     assert kappas == pytest.approx([0.4, 0.12 / 0.52, (0.4 + 0.12 / 0.52) / 2])
-    assert table.title == "Error consistency of a = a and b = b"
-    assert "no image in common: edges" in table.notes
-    assert table.intervals == (
-        "[low, high]: 95 % interval; other images, or other shapes and textures where images share them."
-    )
+    assert table.title == "Error consistency of a = a and b = b" and "no image in common: edges" in table.notes
+    about = "[low, high]: 95 % interval; other images, or other shapes and textures where images share them."
+    assert table.intervals == about
 
 
 def test_kappa_of_all_pairs_is_the_mean_over_conditions_of_common_images():
@@ -68,9 +60,8 @@ def test_kappa_of_all_pairs_is_the_mean_over_conditions_of_common_images():
         ("a", "1 a", "", "0.32", "0.40", "-"), ("b", "2 b", "0.32", "", "1.00", "-"),
         ("d", "3 d", "0.40", "1.00", "", "-"), ("e", "4 e", "-", "-", "-", ""),
     )  # fmt: skip
-    assert [(f.key, f.title) for f in table.fields] == [
-        ("observer", ""), ("", "observer"), ("a", "1"), ("b", "2"), ("d", "3"), ("e", "4"),
-    ]  # fmt: skip
+    titles = [("observer", ""), ("", "observer"), ("a", "1"), ("b", "2"), ("d", "3"), ("e", "4")]
+    assert [(f.key, f.title) for f in table.fields] == titles
     assert table.title == "Error consistency: contrast"
 
 
@@ -150,10 +141,8 @@ def test_everything_behind_a_number_is_listed(behind):
         "  again      bench run -m net,ideal -s cue-conflict --limit 8 --device cpu --precision fp32 --seed 0 "
         "--batch-size 4",
     ]
-    record = provenance_record(found)
-    assert (record["value"], record["weights"], record["policy"], record["peers"]) == (
-        60 / 220, "beef", POLICY, ["ideal", "ann"],
-    )  # fmt: skip
+    record, names = provenance_record(found), ("value", "weights", "policy", "peers")
+    assert [record[name] for name in names] == [60 / 220, "beef", POLICY, ["ideal", "ann"]]
     assert (record["observations"], record["code"], list(record["stimuli"])) == (["k1", "k2"], "c0de", ["cue"])
     assert found.arguments == {**POLICY, "models": "net,ideal", "suites": "cue-conflict", "limit": 8, "batch": 4}
 
@@ -165,9 +154,8 @@ def test_what_no_run_makes_is_brought_in_as_it_was_done(behind):
 
 
 def test_numbers_for_people_have_fewer_decimals_the_larger_they_are():
-    assert [number(value) for value in (0.12345, 9.99994, 12.3456, 999.4, 1234.6, -1234.6, None)] == [
-        "0.1235", "9.9999", "12.35", "999.40", "1235", "-1235", "-",
-    ]  # fmt: skip
+    shown = {0.12345: "0.1235", 9.99994: "9.9999", 12.3456: "12.35", 999.4: "999.40", 1234.6: "1235", None: "-"}
+    assert {value: number(value) for value in (*shown, -1234.6)} == {**shown, -1234.6: "-1235"}
 
 
 def test_a_board_explains_its_brackets_and_nothing_is_no_board(suite, sets, score):
