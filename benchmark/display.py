@@ -10,8 +10,7 @@ UNBOUNDED = 10_000  # width of a file or a pipe in characters: wider than every 
 
 
 def printable(text: str, kept: str = "") -> str:
-    """Replace control, format and other invisible characters, except those in `kept`: a name must not move the cursor,
-    turn the reading direction or break a table."""
+    """Replace invisible characters except `kept`: a name must not move the cursor, turn text or break a table."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in kept else " " if c.isspace() else "?" for c in text)

@@ -96,8 +96,7 @@ def suite_of_metric(name: str) -> str:
 
 
 def requested_suites(pattern: str, target: float | None, shelf: SuiteShelf) -> list[Suite]:
-    """Return the suites of a request; target: those that can stop early do so with intervals of +-target. Raises
-    UnknownName, and PluginError, also if none of them can stop early."""
+    """Return a request's suites. target: some can stop at intervals of +-target. Raises UnknownName, PluginError."""
     suites = select_suites(pattern, shelf)
     if target is None:
         return suites

@@ -1,5 +1,4 @@
-"""The functions behind the command line and the Python API (`gestaltbench`). A module is imported when one of its
-functions is first used, so that a command starts at once."""
+"""The functions behind the command line and the Python API (`gestaltbench`). Modules are imported on first use."""
 
 import ast
 from functools import cache

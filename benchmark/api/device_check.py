@@ -42,8 +42,7 @@ Figure = tuple[str, float | None, str, str, str]
 
 
 def device_check(device: str, model: str, settings: Settings) -> dict[str, Any]:
-    """Return the facts of the machine and the figures of a device. model: the network that is timed; "": an untrained
-    ResNet-50."""
+    """Return facts of the machine and figures of a device. model: the network that is timed ("": a ResNet-50)."""
     (place,) = choose_devices(device)[:1]
     card = choose_cards(model or "resnet50", settings)[0]
     if card.source in ("ideal", "api"):

@@ -170,19 +170,17 @@ class Processes:
                     if kind == "report":
                         report: RunReport = words[0]
                         return report
-                    self._tell(f"{name}: {words[0]}", kind, *words[1:])
+                    with self._lock:
+                        getattr(self.reporter, kind)(f"{name}: {words[0]}", *words[1:])
             with self._lock:
                 process.join()
             code = process.exitcode or 0
             if self._ended.is_set() or code >= 0:
                 raise BenchError(f"the process on {name} ended with code {code}")
             how = signal.Signals(-code).name
-            self._tell(f"{name}: the process was killed ({how})", "note")
+            with self._lock:
+                self.reporter.note(f"{name}: the process was killed ({how})")
         raise BenchError(f"the process on {name} was killed ({how}) {ATTEMPTS} times: run its command to resume.")
-
-    def _tell(self, subject: str, method: str, *numbers: float) -> None:
-        with self._lock:
-            getattr(self.reporter, method)(subject, *numbers)
 
 
 def shard_process(connection: Connection, environ: Mapping[str, str], work: ShardWork) -> None:

@@ -220,8 +220,7 @@ def write_trials(store: Store, run: str, document: Document, sets: Sets, source:
 
 
 def scored_together(document: Document, sets: Sets, ids: Mapping[str, str]) -> Iterator[tuple[str, list[Observation]]]:
-    """Yield a suite and the observations that are scored together, for each score set of these observers (name -> id
-    in the store)."""
+    """Yield suite and observations of each score set of these observers. ids: name -> id in the store."""
     kinds = {row.name: (row.kind, row.identity) for row in document.observers}
     observed = {row.key: row for row in document.observations}
     for number, name in {score.score_set: score.observer for score in document.scores}.items():
@@ -231,8 +230,7 @@ def scored_together(document: Document, sets: Sets, ids: Mapping[str, str]) -> I
 
 
 def score_documented(store: Store, run: str, parts: Iterable[tuple[str, list[Observation]]]) -> int:
-    """Score observations of a suite that belong together, then imported ones; return how many score sets are new.
-    Raises ScoresError for trials that a suite cannot score."""
+    """Score parts of suites, then imported trials; return how many sets are new. ScoresError: trials do not fit."""
     parts, codes = [*parts], Codes()
     suites = plugins.known_suites(name for name, _ in parts)
     scorers = {name: Scorer(store=store, run=run, suite=suite, codes=codes) for name, suite in suites.items()}

@@ -72,8 +72,7 @@ def _remarks(store: Store, now: CardStatus, tests: Iterable[SuiteComparison], *n
 
 
 def compare_each(leaderboard: Selection, a: str, others: str, *, suite: str | None = None) -> ComparedToEach:
-    """Compare one observer with each of several (names or globs with commas), except models that boards hide, by the
-    suites' headlines. All tests are one family."""
+    """Compare one observer with each of several that boards show, by the suites' headlines, as one family of tests."""
     if a == PEOPLE:
         raise UnknownName("people as a group are compared with one observer: `bench compare NAME people`.")
     with leaderboard.reading() as store:

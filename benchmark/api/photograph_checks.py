@@ -50,8 +50,7 @@ NOT_TOLD = "Crop, filter and sizes within a fifth change too few answers to chec
 def registration_checks(
     model: LoadedModel, folder: Path | None, settings: Settings, script: str | None = None
 ) -> list[Check]:
-    """Check the form in which a network will run, then on photographs how it is fed, and that it decides as a script of
-    its user's."""
+    """Check the form in which a network will run, how it is fed, and that it decides as a script of its user's."""
     from benchmark.engine.devices import check_tuned
 
     rows = [*check_tuned(model), *photograph_checks(model, folder, settings)]

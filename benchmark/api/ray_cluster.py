@@ -32,13 +32,13 @@ ANSWERING = 10  # s in which a cluster's address must take a connection
 
 @contextmanager
 def ray_cluster(plan: RunPlan, reporter: Reporter) -> Iterator["RayCluster"]:
-    """Join the cluster of a plan ("auto", "ray://host:10001", "host:6379"), or start one here. Raise BenchError without
-    Ray or a cluster, or if it is full."""
+    """Join the cluster of a plan, or start one here. Raise BenchError without Ray or a cluster, or if it is full."""
     request, address = plan.request, plan.request.address
     set_default("RAY_USAGE_STATS_ENABLED")
     ray = library("ray", "ray", "--executor ray", BenchError)
     joined_before = ray.is_initialized()
     try:
+        # An address is "auto", "ray://host:10001" or "host:6379".
         host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
         if colon and port.isdigit():  # Ray itself tries for many minutes
             socket.create_connection((host, int(port)), timeout=ANSWERING).close()

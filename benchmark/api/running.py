@@ -161,8 +161,7 @@ Agreed = Callable[[RunPlan], bool]  # asks the user whether to start
 
 
 def prepare(request: RunRequest, settings: Settings, loaded: Sequence[LoadedModel] = ()) -> RunPlan:
-    """Turn names into cards and suites, and these into tasks; loaded: networks in memory, instead of registered ones.
-    Raise UnknownName with close matches, BenchError."""
+    """Turn names into cards, suites and tasks. loaded: networks in memory. Raise UnknownName, BenchError."""
     shard = planning.parse_shard(request.shard) if request.shard is not None else None
     on_ray, device = request.executor == "ray", request.device
     if request.executor not in ("local", "ray"):
@@ -268,8 +267,7 @@ def run_here(plan: RunPlan, reporter: Reporter, command: str = "bench run", know
 
 @dataclass(frozen=True, kw_only=True)
 class ShardWork:
-    """One shard of a plan, as executors send it. Its process or machine plans again by names, because suites and
-    stimuli are not pickled."""
+    """One shard of a plan. Its process or machine plans again by names: suites and stimuli are not pickled."""
 
     plan: RunPlan  # without tasks
     shown: Mapping[Work, Mapping[int, frozenset[int]] | None]  # what the shard has of each task, as `Task.only`

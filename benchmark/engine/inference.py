@@ -209,7 +209,6 @@ class InferenceLoop:
     cache: Path | None = None  # folder of decoded images
     codes: Codes = field(default_factory=Codes)
     decoders: int = 2  # threads that decode and resize images
-    decoded: int = 0  # images so far: each once, however many observers see it
     queue: DeviceQueue = field(init=False)
 
     def __post_init__(self) -> None:
@@ -244,7 +243,6 @@ class InferenceLoop:
                 except FAILURES as error:  # the boundary of one set's images
                     for job in filter(_sees_pixels, jobs):
                         job.fail(error)
-            self.decoded += len(ready.images)
             asked = ([job for job in block_jobs if chunk in job.chunks] for block_jobs in blocks)
             cells = [_Cell(asked=own, chunk=chunk, block=own[0].block) for own in asked if own]
             index = chunk_index(jobs[0].block.stimuli, chunk)

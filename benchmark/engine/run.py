@@ -91,7 +91,7 @@ class _Run:
     def all(self, tasks: Sequence[Task]) -> None:
         """Load, show and store, and then score."""
         answered = [asked for group in self._groups(tasks) for asked in self._show(group)]
-        self.report.decoded, codes = self.loop.decoded, self.loop.codes
+        codes = self.loop.codes
         scorers = {s.name: Scorer(store=self.store, run=self.run, suite=s, codes=codes) for s in suites_of(tasks)}
         for asked in answered:
             self._finish(asked, scorers[asked.task.suite.name])

@@ -29,7 +29,6 @@ class RunReport:
 
     tasks: dict[Work, tuple[Status, str]] = field(default_factory=dict)  # with a reason
     failed: dict[str, str] = field(default_factory=dict)
-    decoded: int = 0
 
     @property
     def counts(self) -> Counter[Status]:
@@ -57,7 +56,6 @@ class RunReport:
         """Add the outcomes of another part of the same run."""
         self.tasks |= other.tasks
         self.failed |= other.failed
-        self.decoded += other.decoded
 
     def add(self, work: Work, status: Status, reason: str = "") -> None:
         """Add the outcome of a task."""
@@ -133,7 +131,7 @@ def score_shards(
     """Score the trials that the shards of a plan have stored, and return the outcome of each task. shards: their
     reports, in order; note: stored with the run if nothing has failed."""
     run = store.begin_run(command, environment_record("none", 1))
-    report, codes, suites = RunReport(decoded=sum(shard.decoded for shard in shards)), Codes(), suites_of(tasks)
+    report, codes, suites = RunReport(), Codes(), suites_of(tasks)
     # The first shard's reason is the one that a single run would give.
     rows = [row for shard in reversed(shards) for row in shard.tasks.items()]
     stated = dict(rows)

@@ -15,7 +15,7 @@ def scores(tmp_path_factory):
         patch.setenv("BENCH_HOME", str(folder))
         db = str(folder / "results.db")
         report = api.run(db=db, models="ideal-*", suites="cue-conflict")
-        assert (report.exit_code, report.decoded) == (0, 0)
+        assert report.exit_code == 0 and not (folder / "decoded").exists()
         names = [card.name for card in api.models("ideal-*")]
         return {
             (row.observer, row.metric): row
