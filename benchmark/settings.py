@@ -34,6 +34,7 @@ class Settings:
     features = _Below("features")  # of training images, by backbone and set: a cache, safe to delete
     decoded = _Below("decoded")  # chunks of small stimulus sets: a cache, safe to delete
     thumbnails = _Below("thumbnails")  # pictures for reports: SET/MODEL.png, a strip of the model's gradients
+    checked_files = _Below("checked_files.txt")  # leaderboards whose digests held: a cache, safe to delete
     tuning = _Below("tuning.json")  # the remembered batch size and threads per model and device
 
     @property

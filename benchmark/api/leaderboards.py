@@ -43,7 +43,8 @@ class Selection:
 
     def reading(self) -> Store:
         """Open the leaderboard for reading; a context manager."""
-        return open_store(self.settings.db, write=False)
+        settings = self.settings
+        return open_store(settings.db, write=False, checked_files=settings.checked_files)
 
     def where(self, **filters: Names | None) -> Self:
         """Return the same leaderboard with more filters (None removes one). Raise UnknownName for an unknown filter."""

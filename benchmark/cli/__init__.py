@@ -18,7 +18,8 @@ from benchmark.version import __version__
 if TYPE_CHECKING:
     from registry.user_errors import Remedy
 
-_TABLE = yaml.safe_load((Path(__file__).parent / "commands.yaml").read_bytes())
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TABLE = yaml.load((Path(__file__).parent / "commands.yaml").read_bytes(), Loader=_LOADER)  # noqa: S506 - safe
 COMMANDS: Mapping[str, Sequence[str]] = _TABLE["commands"]  # command -> module, help line
 #: What other programs call a command of ours -> its words.
 MEANT = {name: tuple(words.split()) for words, names in _TABLE["meant"].items() for name in names}
@@ -85,7 +86,7 @@ def main() -> None:
     from benchmark.variables import set_default
 
     set_default("OMP_WAIT_POLICY")
-    gc.set_threshold(50_000, 10, 10)  # a table of 1,000 rows is no reason to look for cycles a hundred times
+    gc.set_threshold(200_000, 10, 10)  # a table of 1,000 rows is no reason to look for cycles a hundred times
     # What the terminal's encoding lacks (a curve in ASCII) is written as \u2583, as Python does on stderr.
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")

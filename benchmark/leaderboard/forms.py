@@ -297,7 +297,8 @@ def _blocks(table: Table, columns: Sequence[Sequence[str]], width: int) -> Itera
         sizes = _sizes({at: least[at] for at in sorted(block)}, natural, width)
         for at, size in sizes.items():
             justify: Any = "right" if shown[at].right else "left"
-            drawn.add_column(Text(titles[at], overflow="fold"), justify=justify, width=size, overflow="fold")
+            title, fits = Text(titles[at], overflow="fold", no_wrap=False), natural[at] <= size
+            drawn.add_column(title, justify=justify, width=size, overflow="fold", no_wrap=fits)
         own = set(block).difference(who)
         first = {row for row in range(len(table.rows)) if row < ranked or not said(row, values)} if i == 0 else set()
         rows = [row for row in range(len(table.rows)) if row in first or said(row, own)]

@@ -228,7 +228,7 @@ def newest_like(connection: sa.Connection, target: ScoreSet) -> str | None:
 def has_scores(connection: sa.Connection, target: ScoreSet) -> bool:
     """Return whether `latest_scores` already shows this very set, unaltered: nothing to score again."""
     number = newest_like(connection, target)
-    return number is not None and not _sealed_scores(connection, [number])[1]
+    return number is not None and not _altered_sets(connection, _rows_of_sets(connection, [number]))
 
 
 def score_sets(connection: sa.Connection, suite: str) -> list[ScoreSet]:
@@ -326,36 +326,46 @@ def latest_scores(
     metrics: Collection[str] | None = None,
     observers: Collection[str] | None = None,
     conditions: Collection[str] | None = None,
-) -> list[ScoreRow]:
+    checked: bool = False,
+) -> tuple[list[ScoreRow], bool]:
     """Return the scores of the newest set of the newest version, ordered by name, for each (observer name, suite, label
-    space, stimuli) and the name's current observer. The `conditions` ("",) leave out scores per category."""
+    space, stimuli) and the name's current observer, and whether no digest differs. The `conditions` ("",) leave out
+    scores per category. checked: the digests of these sets were compared before, in the same file."""
     ordered = _grouped_sets(connection, suite, observers)
     details, keys = sa.select(_OBSERVED.key, _OBSERVED.details), (_first_key(row) for same in ordered for row in same)
     policies = {key: _policy(how) for key, how in fetched_of(connection, details, _OBSERVED.key, keys)}
     programs = _programs(connection, {same[-1].run for same in ordered})
-    broken = _broken(connection, schema.OBSERVERS, {same[-1].owner for same in ordered})
-    broken |= _broken(connection, schema.REGISTRATIONS, {same[-1].registration for same in ordered})
-    rows: list[ScoreRow] = []
+    altered = set[str]()
+    if not checked:
+        altered |= _broken(connection, schema.OBSERVERS, {same[-1].owner for same in ordered})
+        altered |= _broken(connection, schema.REGISTRATIONS, {same[-1].registration for same in ordered})
+    rows, sound = list[ScoreRow](), True
+    chosen = [column.in_(some) for column, some in ((_SCORES.metric, metrics), (_SCORES.condition, conditions)) if some]
     for part in batches(ordered):  # of a big board only a batch is held twice
-        by_set, altered = _sealed_scores(connection, [same[-1].id for same in part])
+        by_set = _rows_of_sets(connection, [same[-1].id for same in part], *(chosen if checked else ()))
+        if not checked:
+            altered |= _altered_sets(connection, by_set)
         for *earlier, newest in part:
             policy = policies.get(_first_key(newest), "")
             replaced = {policies.get(_first_key(row), "") for row in earlier} - {policy, ""}
             wanted = [
                 row
-                for row in by_set.get(newest.id, ())
+                for row in by_set[newest.id]
                 if (metrics is None or row[_METRIC] in metrics) and (conditions is None or row[_ON] in conditions)
             ]
             program = programs.get(newest.run, ("", ""))[newest.kind == "reported"]
             made = list(_score_rows(newest, wanted, policy, tuple(sorted(replaced)), program))
-            if newest.id in altered or not broken.isdisjoint((newest.owner, newest.registration)):
+            if not altered.isdisjoint((newest.id, newest.owner, newest.registration)):
+                sound = False
                 nothing: dict[str, Any] = {"value": None, "low": None, "high": None, "flags": (), "n": 0, "excluded": 0}
                 made = [row._replace(reason=ALTERED, **nothing) for row in made]
                 altered_scores.warning(SAID, newest.name, newest.suite)
-            elif why := next(filter(None, map(fault, made)), ""):  # nothing that this program writes has a fault
+            elif not checked and (
+                why := next(filter(None, map(fault, made)), "")
+            ):  # nothing that this program writes has a fault
                 raise ValueError(f"a score of set {newest.id}: {why}")
             rows += made
-    return rows
+    return rows, sound
 
 
 def _grouped_sets(connection: sa.Connection, suite: str | None, observers: Collection[str] | None) -> list[list[Any]]:
@@ -382,15 +392,22 @@ def _broken(connection: sa.Connection, table: sa.Table, ids: Collection[str]) ->
     return {row.id for row in rows if seal_of("".join([name, *(known[(text,)] for text in row[1:])])) != row.id}
 
 
-def _sealed_scores(connection: sa.Connection, ids: Collection[str]) -> tuple[dict[str, list[Any]], set[str]]:
-    """Return the rows of each score set's scores, in their order, and the sets whose contents were altered."""
-    query = sa.select(schema.SCORES).where(_SCORES.score_set.in_(ids)).order_by(_SCORES.score_set, _SCORES.position)
-    by_set, known = defaultdict[str, list[Any]](list), DigestTexts()
-    for row in map(tuple, fetched(connection, query)):
+def _rows_of_sets(
+    connection: sa.Connection, ids: Collection[str], *which: sa.ColumnElement[bool]
+) -> dict[str, list[Any]]:
+    """Return the rows of each score set's scores, in their order."""
+    query = sa.select(schema.SCORES).where(_SCORES.score_set.in_(ids), *which)
+    by_set: dict[str, list[Any]] = {number: [] for number in ids}
+    for row in map(tuple, fetched(connection, query.order_by(_SCORES.score_set, _SCORES.position))):
         by_set[row[0]].append(row)
-    stored = fetched_of(connection, sa.select(_SETS.id, _SETS.scores), _SETS.id, ids)
+    return by_set
+
+
+def _altered_sets(connection: sa.Connection, by_set: Mapping[str, list[Any]]) -> set[str]:
+    """Return the score sets whose contents, or all of whose scores, are not those that were stored."""
+    stored, known = fetched_of(connection, sa.select(_SETS.id, _SETS.scores), _SETS.id, by_set), DigestTexts()
     altered = {number for number, digest in stored if _digest_of_scores(by_set[number], known) != digest}
-    return by_set, altered | _broken(connection, schema.SCORE_SETS, ids)
+    return altered | _broken(connection, schema.SCORE_SETS, by_set)
 
 
 def _first_key(score_set: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
 from functools import wraps
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import sqlalchemy as sa
@@ -12,9 +13,10 @@ import sqlalchemy as sa
 from benchmark.contracts import Stimuli, Trials
 from benchmark.failures import StoreError
 from benchmark.store import check, merge, queries, schema, write
+from benchmark.store.checked_files import add_note, checked_notes, file_note
 from benchmark.store.connection import Database
 from benchmark.store.queries import Sets
-from benchmark.store.rows import Chunk
+from benchmark.store.rows import Chunk, ScoreRow
 from benchmark.store.sql import insert_new, now
 from benchmark.store.versions import prepared
 
@@ -22,9 +24,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def open_store(url_or_path: str, *, write: bool = True, create: bool = True) -> Store:
-    """Open a leaderboard, a file (SQLite) or a URL; with `create` a missing one is made. Raises StoreError."""
-    return Store(prepared(url_or_path, write=write, create=write and create))
+def open_store(
+    url_or_path: str, *, write: bool = True, create: bool = True, checked_files: Path | None = None
+) -> Store:
+    """Open a leaderboard, a file (SQLite) or a URL; with `create` a missing one is made. checked_files: the notes on
+    files whose digests were compared, so that they are compared once. Raises StoreError."""
+    return Store(prepared(url_or_path, write=write, create=write and create), checked_files)
 
 
 def _reading(
@@ -71,7 +76,7 @@ class Store:
     incomplete = _reading(queries.incomplete)
     suite_names = _reading(queries.suite_names)
     score_sets = _reading(queries.score_sets, once=True)
-    latest_scores = _reading(queries.latest_scores, once=True)
+    _latest_scores = _reading(queries.latest_scores, once=True)
     observers = _reading(queries.observers, once=True)
     has_scores = _reading(queries.has_scores)
     stored_scores = _reading(queries.newest_scores)
@@ -90,8 +95,9 @@ class Store:
     put_scores = _changing(write.put_scores)
     put_outcome = _changing(write.put_outcome)
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, checked_files: Path | None = None) -> None:
         self._database = database
+        self._checked_files = checked_files
         self.clock: Callable[[], str] = now  # a board's site has the same bytes whenever it is built
         self._known_sets: Sets = {}
         self._answered: dict[str, Any] = {}
@@ -111,6 +117,25 @@ class Store:
     def close(self) -> None:
         """Close all connections. Calling it twice is fine."""
         self._database.close()
+
+    def latest_scores(
+        self,
+        *,
+        suite: str | None = None,
+        metrics: Collection[str] | None = None,
+        observers: Collection[str] | None = None,
+        conditions: Collection[str] | None = None,
+    ) -> list[ScoreRow]:
+        """Return current scores. Their digests are compared unless the file is as it was when all of them held."""
+        which = {"metrics": metrics, "observers": observers, "conditions": conditions}
+        question = [suite, *(None if names is None else sorted(names) for names in which.values())]
+        path, notes = self._database.location.path, self._checked_files
+        before = file_note(path, question) if notes else ""
+        known = notes is not None and before in checked_notes(notes)
+        rows, sound = self._latest_scores(suite=suite, checked=known, **which)
+        if notes and before and sound and not known and before == file_note(path, question):
+            add_note(notes, before)
+        return list(rows)
 
     def put_stimuli(self, stimuli: Stimuli) -> None:
         """Store a stimulus set's names and labels, once per digest; images are not stored."""

@@ -11,7 +11,7 @@ import pytest
 import gestaltbench as gb
 from benchmark import api
 from benchmark.failures import StoreError
-from benchmark.store import open_store, schema
+from benchmark.store import open_store, queries, schema
 from benchmark.store.queries import scores_digest
 from benchmark.store.sql import row_digest, sealed
 
@@ -125,6 +125,31 @@ def test_damage_is_found_and_named(damaged, tmp_path, name):
     assert name != "a deleted chunk" or re.search(r"score set \w+ .* left out: .* or gone", merged.conflicts[0])
     if (tmp_path / "into.db").exists() and name != "a deleted score set":  # nothing of it has spread
         assert api.check_db(str(tmp_path / "into.db")) == []
+
+
+def test_an_unchanged_file_is_compared_once(damaged, tmp_path, monkeypatch):
+    path, notes = damaged(""), tmp_path / "notes.txt"
+
+    def shown(metrics):
+        with open_store(path, write=False, checked_files=notes) as store:
+            return {row.metric: row.reason for row in store.latest_scores(metrics=metrics, conditions=("",))}
+
+    bias, shape = ["shape_bias"], ["shape_fraction"]
+    assert shown(bias) == {"shape_bias": ""} and not notes.exists()  # the file is too new: a change may share its times
+    monkeypatch.setattr("benchmark.store.checked_files.SETTLED", 0)
+    assert shown(bias) == {"shape_bias": ""}
+    compared = []
+    altered_sets_of = queries._altered_sets
+    monkeypatch.setattr(queries, "_altered_sets", lambda *how: compared.append(1) or altered_sets_of(*how))
+    assert shown(bias) == {"shape_bias": ""} and not compared
+    assert shown(shape) == {"shape_fraction": ""} and compared  # another question
+    damaged_row = "UPDATE scores SET n = n + 1 WHERE metric = 'texture_fraction'"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(damaged_row)
+        connection.commit()
+    before = notes.read_text()
+    assert shown(bias) == {"shape_bias": queries.ALTERED}
+    assert notes.read_text() == before
 
 
 def told(act):
