@@ -33,17 +33,9 @@ VARIABLES = ("BENCH_DB", "BENCH_MIRROR", "BENCH_DATA")
 #: Files with a test that takes long, or that wait for other programs: begun first, so that no worker is left with one
 #: at the end (xdist begins with the files of most tests, which are the small ones).
 FIRST = (
-    "test_watch",
-    "test_report_browser",
-    "test_evaluation",
-    "test_packaging",
-    "test_parallel",
-    "test_cli_families",
-    "test_browser_faults",
-    "test_boards",
-    "test_registry_exported",
-    "test_foreign_checkpoints",
-)
+    "test_watch", "test_report_browser", "test_evaluation", "test_packaging", "test_parallel", "test_cli_families",
+    "test_browser_faults", "test_boards", "test_registry_exported", "test_foreign_checkpoints",
+)  # fmt: skip
 
 
 @pytest.hookimpl(trylast=True)

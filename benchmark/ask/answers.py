@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import threading
-from collections import ChainMap, Counter
+from collections import ChainMap
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -122,11 +122,7 @@ class Answers:
     known: dict[tuple[str, str], Row] = field(repr=False)  # person and trial -> row
     #: By person: "key", the digest of theirs, and "participant", the id in their address ("" if it had none).
     begun: list[dict[str, str]] = field(repr=False)
-    answered: Counter[str] = field(default_factory=Counter, repr=False)  # trials with an image, by subject
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-
-    def __post_init__(self) -> None:
-        self.answered.update(person for person, trial in self.known if trial.isdecimal())
 
     def begin(self, data: bytes = b"{}") -> tuple[int, str]:
         """Register the next person (a `Begun` as JSON): their number, from 1, and a key that proves it."""
@@ -171,12 +167,11 @@ class Answers:
             csv.DictWriter(lines, self.session.plan["columns"], lineterminator="\n").writerows(fresh.values())
             _append(self.table, lines.getvalue())
             self.known.update(fresh)
-            self.answered.update(person for person, trial in fresh if trial.isdecimal())
             return stored, refused
 
     def is_complete(self, person: int) -> bool:
         """Return whether a person has answered every trial."""
-        return self.answered[f"subject-{person:02d}"] == self.session.trials
+        return all((f"subject-{person:02d}", str(trial + 1)) in self.known for trial in range(self.session.trials))
 
     def _row(self, sent: Sent, answer: SentAnswer) -> Row:
         """Build a row of the table; empty if there is no such trial."""

@@ -98,10 +98,8 @@ def ask(
     ] = 5,
     seed: Annotated[int, Option("Set the seed of orders and masks.", least=0)] = 0,
     about: Annotated[Sequence[str], Option("Also ask for age or eyesight (repeatable).", metavar="WHAT")] = (),
-    consent: Annotated[Path | None, Option("Show this consent form, in Markdown.", metavar="FILE", kind="file")] = None,
-    debrief: Annotated[
-        Path | None, Option("Show this text above one's own result at the end.", metavar="FILE", kind="file")
-    ] = None,
+    consent: Annotated[Path | None, Option("Show this consent form, in Markdown.", kind="file")] = None,
+    debrief: Annotated[Path | None, Option("Show this text above one's own result at the end.", kind="file")] = None,
     completion: Annotated[
         str, Option("Show this code or https link to those who have finished.", metavar="CODE|LINK")
     ] = "",
@@ -111,12 +109,7 @@ def ask(
     ] = "",
     jatos: Annotated[
         Path | None,
-        Option(
-            "Write a study that JATOS 3 imports (.jzip).",
-            kind="new file",
-            metavar="FILE",
-            without=("served", "out", "datapipe"),
-        ),
+        Option("Write a study that JATOS 3 imports (.jzip).", kind="new file", without=("served", "out", "datapipe")),
     ] = None,
     out: Annotated[Path | None, Option("Write the page to this file.", "--out", "-o", kind="new file")] = None,
     served: Annotated[bool, Option("Serve the page and collect the answers of several people.", "--serve")] = False,
@@ -181,13 +174,11 @@ def milliseconds(option: str, text: str) -> int:
     return value
 
 
-@dataclass(kw_only=True)
 class Flood:
     """Requests of each address in the current window of time."""
 
-    _window: int = 0
-    _asked: Counter[str] = field(default_factory=Counter)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self) -> None:
+        self._window, self._asked, self._lock = 0, Counter[str](), threading.Lock()
 
     def allow(self, address: str, cost: int = 1) -> bool:
         """Count a request and return whether it may be answered. cost: more than 1 for a new person."""

@@ -19,6 +19,8 @@ from benchmark.failures import UsageError
 from benchmark.store import Status, open_store
 from benchmark.variables import read_settings
 
+#: What asks for tables.
+OF_TABLES = ("by", "unseen_only", "format", "every_score", "trials_of", "output")
 _COUNTED = ("runs", "observers", "stimuli", "observations", "chunks", "trials", "score_sets", "scores", "outcomes")
 
 
@@ -26,12 +28,7 @@ _COUNTED = ("runs", "observers", "stimuli", "observations", "chunks", "trials", 
 def export(
     *,
     bundle: Annotated[
-        Path | None,
-        Option(
-            "Write page, scores with trials and cards in one zip.",
-            kind="new file",
-            without=("by", "unseen_only", "format", "every_score", "trials_of", "output"),
-        ),
+        Path | None, Option("Write page, scores with trials and cards in one zip.", kind="new file", without=OF_TABLES)
     ] = None,
     experiment: Annotated[str | None, Option("Write an experiment to the .tar.gz of --output.", metavar="NAME")] = None,
     **asked: Any,

@@ -82,16 +82,13 @@ def print_tables(
     tables: Iterable[Table],
     limit: int | None = None,
     *,
-    apart: bool = False,
     narrow: bool = False,
     paged: bool = False,
     below: Iterable[str] = (),
 ) -> None:
-    """Print tables with `limit` rows between two dividers, then lines `below`. `apart` prints an empty line first,
-    `narrow` leaves out columns without room. `paged` sends output longer than the terminal through the pager."""
+    """Print tables with `limit` rows between two dividers, then lines `below`. `narrow` leaves out columns without
+    room, `paged` sends output longer than the terminal through the pager."""
     console = table_console()
-    if apart:
-        console.print()
     shown = Group(terminal(tables, console.width, limit, narrow=narrow), *map(printable_lines, below))
     if paged and console.is_terminal:  # click uses no pager without a keyboard
         with console.capture() as text:

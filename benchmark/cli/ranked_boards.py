@@ -48,7 +48,9 @@ def rank(
         print_tables(tables, limit, paged=True)
         shown = len(tables)
     elif not summary:
-        shown = print_boards(leaderboard, suite, limit=limit, explain=explain, wide=wide, paged=True, **asked)
+        boards = api.rank(leaderboard, suite, **asked)
+        boards = [*boards, *([] if asked["by"] or asked["unseen_only"] else api.reported(leaderboard, suite))]
+        shown = print_boards(leaderboard, boards, limit, explain=explain, wide=wide, paged=True, main=suite is None)
     elif suite or asked.pop("by") or asked.pop("unseen_only"):
         raise click.UsageError("--summary shows the headlines of all suites: leave out SUITE, --by and --unseen-only.")
     else:
@@ -71,46 +73,42 @@ def print_summary(
     sizes = {name: card["parameters"] for name, card in cards.items() if isinstance(card.get("parameters"), int)}
     for at, summary in enumerate(summaries):
         table = summary_table(summary, sizes)
-        print_tables([table], limit, apart=at > 0, paged=paged)
+        if at:
+            echo_line("")
+        print_tables([table], limit, paged=paged)
         if explain:
             echo_line("\n".join(table.explained()))
     return len(summaries)
 
 
-def print_boards(
-    leaderboard: Selection,
-    suite: str | None,
-    *,
-    limit: int | None = LIMIT,
-    explain: bool = False,
-    near: Collection[str] | None = None,
-    brief: bool = False,
-    wide: bool = False,
-    paged: bool = False,
-    **asked: Any,
-) -> int:
-    """Print every board of a suite, and published scores unless the order excludes them. Return the number of tables.
-    `near` shows only the neighbourhood of these observers, `brief` only headlines. `wide` shows every column also in a
-    terminal, and every table of all suites; `paged` uses the pager."""
-    boards = api.rank(leaderboard, suite, **asked)
+def own_boards(leaderboard: Selection, suite: str, near: Collection[str] | None, *, brief: bool = False) -> list[Board]:
+    """Return the boards of a suite: the neighbourhood of some observers (otherwise published scores, too), or headlines
+    alone."""
+    boards = api.rank(leaderboard, suite)
     if near is not None:
         boards = [near_rows(board, near) for board in boards]
         boards = [board for board in boards if board.rows or board.references]
     if brief:
         held = [tuple(row for row in board.references if row.kind in ("human", "group", "chance")) for board in boards]
-        boards = [replace(b, columns=b.columns[:1], references=rows) for b, rows in zip(boards, held, strict=True)]
-    if not (near or brief or asked.get("by") or asked.get("unseen_only")):
-        boards = [*boards, *api.reported(leaderboard, suite)]
+        return [replace(b, columns=b.columns[:1], references=rows) for b, rows in zip(boards, held, strict=True)]
+    return boards if near else [*boards, *api.reported(leaderboard, suite)]
+
+
+def print_boards(
+    leaderboard: Selection, boards: Sequence[Board], limit: int | None = LIMIT, *, explain: bool = False,
+    wide: bool = False, paged: bool = False, main: bool = False,
+) -> int:  # fmt: skip
+    """Print boards and return the number of tables. `wide` shows every column also in a terminal, `paged` uses the
+    pager, `main` shows one board of a suite in a terminal."""
     if limit is not None:
         others = any(row.kind in OTHERS for board in boards for row in board.rows)
         families = {row.name: family(row) for row in api.observers(leaderboard)} if others else {}
         ranked = any(board.rows for board in boards)
         boards = [collapse_rows(board, families) for board in boards if board.rows or not ranked]
     below: list[str] = []
-    if paged and suite is None and limit is not None and not wide and table_console().is_terminal:
+    if main and limit is not None and not wide and table_console().is_terminal:
         boards, below = _main_boards(boards)
-    tables = list(map(board_table, boards))
-    if tables:
+    if tables := list(map(board_table, boards)):
         print_tables(tables, limit, narrow=not wide, paged=paged, below=below)
     if explain:
         echo_lines(dict.fromkeys(line for table in tables for line in table.explained()))

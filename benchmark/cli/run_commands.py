@@ -19,7 +19,7 @@ from benchmark.cli.derive import command
 from benchmark.cli.models import print_checks
 from benchmark.cli.printing import as_typed, corrected, echo_data, echo_line, echo_lines, prose_width, table_console
 from benchmark.cli.progress import agreed, estimate_table, fetching, reporting
-from benchmark.cli.ranked_boards import print_boards, print_summary
+from benchmark.cli.ranked_boards import own_boards, print_boards, print_summary
 from benchmark.cli.tables import print_curves
 from benchmark.display import counted, printable
 from benchmark.engine.score_shards import RunReport
@@ -143,7 +143,7 @@ def _carry_out(prepared: api.RunPlan, near: Collection[str] | None, *, quiet: bo
         with reporting(quiet=quiet, planned=passes) as reporter:
             report.join(api.execute(step, reporter, as_typed()))
         if len(steps) > 1 and not quiet:
-            print_boards(api.Selection(db), step.only[0], brief=True, near=near)
+            print_boards(api.Selection(db), own_boards(api.Selection(db), step.only[0], near, brief=True))
     pairs = f"{len(report.tasks)} pairs of observer and suite: " if len(report.tasks) > 1 else ""
     echo_line(f"{pairs}{_counts(report.counts)} in {time.monotonic() - started:.0f} s", err=True)
     echo_lines((f"{name}: {why}" for name, why in report.failed.items()), "failed: ", err=True)
@@ -162,7 +162,7 @@ def _show_standing(prepared: api.RunPlan, near: Collection[str] | None) -> None:
     db = prepared.settings.db
     suites = list(dict.fromkeys(task.suite.name for task in prepared.tasks))
     if len(suites) == 1:
-        print_boards(api.Selection(db), suites[0], near=near)
+        print_boards(api.Selection(db), own_boards(api.Selection(db), suites[0], near))
     elif near is None or len(near) > 1:
         print_summary(api.Selection(db).where(models=sorted(near or ()) or None), paged=False)
     if near is None:

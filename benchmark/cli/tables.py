@@ -78,7 +78,8 @@ def show(
             raise
         echo_lines(card_lines(rows.observer))
         if (heads := headline_table(rows, rows.suites)).rows:
-            print_tables([heads], apart=True)
+            echo_line("")
+            print_tables([heads])
             echo_line("")
         print_tables(observer_tables(rows, rows.stimuli, rows.suites))
         echo_line(f"runs, versions and commands behind them: bench show {shlex.quote(observer)} --provenance")
@@ -131,28 +132,22 @@ def _give(tables: Iterable[Table], form: str | None = None, output: Path | None 
         print_tables(shown)
 
 
-def _tables_of(verb: Callable[..., R], empty: str = "") -> Callable[[Callable[[R], Iterable[Table]]], Command]:
-    """Make a command from the function that returns the tables of a verb's result. empty: the error without rows."""
+def _tables_of(verb: Callable[..., R], draw: Callable[[R], Iterable[Table]], empty: str = "") -> Command:
+    """Make a command that shows the tables of a verb's result. empty: the error without rows."""
 
-    def derived(draw: Callable[[R], Iterable[Table]]) -> Command:
-        def show(form: Form = None, output: Output = None, **asked: Any) -> None:
-            _give(draw(verb(**asked)), form, output, empty)
+    def show(form: Form = None, output: Output = None, **asked: Any) -> None:
+        _give(draw(verb(**asked)), form, output, empty)
 
-        return command(verb, name=verb.__name__)(show)
-
-    return derived
+    return command(verb, name=verb.__name__)(show)
 
 
-transfer = _tables_of(
-    api.transfer, "there are no trials under degradations yet: `bench run --suite corruption` computes them."
-)(list)
-measures = _tables_of(
-    api.measures, "measures of shape and texture have no scores yet: `bench run -s cue-conflict` computes them."
-)(measure_tables)
-doses = _tables_of(api.doses, "no recipe here has a number: tags such as 'epochs(30)' state one.")(
-    lambda table: [table]
-)
-claims = _tables_of(api.claims)(lambda rows: [claims_table(rows)])
+NO_TRIALS = "there are no trials under degradations yet: `bench run --suite corruption` computes them."
+NO_SCORES = "measures of shape and texture have no scores yet: `bench run -s cue-conflict` computes them."
+NO_DOSE = "no recipe here has a number: tags such as 'epochs(30)' state one."
+transfer = _tables_of(api.transfer, list, NO_TRIALS)
+measures = _tables_of(api.measures, measure_tables, NO_SCORES)
+doses = _tables_of(api.doses, lambda table: [table], NO_DOSE)
+claims = _tables_of(api.claims, lambda rows: [claims_table(rows)])
 
 
 @command(api.correlate)
@@ -193,7 +188,8 @@ def compare(
     print_tables([comparison.measure_comparison(tests)] if measures else comparison.comparison_tables(tests))
     if images:
         differing = api.discordant(leaderboard, a, b, suite=suite)
-        print_tables(comparison.discordant_tables(differing, tests.a, tests.b), apart=True)
+        echo_line("")
+        print_tables(comparison.discordant_tables(differing, tests.a, tests.b))
 
 
 @command(api.power, api.recipe_power)

@@ -22,12 +22,12 @@ from benchmark.report.figures import PlacedFigure, correlation_text, link_scatte
 from benchmark.report.image_pages import galleries
 from benchmark.report.strips import strips_of
 from benchmark.report.writing import Site, slug
+from registry.user_errors import some_of
 
 BETTER: dict[Direction, str] = {"higher": "higher is better", "lower": "lower is better", "none": "no better end"}
 #: Columns of facts -> of how many different texts there must be more to show them unasked.
 PLAIN = {"recipe": 0, "parameters": 1, "paper": 0, "family": 99_999, "kind": 99_999, "source": 99_999}
 FILTERS = ("recipe", "family", "kind", "source")
-CLEAN_TITLE = "clean accuracy"
 NOBODY = "No network has a headline yet."
 RANKED = "Rank: the places by mean rank that the suites' rank intervals do not rule out."
 #: Shades of how near to people a number is; observers that a remark names.
@@ -59,7 +59,7 @@ def page_column(
     where = f" on {column.stimuli}" if column.stimuli else ""
     lines = [f"{column.title}{where}; {about(cells.values())}", *(f"every row: {text}" for text in common)]
     lines += [f"{people.called}: {people.how}"] if people else []
-    apart = [f"{_some(names, ' (the CSV has all)')}: {text}" for text, names in noted.items() if text not in common]
+    apart = [(names, text) for text, names in noted.items() if text not in common]
     better, shown = BETTER[column.direction], [*cells.values()]
     # How near to people a number is: `SHADES` within their interval, 1 for the farthest.
     away = [max(band[0] - c.value, c.value - band[1], 0.0) if band and c.value is not None else None for c in shown]
@@ -76,7 +76,9 @@ def page_column(
         ],
         "people": who,
         "about": "; ".join(lines),
-        "remarks": apart,
+        "remarks": [
+            f"{some_of(names, NAMED)}{' (the CSV has all)' * (len(names) > NAMED)}: {text}" for names, text in apart
+        ],
         "page": "",
     } | more
 
@@ -95,7 +97,7 @@ def page_table(
         cells: dict[str, Cell] = {str(row[at["observer"]]): row[i] for row in lines}
         if column is None or (clean and len({c.value for c in cells.values() if c.value is not None}) < 2):
             continue  # equal for all observers
-        title, key = (CLEAN_TITLE, "clean") if clean else (column.suite, slug(column.suite))
+        title, key = ("clean accuracy", "clean") if clean else (column.suite, slug(column.suite))
         own = {"key": key, "title": title, "page": f"suites/{slug(column.suite)}.html"} if summary else {}
         columns.append(page_column(column, cells, who, drawn=summary or not columns, **own))
     named = ({key: row[i] for key, i in at.items()} for row in lines)
@@ -126,11 +128,6 @@ def page_row(row: Mapping[str, Any], contents: Contents, ranks: Mapping[str, str
     return {"name": name, "page": page, "group": group, "own": own, "rank": rank, "facts": facts}
 
 
-def _some(names: Sequence[str], where: str = "") -> str:
-    more = f" and {len(names) - NAMED} more{where}" if len(names) > NAMED else ""
-    return f"{', '.join(names[:NAMED])}{more}"
-
-
 def leaderboard_page(site: Site, contents: Contents) -> None:
     """Write index.html and the tables' numbers as CSV."""
     tables = []
@@ -150,7 +147,7 @@ def leaderboard_page(site: Site, contents: Contents) -> None:
             table, contents, who, places(summary), tuple(PLAIN), summary=True, key=slug(summary.space),
             title=summary.space, data=data, figure=f"overview-{slug(summary.space)}" if strips else "", strips=strips,
             headline=first, lines=(RANKED, *summary.notes), networks=counted(len(cells), "network"),
-            spread=about(cell for own in cells.values() for cell in own), doubtful=_some(doubtful),
+            spread=about(cell for own in cells.values() for cell in own), doubtful=some_of(doubtful, NAMED),
             told=dict.fromkeys(f"{one.called}: {one.how}" for one in who if one),
         )  # fmt: skip
         tables.append(shown)

@@ -37,8 +37,6 @@ from benchmark.store import IMPORTED, ObserverRow, Outcome, ScoreRow, StimuliNot
 ABSENT = -1
 NATURAL = "natural"
 ONE_PERSON, SIMULATED, NETWORKS = ("human",), ("simulated",), ("network", "published")
-#: What a method says of its own data: "wilson, clustered (160 shapes x 48 textures)".
-PARENTHESIS = re.compile(r" \(.*\)")
 #: Networks that one figure tells apart, and a reader's own that it shows however many others there are.
 FEW, OWN = 7, 12
 
@@ -266,8 +264,11 @@ class Contents:
     def shown_under(self, suite: str, metric: str) -> tuple[list[str], dict[str, tuple[float, str]]]:
         """Return (sets that a metric is usually measured on; image -> share right on the clean image, and by whom)."""
         roles = {m.role for known in self.suites if known.name == suite for m in known.metrics if m.name == metric}
-        usual = [held for (name, _), held in self.usual.items() if name == suite]
-        digests = [digest for held in usual for role, digest in held.items() if role in roles]
+        shown: dict[str, list[tuple[str, str]]] = defaultdict(list)  # space -> each observer's roles and sets
+        for rows in self.scores.values():
+            for row in {(row.space, row.role, row.stimuli) for row in rows if row.suite == suite and row.stimuli}:
+                shown[row[0]].append((row[1], row[2]))
+        digests = [digest for asked in shown.values() for role, digest in commonest(asked).items() if role in roles]
         sets = [self.sets[digest].name for digest in digests if digest in self.sets]
         shares: dict[str, tuple[float, str]] = {}
         for answers in self.answers:
@@ -327,15 +328,6 @@ class Contents:
     def cards(self) -> dict[str, Mapping[str, Any]]:
         """Return observer -> its card as plain data."""
         return {name: row.card for name, row in self.observers.items()}
-
-    @cached_property
-    def usual(self) -> dict[tuple[str, str], dict[str, str]]:
-        """Return (suite, space) -> role -> the stimuli that most observers have a score on."""
-        shown: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
-        for rows in self.scores.values():
-            for suite, space, *asked in {(row.suite, row.space, row.role, row.stimuli) for row in rows if row.stimuli}:
-                shown[suite, space].append((asked[0], asked[1]))
-        return {place: commonest(asked) for place, asked in shown.items()}
 
     @cached_property
     def curves(self) -> list[TrainingCurve]:
@@ -421,7 +413,8 @@ def about(cells: Iterable[Cell]) -> str:
         ranged = f" ({min(sizes)} to {max(sizes)})" if len(sizes) > 1 else ""
         parts.append(f"n {sizes.most_common(1)[0][0]}{ranged}")
     sources = [cell.source for cell in valued if cell.source is not None and cell.low is not None]
-    methods = dict.fromkeys(PARENTHESIS.sub("", source.method) for source in sources if source.method)
+    # without what a method says of its data: "wilson, clustered (160 shapes x 48 textures)"
+    methods = dict.fromkeys(re.sub(r" \(.*\)", "", source.method) for source in sources if source.method)
     if levels := sorted({source.level for source in sources}):
         level = " or ".join(f"{100 * level:g} %" for level in levels)
         parts.append(f"{level} interval{': ' if methods else ''}{' or '.join(methods)}")

@@ -2,12 +2,12 @@
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any
 
 from benchmark import api
@@ -42,23 +42,16 @@ MOST = 24
 
 
 def build(
-    settings: Settings,
-    folder: Path,
-    wanted: Sequence[tuple[str, str]] = (),
-    *,
-    shared: Mapping[str, Any] = MappingProxyType({}),
+    settings: Settings, folder: Path, wanted: Sequence[tuple[str, str]] = (), *, shared: Mapping[str, Any] | None = None
 ) -> Site:
     """Write the report into a folder. wanted: pairs to compare (none: one a space); shared: context of every page."""
     contents, leaderboard = read_contents(settings), api.Selection(settings.db)
     compared: list[Pair] = []
     for a, b in wanted or usual(contents):
-        try:
+        with nullcontext() if wanted else suppress(BenchError):  # nobody asked for two that have nothing in common
             tests = api.compare(leaderboard, a, b)
             compared.append((tests, [] if "people" in (a, b) else api.discordant(leaderboard, tests.a, tests.b)))
-        except BenchError:
-            if wanted:
-                raise  # else nobody asked for this pair: the two have nothing in common
-    site = open_site(settings, folder, {**page_context(contents), **shared})
+    site = open_site(settings, folder, {**page_context(contents), **(shared or {})})
     pictures, figures = Pictures(site), defaultdict[str, list[PlacedFigure]](list)
     for suite, figure in every_figure(contents):
         if suite not in (LINKS, TRAINING):
@@ -66,8 +59,12 @@ def build(
     leaderboard_page(site, contents)
     suite_pages(site, contents, figures)
     partners = pair_pages(site, contents, compared, pictures)
-    # On a shared board nobody checks the input of a network, or runs a suite into its database.
-    observer_pages(site, contents, pictures, partners, _verdicts(contents, settings.db, OF_MACHINE if shared else ()))
+    without = OF_MACHINE if shared else ()  # on a shared board nobody checks a network's input or runs a suite
+    own = featured(sorted(contents.own & contents.scores.keys()), OWN, contents.own)
+    with leaderboard.reading() as store:
+        said = {name: verdict_in(store, leaderboard, name).sentences for name in own}
+    verdicts = {name: [(s.about, published(s.text)) for s in said[name] if s.about not in without] for name in own}
+    observer_pages(site, contents, pictures, partners, verdicts)
     recipes = {samples[0].space: recipe_table(samples) for samples in api.recipes(leaderboard)}
     links_page(site, contents, recipes)
     measures_page(site, contents)
@@ -112,13 +109,6 @@ def report(
     return replace(site, folder=out, pages=1, written=len(text.encode()))
 
 
-def _verdicts(contents: Contents, db: str, without: Collection[str]) -> dict[str, list[tuple[str, str]]]:
-    own, leaderboard = featured(sorted(contents.own & contents.scores.keys()), OWN, contents.own), api.Selection(db)
-    with leaderboard.reading() as store:
-        said = {name: verdict_in(store, leaderboard, name).sentences for name in own}
-    return {name: [(s.about, published(s.text)) for s in said[name] if s.about not in without] for name in own}
-
-
 def page_context(contents: Contents) -> dict[str, Any]:
     """Return what every page shows: the menu, the leaderboard's name, the moment, the version."""
     networks = (observer for summary in contents.linked for observer in observed_networks(summary))
@@ -147,10 +137,10 @@ def pair_pages(
 ) -> Mapping[str, Mapping[str, str]]:
     """Write the pages of pairs and their index. Returns observer -> other observer -> the page of both."""
     partners = defaultdict[str, dict[str, str]](dict)
-    for tests, discordant in compared:
-        page = pair_page(site, contents, (tests, discordant), pictures)
-        partners[tests.a][tests.b] = partners[tests.b][tests.a] = page
-    links = {f"{tests.a} against {tests.b}": partners[tests.a][tests.b] for tests, _ in compared}
+    links: dict[str, str] = {}
+    for pair in compared:
+        a, b, page = pair[0].a, pair[0].b, pair_page(site, contents, pair, pictures)
+        partners[a][b] = partners[b][a] = links[f"{a} against {b}"] = page
     site.page("compare.html", "compare_index.html", title="Compare", links=links.items())
     return partners
 

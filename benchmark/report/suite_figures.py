@@ -32,13 +32,10 @@ PERSONS = ("human", "simulated")
 #: Observers that one figure shows, and panels; captions say where there are more.
 MOST, PANELS = 32, 6
 IMPORTED = " Grey diamonds: another leaderboard's scores, no trials here, in no paired test."
-ATTAINABLE = "attainable"
 VALUES = ("value", "low", "high", "n")
 #: Of a matrix of agreement: networks and people in it, roles that have one (those that most answered).
 MOST_NETWORKS, MOST_PEOPLE, ROLES = 14, 10, 4
 _GROUP = {"network": 0, "published": 1, "human": 2, "group": 2, "simulated": 3, "ideal": 4, "reported": 5}
-#: A note in captions of figures without intervals.
-UNDRAWN = " (in the CSV beside it)"
 
 
 @dataclass(frozen=True)
@@ -146,7 +143,7 @@ def _told(
 ) -> Iterator[str]:
     """Yield what a caption says of the drawn scores."""
     where = scene.board.sets.get(rows[0].role, "") if rows else ""
-    spread = about(map(cell_of, rows)) + UNDRAWN * (declared.kind != "curve")
+    spread = about(map(cell_of, rows)) + " (in the CSV beside it)" * (declared.kind != "curve")
     yield f"{where}{'; ' if where else ''}{spread}."
     if people:
         yield f"{people.called.capitalize()}: {people.how}."
@@ -240,7 +237,7 @@ def _path(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
     records = [record for name in shown for record in points(name, declared.metrics[:2], name)]
     if not records:
         return
-    outer = points(shown[0], declared.metrics[2:], ATTAINABLE)
+    outer = points(shown[0], declared.metrics[2:], "attainable")
 
     def spec(width: int) -> Spec:
         names = list(dict.fromkeys(r["observer"] for r in records))

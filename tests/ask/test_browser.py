@@ -66,9 +66,9 @@ def test_late_frames_are_seen_and_the_image_comes_once_more(visit, page, tmp_pat
 
 
 @pytest.mark.release
-def test_a_throttled_processor_is_caught(browser, page, tmp_path):
+def test_a_throttled_processor_is_caught(visit, page, tmp_path):
     """With the real clock: what is drawn late is marked, and durations are those that were measured."""
-    person = Visitor(browser, page(trials=8, answer_time="unlimited"), hz=0)
+    person = visit(page(trials=8, answer_time="unlimited"), hz=0)
     person.begin(number=1)
     throttle = person.context.new_cdp_session(person.page)
     throttle.send("Emulation.setCPUThrottlingRate", {"rate": 6})
@@ -82,13 +82,12 @@ def test_a_throttled_processor_is_caught(browser, page, tmp_path):
         assert float(row["frame_ms"]) > 0 and float(row["stimulus_ms"]) > 150
         if row["status"] == "ok":
             assert abs(float(row["stimulus_ms"]) - 200) < float(row["frame_ms"])
-    person.close()
 
 
 @pytest.mark.parametrize("language", ["en", pytest.param("ar", marks=pytest.mark.release)])
-def test_the_keyboard_alone_is_enough(browser, page, language):
+def test_the_keyboard_alone_is_enough(visit, page, language):
     """Space, Tab, Enter and the keys of the answers; arrows, too."""
-    person = Visitor(browser, page(language=language, answer_time="unlimited"), answer=None)
+    person = visit(page(language=language, answer_time="unlimited"), answer=None)
 
     def press(*keys, wait="", state="visible"):
         for key in keys:
@@ -116,7 +115,6 @@ def test_the_keyboard_alone_is_enough(browser, page, language):
         press("Tab", "Enter")
     assert [item["image"] for item in person.page.evaluate("window.shown")][:3] == [-1, -1, -1]
     assert person.page.evaluate("document.documentElement.dir") == ("rtl" if language == "ar" else "ltr")
-    person.close()
 
 
 def test_pages_are_accessible(browser, page):

@@ -19,8 +19,7 @@ def test_a_closed_page_goes_on_where_it_was(visit, page, tmp_path):
     person.page = person.open()
     before = person.page.locator("section p").first.inner_text()
     assert "You are number 5" in before and "of 48 images are done" in before
-    person.press("Go on")
-    person.press("Go on")  # instructions
+    person.press("Go on", "Go on")  # instructions
     person.finish()
     rows = table(person.saved("csv", tmp_path))
     assert sorted(int(row["trial"]) for row in rows if row["status"] == "ok") == list(range(1, 49))
@@ -38,8 +37,7 @@ def test_two_tabs_of_one_person_answer_each_trial_once(visit, page, tmp_path):
     first = person.page
     person.until(14, first)
     person.page = person.open()
-    person.press("Go on")
-    person.press("Go on")
+    person.press("Go on", "Go on")
     person.until(6)
     assert "another tab" in first.locator("section").inner_text()
     first.get_by_role("button", name="Go on here").click()
@@ -96,11 +94,8 @@ def test_several_people_at_once_are_as_many(visit, browser, tmp_path):
     process.wait(timeout=20)
     db = str(tmp_path / "results.db")
     assert api.import_trials(folder, source="lab", db=db).trials == 32
-    assert {(row["subj"], row["participant"]) for row in table(folder / "answers-session-1.csv")} == {
-        ("subject-01", "p0"), ("subject-02", "p1"),
-    }  # fmt: skip
-    shown = [row["imagename"] for row in table(folder / "answers-session-1.csv") if row["subj"] == "subject-02"]
-    assert (
-        set(api.trials(api.Selection(db), "subject-01 (lab)", "human-comparison")["stimulus"]) == set(shown)
-        and len(shown) == 16
-    )
+    rows = table(folder / "answers-session-1.csv")
+    assert {(row["subj"], row["participant"]) for row in rows} == {("subject-01", "p0"), ("subject-02", "p1")}
+    shown = [row["imagename"] for row in rows if row["subj"] == "subject-02"]
+    stored = api.trials(api.Selection(db), "subject-01 (lab)", "human-comparison")["stimulus"]
+    assert set(stored) == set(shown) and len(shown) == 16

@@ -127,10 +127,10 @@ def test_a_token_is_asked_for_where_others_can_reach_it(answers, serve):
     token = answers.token
     assert len(token) > 20 and (answers.folder / "plan-session-1.json").stat().st_mode & 0o077 == 0
     port = serve(answers, token)
-    assert request(port, "/", method="GET")[0] == request(port, "/?token=x", method="GET")[0] == 403
-    assert request(port, f"/?token={token}", method="GET")[0] == 200
-    assert request(port, "/start", {})[0] == 403
-    assert request(port, "/start", {}, **{"X-Ask": token})[0] == 200
+    for status, address in ((403, "/"), (403, "/?token=x"), (200, f"/?token={token}")):
+        assert request(port, address, method="GET")[0] == status
+    for status, given in ((403, {}), (200, {"X-Ask": token})):
+        assert request(port, "/start", {}, **given)[0] == status
 
 
 @pytest.mark.slow
@@ -184,9 +184,8 @@ COMMAND = "from benchmark.cli import main; main()"
 def started(folder, port=0, trials=16, more=()):
     """`bench ask --serve` as a process of its own, and its port."""
     command = [sys.executable, "-c", COMMAND, "ask", "world-edges", "--trials", str(trials), "--serve"]
-    process = subprocess.Popen(
-        [*command, "--answers", folder, "--port", str(port), *more], stdout=subprocess.PIPE, text=True, env=os.environ
-    )
+    words = [*command, "--answers", folder, "--port", str(port), *more]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=os.environ)
     for line in process.stdout:
         if line.startswith("http://"):
             return process, int(line.split(":")[2].split("/")[0])
@@ -204,21 +203,12 @@ def test_times_are_said_with_their_unit():
 def test_an_experiments_yaml_says_how_its_images_are_shown(tmp_path):
     (tmp_path / "x.yaml").write_text("name: x\npresentation: {mask: , duration: , colour: }\n")
     white = {"size": 5, "background": "#ffffff", "duration": [8, 200], "mask": "none"}
-    for stated, found in (
-        ({}, (3.0, "#808080", (200,), "noise")),
-        (white, (5, "#ffffff", (8, 200), "none")),
-        ({"mask": "fog"}, "line 2 .*mask'"),
-        ({"duration": "soon"}, "line 2 .*duration"),
-        ({"background": "red; }"}, "line 2 .*background"),
-        ({"colour": "red"}, "line 2 .*colour': expected: no such field"),
-    ):
-        row = {"presentation": stated}
-        if isinstance(found, str):
-            with pytest.raises(StimuliError, match=found):
-                experiment_from("x", row, str(tmp_path / "x.yaml"))
-        else:
-            done = experiment_from("x", row, str(tmp_path / "x.yaml")).presentation
-            assert (done.size, done.background, done.duration, done.mask) == found
+    for stated, found in (({}, (3.0, "#808080", (200,), "noise")), (white, (5, "#ffffff", (8, 200), "none"))):
+        done = experiment_from("x", {"presentation": stated}, str(tmp_path / "x.yaml")).presentation
+        assert (done.size, done.background, done.duration, done.mask) == found
+    for name, value in {"mask": "fog", "duration": "soon", "background": "red; }", "colour": "red"}.items():
+        with pytest.raises(StimuliError, match=f"line 2 .*{name}" + "': expected: no such field" * (name == "colour")):
+            experiment_from("x", {"presentation": {name: value}}, str(tmp_path / "x.yaml"))
 
 
 @pytest.mark.slow

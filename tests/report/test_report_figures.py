@@ -56,7 +56,7 @@ def figure(contents, start):
 
 
 @pytest.mark.slow
-def test_marks_are_the_stored_scores_of_seven_networks_and_the_caption_says_so(contents):
+def test_marks_are_the_stored_scores_of_seven_networks_in_the_order_of_levels(contents):
     made = figure(contents, "shape-bias-by-category")
     rows = (row for rows in contents.scores.values() for row in rows if row.metric == "shape_bias")
     stored = {(row.observer, row.condition): row for row in rows}
@@ -68,10 +68,7 @@ def test_marks_are_the_stored_scores_of_seven_networks_and_the_caption_says_so(c
     twice = replace(contents, scores={name: (*rows, *rows) for name, rows in contents.scores.items()})
     assert figure(twice, "shape-bias-by-category").records == made.records  # scored again: nobody counts twice
     assert "7 of 12 networks" in made.caption and "n 80" in made.caption and "95 % interval: wilson" in made.caption
-
-
-@pytest.mark.slow
-def test_levels_and_budgets_are_in_order_and_a_heat_map_holds_severities_alone(contents):
+    # levels and budgets are in order, and a heat map holds severities alone
     contrast = figure(contents, "accuracy-contrast")
     assert contrast.drawn(1200)["layer"][1]["encoding"]["x"]["sort"] == ["c100", "c30", "c05"]
     robust = figure(contents, "robust-accuracy-linf")
@@ -95,6 +92,9 @@ def test_every_caption_states_n_and_every_figure_has_its_data(contents, settings
     (overview,) = plot("overview-geirhos16", db=settings.db)
     with pytest.raises(UnknownName, match="svg"):
         overview.save(tmp_path / "figure.gif")
+    ranked = [line.observer for line in contents.summaries[0].lines]
+    ((a, b),) = usual(contents)  # the first and the best standard one
+    assert a == ranked[0] and b in ranked[1:]
 
 
 @pytest.mark.slow
@@ -111,13 +111,6 @@ def test_a_figure_of_chosen_networks_is_the_one_asked_for_and_says_who_is_missin
     assert "Sources: Geirhos et al. (2019)." in made.caption
     with pytest.raises(BenchError, match=f"'{name}' has no number of late: leave out -m"):
         figures.plot(name, models="late", db=db)
-
-
-@pytest.mark.slow
-def test_the_usual_pair_is_the_first_and_the_best_standard_one(contents):
-    ranked = [line.observer for line in contents.summaries[0].lines]
-    ((a, b),) = usual(contents)
-    assert a == ranked[0] and b in ranked[1:]
 
 
 @pytest.mark.slow
@@ -172,13 +165,19 @@ def test_confusions_are_counts_of_pairs(answers):
         assert [shade for _, shade in cells] == np.ceil(5 * np.array(counts) / sum(counts)).tolist()
 
 
-def test_people_right_and_networks_wrong_comes_first(answers):
+def test_people_right_and_networks_wrong_comes_first_and_simulated_people_stand_in_where_there_are_none(answers):
     human, _ = answers.share(answers.group(("human",)))
     machine, _ = answers.share(answers.group(("network", "published")))
     gap = (human - machine)[most_apart(answers)]
     assert (np.diff(gap) <= 1e-12).all()
     assert len(most_apart(answers, 10)) == 10 and most_apart(answers, 10)[0] == most_apart(answers)[0]
     assert most_apart(answers, 10)[-1] == most_apart(answers)[-1]
+    kinds = ("simulated",) * 3 + answers.kinds[3:]
+    for given, expected in ((answers, "people"), (replace(answers, kinds=kinds), "simulated people")):
+        crowd, called = given.crowd
+        assert called == expected and crowd.tolist() == [True] * 3 + [False] * 3
+    (first, *_) = image_records(replace(answers, kinds=("human", "human", *kinds[2:])))
+    assert (first["people"], first["simulated"]) == (2, 1)
 
 
 @pytest.mark.parametrize(("name", "kind", "arch", "expected"), [
@@ -191,25 +190,16 @@ def test_families_are_read_from_architecture_and_name(name, kind, arch, expected
     assert family_or_kind(row) == expected
 
 
-def test_simulated_people_are_no_people_and_stand_in_where_there_are_none(answers):
-    kinds = ("simulated",) * 3 + answers.kinds[3:]
-    for given, expected in ((answers, "people"), (replace(answers, kinds=kinds), "simulated people")):
-        crowd, called = given.crowd
-        assert called == expected and crowd.tolist() == [True] * 3 + [False] * 3
-    (first, *_) = image_records(replace(answers, kinds=("human", "human", *kinds[2:])))
-    assert (first["people"], first["simulated"]) == (2, 1)
-
-
 def test_the_hardest_image_is_the_one_of_least_own_probability(answers):
     certainty = np.full(answers.code.shape, np.nan, dtype=np.float32)
     certainty[3] = np.linspace(0.1, 0.9, 40)
-    hardest, easiest = "Hardest for it", "Easiest for it"
-    (found,) = differing_images([replace(answers, certainty=certainty)], "n0", Pictures(None))
-    assert [one["name"] for one in found["lists"][hardest]] == ["image-00", "image-01", "image-02"]
-    assert [one["name"] for one in found["lists"][easiest]] == ["image-39", "image-38", "image-37"]
-    assert found["lists"][easiest][0]["share"] == ".900"
-    (without,) = differing_images([replace(answers, certainty=certainty)], "n1", Pictures(None))
-    assert not without["lists"][easiest] and not without["lists"][hardest]
+    given = [replace(answers, certainty=certainty)]
+    for name, images in (("n0", {"Hardest": ["00", "01", "02"], "Easiest": ["39", "38", "37"]}), ("n1", {})):
+        (found,) = differing_images(given, name, Pictures(None))
+        for end in ("Hardest", "Easiest"):
+            names = [one["name"] for one in found["lists"][f"{end} for it"]]
+            assert names == [f"image-{i}" for i in images.get(end, ())]
+        assert not images or found["lists"]["Easiest for it"][0]["share"] == ".900"
 
 
 def test_the_probability_of_the_right_category():

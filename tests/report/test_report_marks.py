@@ -47,14 +47,11 @@ def test_places_are_what_the_rank_intervals_leave_open():
     assert places(summary) == {"a": "1\N{EN DASH}2", "b": "1\N{EN DASH}2", "c": "3"}
 
 
-def test_a_paper_leads_to_the_web():
+def test_papers_lead_to_the_web_and_numbers_are_short():
     assert address("Geirhos et al., 2019, arXiv:1811.12231") == "https://arxiv.org/abs/1811.12231"
     assert address("https://openreview.net/forum?id=x") == "https://openreview.net/forum?id=x"
     assert address("doi 10.1073/pnas.1403112111") == "https://doi.org/10.1073/pnas.1403112111"
     assert address("javascript:alert(1)") == address("") == ""
-
-
-def test_numbers_are_short():
     values = (0.5, -0.25, 1.0, 10.06, None, -0.0004)
     assert [short_number(value) for value in values] == [".500", "-.250", "1.000", "10.1", "-", ".000"]
     assert short_number(-0.004, 2) == ".00" and short_interval(0.4, -0.004, 0.52, 2) == ".40 [.00, .52]"
