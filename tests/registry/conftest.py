@@ -9,15 +9,14 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from registry_builders import CONTENT, Server, lively  # what the tests beside this file import, they find
+from registry_builders import CONTENT, HALF, Server, lively  # what the tests beside this file import, they find
 from torch import nn
 
-from registry.cards import ModelCard, Preprocess
+from registry.cards import ModelCard
 from registry.files import WeightSources
 
 torch.set_num_threads(1)
 
-HALF = Preprocess(size=32, resize=36, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 FACTORIES = """
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -103,8 +102,9 @@ def factories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture
 def card(nine: str):
     def make(weights: Path | str | None, **changes) -> ModelCard:
-        fields = {"name": "mine", "source": "file", "arch": "timm:test_resnet", "labels": nine, "preprocess": HALF}
-        return ModelCard.model_validate({**fields, "weights": weights and str(weights), **changes})
+        fields = {"name": "mine", "source": "file", "arch": "timm:test_resnet", "labels": nine}
+        fields |= {"preprocess": {**HALF, "resize": 36}, "weights": weights and str(weights)}
+        return ModelCard.model_validate({**fields, **changes})
 
     return make
 

@@ -23,9 +23,8 @@ from registry.labels import label_space
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:You are using the legacy")]
 
 OF_SKLEARN = """
-from pathlib import Path
 import joblib
-FITTED = joblib.load(Path(__file__).parent / "zz_sklearn.joblib")
+FITTED = joblib.load(__file__[:-3] + ".joblib")
 def predict(images):
     return FITTED.predict(images.mean(axis=1).reshape(len(images), -1))
 """
@@ -47,7 +46,6 @@ class Naming:
 
 @pytest.fixture
 def model(bench, tmp_path, monkeypatch):
-    """Registered as "vlm"."""
     monkeypatch.setenv("BENCH_DB", str(tmp_path / "results.db"))
     playing = Model({})
     playing.replies, playing.faults = Naming(), [429, 500, 429]
@@ -60,7 +58,6 @@ def model(bench, tmp_path, monkeypatch):
 
 @pytest.fixture
 def classifiers(model, bench, tmp_path):
-    """Registered as "net" and "sklearn"."""
     shown = training_set("natural", 160, seed=0)
     pixels = np.stack([shown.decode(at) for at in range(len(shown))]).mean(axis=3) / 255
     fitted = NearestCentroid().fit(pixels.reshape(len(pixels), -1), shown.labels["category"])
@@ -82,7 +79,6 @@ def classifiers(model, bench, tmp_path):
 
 
 def decided(name, suite):
-    """(role, condition, stimulus) -> answer."""
     with open_store(os.environ["BENCH_DB"], write=False) as store:
         trials = store.trials(tuple(row.key for row in store.observations(observer=name, suite=suite)))
     keys = zip(trials["role"].tolist(), trials["condition"].tolist(), trials["stimulus"].tolist(), strict=True)
@@ -132,8 +128,7 @@ def test_they_enter_by_their_decisions_and_gradients_are_not_for_them(model, cla
 @pytest.mark.release
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_run_asks_nothing_twice(end, model, bench, tmp_path, home):
-    """The server holds all replies back after some, until the run is gone."""
-    model.hold = len(model.asked) + 9
+    model.hold = len(model.asked) + 9  # later replies are held back until the run is gone
     run, (file,) = ("run", "-m", "vlm", "-s", "cue-conflict", "--limit", "20"), home.glob("answers/*.jsonl")
 
     def replies():

@@ -1,7 +1,6 @@
 """Gross faults of how a network is fed are named by 64 photographs, and a network that is fed as it was trained raises
 no alarm."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +12,15 @@ from benchmark.api import load_model
 from benchmark.stimuli.resolver import Resolver
 from benchmark.variables import read_settings
 from registry.cards import Preprocess
-from registry.input_diagnosis import FedPhotographs, divergence_of, first_norm_input, head_order, solve_input
+from registry.input_diagnosis import (
+    FedPhotographs,
+    divergence_of,
+    fed_with,
+    first_norm_input,
+    head_order,
+    renormalised,
+    solve_input,
+)
 from registry.input_diagnosis import diagnose as diagnose_shown
 from registry.labels import built_in_space
 
@@ -87,12 +94,6 @@ def world():
     return [natural.decode(i) for i in rows], targets
 
 
-def fed(name, **fields):
-    model = load_model(name)
-    how = model.preprocess.model_copy(update=fields)
-    return replace(model, card=model.card.model_copy(update={"preprocess": how}))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["world-standard-0", "world-adversarial-0", "world-uniform-noise-0"])
 def test_a_network_that_is_fed_right_raises_no_alarm(name, world):
@@ -103,7 +104,9 @@ def test_a_network_that_is_fed_right_raises_no_alarm(name, world):
 @pytest.mark.slow
 @pytest.mark.parametrize(("mean", "std", "scale"), [(0.5, 0.5, 1.0), (0.0, 1.0, 1.0), (0.0, 1.0, 255.0)])
 def test_a_wrong_normalisation_is_named_by_the_first_layer(mean, std, scale, world):
-    found = diagnose(fed("world-standard-0", mean=(mean,) * 3, std=(std,) * 3, scale=scale), *world)
+    model = load_model("world-standard-0")
+    wrong = renormalised(model.preprocess, (mean,) * 3, (std,) * 3, scale)
+    found = diagnose(fed_with(model, wrong), *world)
     first = found.findings[0]
     assert first.kind == "input" and "fits the first layer" in first.text and first.right > 60
     assert found.divergence > 0.1

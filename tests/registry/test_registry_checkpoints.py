@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from registry_builders import HALF, Hostile, under
 from safetensors.torch import save_file
@@ -17,31 +18,36 @@ from torch.testing import assert_close
 
 from benchmark.engine.devices import check_tuned
 from registry.checkpoints import choose_weights, read_content, read_weights
-from registry.files import WeightSources, digest_state
+from registry.convert import write_converted
+from registry.files import WeightSources, conversions, digest_state
 from registry.loading import load_network
 from registry.register import register
 from registry.training_runs import checkpoint_files, placed, steps_in_file, steps_in_name
 from registry.user_errors import BenchError, WeightsError
 
 
-@pytest.mark.parametrize("how", ["torch", "legacy", "pickle"])
+@pytest.mark.parametrize("how", ["torch", "legacy", "pickle", "nested", "attributes"])
 def test_a_hostile_pickle_executes_nothing(how, tiny, card, tmp_path):
     target, path = tmp_path / "executed", tmp_path / "net.pt"
     content = {"state_dict": tiny.state_dict(), "extra": Hostile(target)}
-    if how == "pickle":
-        path.write_bytes(pickle.dumps(content["extra"]))
-    else:
+    pickles = {"pickle": Hostile(target), "nested": {"w": np.zeros(3), "deep": [{"a": (Hostile(target),)}]}}
+    if how in ("torch", "legacy"):
         torch.save(content, path, _use_new_zipfile_serialization=how == "torch")
+    elif how == "attributes":  # sets one of a function of torch, as a state that it is given
+        path.write_bytes(b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n}X\x01\x00\x00\x00aK\x01sb.")
+    else:
+        path.write_bytes(pickle.dumps(pickles[how]))
     with pytest.raises(WeightsError, match="--convert") as caught:
         load_network(card(path), WeightSources(weights_folder=tmp_path))
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-    if how == "pickle":
+    if how in ("pickle", "attributes"):
         with pytest.raises(WeightsError, match="no tensors of numbers"):
             caught.value.remedy.write()
     else:
         made = read_content(caught.value.remedy.write())  # what is no weight is left out
-        assert list(made) == ["state_dict"] and digest_state(made["state_dict"]) == digest_state(tiny.state_dict())
-    assert not target.exists()
+        assert [*made] == (["w", "deep"] if how == "nested" else ["state_dict"])
+        assert how == "nested" or digest_state(made["state_dict"]) == digest_state(tiny.state_dict())
+    assert not target.exists() and not hasattr(torch._utils._rebuild_tensor_v2, "a")
 
 
 @pytest.mark.parametrize(
@@ -315,3 +321,26 @@ def test_folders_within_say_steps_where_names_do_not():
     names = ("epoch 3/step_4.pt", "step_9/ema/model.pt", "20/model.pt", "checkpoint-500/model.pt")
     found = placed([folder / name for name in names[::-1]], folder=folder)
     assert found.steps == dict(zip(map(folder.joinpath, names), (4, 9, 20, 500), strict=True))
+
+
+def test_no_file_is_replaced_and_none_is_written_twice(tmp_path):
+    path = tmp_path / "net.npz"
+    first, again = (write_converted(lambda: {"w": np.ones(2)}, path) for _ in range(2))
+    other = write_converted(lambda: {"w": np.zeros(2), "epoch": 3}, path)
+    third = write_converted(lambda: {"w": np.zeros(2)}, path)
+    assert first == again and len({first, other, third}) == 3
+    assert conversions(path) == {str(file.resolve()) for file in (first, other, third)}
+    with pytest.raises(WeightsError, match="no tensors of numbers"):
+        write_converted(lambda: {"epoch": 3, "names": np.array(["a", "b"])}, path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("write", "says"), [
+    (lambda path: np.save(path, np.ones(3)), "one array, without names"),
+    (lambda path: path.write_bytes(pickle.dumps({"w": np.ones(3)})[:-20]), "cannot be converted"),
+    (lambda path: torch.jit.freeze(torch.jit.script(timm.create_model("test_resnet").eval())).save(path), "frozen"),
+])  # fmt: skip
+def test_what_cannot_be_converted_is_one_error(write, says, folders, tmp_path):
+    write(path := tmp_path / "net.npy")
+    with pytest.raises(WeightsError, match=says):
+        register("mine", "timm:test_resnet", path, **HALF, **folders, convert=True)

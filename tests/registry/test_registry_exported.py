@@ -1,7 +1,6 @@
 """Exported programs: they run, and an archive that would run anything else is refused unopened."""
 
 import json
-import pickle
 import zipfile
 
 import pytest
@@ -61,23 +60,6 @@ def test_a_program_of_one_batch_size_runs_at_it(tiny, nine, folders, tmp_path):
     assert_close(logits, tiny((images - 0.5) / 0.5), rtol=1e-4, atol=1e-5)
     (gradient,) = torch.autograd.grad(logits.sum(), images)
     assert bool((gradient.abs().amax((1, 2, 3)) > 0).all())
-
-
-@pytest.mark.slow
-def test_a_pickled_weight_is_refused(program, tmp_path):
-    target = tmp_path / "executed"
-
-    def change(name, content):
-        if name.endswith("model_weights_config.json"):
-            config = json.loads(content)
-            next(iter(config["config"].values()))["use_pickle"] = True
-            return json.dumps(config)
-        return pickle.dumps(Hostile(target)) if "weight_0" in name else content
-
-    path = rewrite(program, tmp_path / "bad.pt2", change)
-    with pytest.raises(WeightsError, match="as a pickle"):
-        checked_archive(path)
-    assert not target.exists()
 
 
 @pytest.mark.release
@@ -165,6 +147,7 @@ CHANGES = [
     (NONE, '{"as_custom_obj": {}}', "hands as_custom_obj"),
     (NONE, '{"as_graph": {"name": "x", "graph": {}}}', "hands the graph"),
     ('"nodes": [', '"nodes": [3, ', "TypeError"),
+    ('"use_pickle": false', '"use_pickle": true', "it keeps '.*' as a pickle"),
     ('"guards_code": [', "\"guards_code\": [\"__import__('os').mkdir('executed')\", ", "guards"),
 ]  # fmt: skip
 
@@ -173,10 +156,8 @@ CHANGES = [
 @pytest.mark.parametrize(("old", "new", "message"), CHANGES)
 def test_operators_arguments_and_sizes_are_looked_at(program, tmp_path, old, new, message):
     def change(name, content):
-        if "/models/" not in name:
-            return content
-        assert old in content.decode()
-        return content.decode().replace(old, new).replace(", ]", "]")
+        whole = name.endswith(".json") and content.decode()
+        return whole.replace(old, new).replace(", ]", "]") if whole and old in whole else content
 
     with pytest.raises(WeightsError, match=message):
         checked_archive(rewrite(program, tmp_path / "bad.pt2", change))
