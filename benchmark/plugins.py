@@ -7,9 +7,8 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from benchmark.contracts import Suite
-from benchmark.failures import PluginError, StimuliError, UnknownName, unknown_name
+from benchmark.failures import PluginError, StimuliError, UnknownName, load_each, unknown_name
 from benchmark.stimuli.experiments import added_experiments
-from benchmark.third_party import load_each
 from benchmark.variables import read_settings
 
 GROUP = "bench.suites"

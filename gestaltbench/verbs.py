@@ -56,7 +56,7 @@ VERDICTS = 3  # networks of a run that get one
 
 def _face(verb: Callable[P, R], show: Callable[[R], S]) -> Callable[P, S]:
     """Return a verb of `benchmark.api` whose result displays itself."""
-    flags = _flags(verb)
+    flags = {flag: field.name for field in fields(verb) for flag in field.flags}
 
     @wraps(verb)
     def face(*args: P.args, **given: P.kwargs) -> S:
@@ -67,10 +67,6 @@ def _face(verb: Callable[P, R], show: Callable[[R], S]) -> Callable[P, S]:
     face.__doc__ = explained(verb)
     vars(face)["__signature__"] = _signature(verb, show)
     return face
-
-
-def _flags(verb: Callable[..., Any]) -> dict[str, str]:
-    return {flag: field.name for field in fields(verb) for flag in field.flags}
 
 
 def _rename(given: dict[str, Any], names: Collection[str]) -> None:
@@ -97,7 +93,7 @@ FILTERS = tuple(Filters.__annotations__)
 
 def _method(verb: Callable[Concatenate[Selection, P], R], show: Callable[[R], S]) -> Callable[Concatenate[Any, P], S]:
     """Return a method of `Leaderboard` from a verb of `benchmark.api` that reads one."""
-    flags = _flags(verb)
+    flags = {flag: field.name for field in fields(verb) for flag in field.flags}
     filtered = any(name in FILTERS for name in flags.values())
 
     @wraps(verb)

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmark.contracts import Transform
 from benchmark.contracts.declarations import package_data
-from benchmark.failures import PluginError
-from benchmark.third_party import load_each
+from benchmark.failures import PluginError, load_each
 from registry.documents import read_document, validated
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from inspect import isfunction
 from itertools import pairwise
 from typing import Any
 
-from benchmark.failures import PluginError
-from benchmark.third_party import load_each
+from benchmark.failures import PluginError, load_each
 from suites.adversarial.config import PROTOCOLS, QUICK, NormName
 
 EPSILONS: Mapping[NormName, tuple[float, ...]] = {

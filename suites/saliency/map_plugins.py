@@ -10,9 +10,8 @@ from typing import Any
 
 from benchmark.contracts import Array, Direction, Metric, Ratio
 from benchmark.contracts.declarations import declared_metrics
-from benchmark.failures import PluginError
+from benchmark.failures import PluginError, load_each
 from benchmark.identity import code_digest
-from benchmark.third_party import load_each
 from suites.saliency.config import added_column, columns_of
 from suites.saliency.metrics import METRICS, mean_excess, mean_of
 

@@ -6,8 +6,7 @@ import pytest
 
 from benchmark import api, plugins
 from benchmark.engine.scoring import Scorer
-from benchmark.failures import PluginError
-from benchmark.third_party import load_each
+from benchmark.failures import PluginError, load_each
 from benchmark.transforms import listing
 from suites.adversarial.attack_plugins import load_attack
 from suites.saliency.map_plugins import load_map

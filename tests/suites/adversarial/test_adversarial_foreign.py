@@ -12,9 +12,8 @@ import pytest
 import torch
 from adversarial_world import toy
 
-from benchmark.failures import PluginError
+from benchmark.failures import PluginError, load_each
 from benchmark.testing import ToyShelf, check_suite
-from benchmark.third_party import load_each
 from suites.adversarial import PLAIN, SUITE, variants_of
 from suites.adversarial.attack_plugins import Attack, load_attack
 from suites.adversarial.attacks.other_packages import AttackedNetwork, foreign_attack

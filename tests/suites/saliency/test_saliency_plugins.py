@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from benchmark.contracts import Block
-from benchmark.failures import PluginError
+from benchmark.failures import PluginError, load_each
 from benchmark.testing import ToyView, toy_stimuli
-from benchmark.third_party import load_each
 from suites.saliency import SUITE, saliency_columns
 from suites.saliency.config import REFERENCES, SaliencyConfig, added_column
 from suites.saliency.map_plugins import GROUP, Map, Measure, added_metrics, function_of, load_map
