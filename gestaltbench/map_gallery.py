@@ -104,9 +104,7 @@ def gallery(
     cards = api.models(models)
     for card in cards:
         if card.source == "ideal" or not card.gradients:
-            who = "brings its own transform" if card.own_transform else "answers without a network at hand"
-            who = "is a simulated person" if card.simulated else who
-            raise BenchError(f"'{card.name}' {who} and has no gradients to draw.")
+            raise BenchError(f"'{card.name}' has no gradients at its input to draw: choose another model.")
     answers = [label_space(card.labels).answers for card in cards]
     usual = (name for space, name in SETS.items() if all(space in spaces for spaces in answers))
     if (chosen := stimuli or next(usual, None)) is None:

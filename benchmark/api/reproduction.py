@@ -128,9 +128,9 @@ def reproduce(
         report = execute(prepared, reporter or Silent(), origin.command)
         with open_store(fresh.db, write=False) as store:
             rows = store.latest_scores(suite=suite, observers=[observer])
-            identity = {row.name: row.identity for row in store.observers()}
     ended = {**report.ended("not applicable"), **report.failed}
-    lacking = ended.get(f"{observer} under {suite}") or _why(origin, rows, identity)
+    unknown = "the same command did not compute it: the model, its stimuli or the suite may have changed"
+    lacking = ended.get(f"{observer} under {suite}") or "; ".join(origin.first) or unknown
     same = attrgetter("suite", "version", "space", "metric", "condition", "role", "stimuli")
     by_key = {same(row): row for row in rows}
     wanted = [(row, by_key.get(same(row))) for row in every if row.set_id == origin.score.set_id]
@@ -150,13 +150,3 @@ def _origin(leaderboard: Selection, observer: str, suite: str, metric: str | Non
         hint = f"`bench show --provenance {shlex.quote(observer)} {suite}` prints its origin."
         raise BenchError(f"'{suite}' has imported answers of '{observer}', which `bench run` cannot reproduce. {hint}")
     return origin
-
-
-def _why(origin: Provenance, rows: Sequence[ScoreRow], identity: dict[str, str]) -> str:
-    if identity.get(origin.score.observer, origin.observer.identity) != origin.observer.identity:
-        return "the model of that name now has other weights, preprocessing or code"
-    if {row.version for row in rows} - {origin.score.version}:
-        return f"the suite's version is no longer {origin.score.version}"
-    if rows and origin.score.stimuli not in {row.stimuli for row in rows}:
-        return "the stimuli of that name have changed, or others were chosen"
-    return "; ".join(origin.first) or "the same command did not compute it"

@@ -122,7 +122,7 @@ def test_they_enter_by_their_decisions_and_gradients_are_not_for_them(model, cla
     assert bench(*run).code == 0 and len(model.asked) == len(asked)
     assert "at most 0 requests" not in bench(*run, "--dry-run").out
     (refused,) = bench("plot", "gallery", "-m", "vlm", "-o", "a.png").errors
-    assert refused == "bench: 'vlm' answers without a network at hand and has no gradients to draw."
+    assert refused == "bench: 'vlm' has no gradients at its input to draw: choose another model."
 
 
 @pytest.mark.release
