@@ -15,7 +15,7 @@ from benchmark.stats.clusters import FEW_CLUSTERS, Variance, clustered_variance,
 from benchmark.stats.comparisons import Comparison
 from benchmark.stats.differences import Studentised
 from benchmark.stats.intervals import Floats
-from benchmark.stats.paired import image_factors, sums_at, trial_keys
+from benchmark.stats.paired import common_trials, trial_keys
 from benchmark.stats.ratios import indicators
 from registry.user_errors import library
 
@@ -129,14 +129,12 @@ def sampled_ratio(metric: Metric, networks: Sequence[Trials]) -> NetworkAnswers 
     common = trial_keys(own[0])
     for trials in own[1:]:
         common = np.intersect1d(common, trial_keys(trials))
-    sums = np.stack([sums_at(metric, trials, common) for trials in own], axis=1)
-    counts = (sums != 0).any(axis=(1, 2))
+    sums, _, _, factors = common_trials(metric, own, common)
     if not len(common) or not sums[:, :, 1].sum(axis=0).all():
         return None
-    num, den = np.moveaxis(sums[counts], 2, 0)
+    num, den = np.moveaxis(sums, 2, 0)
     influence = np.column_stack([ratio_influence(*pair) for pair in zip(num.T, den.T, strict=True)])
-    factors, _ = image_factors(metric, own[0], common)
-    shared = [np.unique(labels[counts], return_inverse=True)[1] for labels in factors]
+    shared = [np.unique(labels, return_inverse=True)[1] for labels in factors]
     limits = (0.0, 1.0) if metric.bounds is None and indicators(num, den) else metric.bounds
     values = num.sum(axis=0) / den.sum(axis=0)
     few = len(shared) > 1 and min(int(labels.max()) + 1 for labels in shared) < FEW_CLUSTERS

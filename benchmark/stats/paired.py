@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf, sqrt
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,17 +26,13 @@ FEWEST = 10  # fewer trials (each stimulus's weight allowed for) than this in on
 MANY_CLUSTERS = 32  # with fewer clusters of a factor a test, of whatever kind, rejects too rarely in some settings
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Pairs:
-    """Sums per common trial."""
+class CommonTrials(NamedTuple):
+    """A ratio metric of m observers on common trials, of those that count for one of them."""
 
-    sums: Floats  # [pairs, 4]: num a, den a, num b, den b
-    keys: Array  # [pairs]
-    stimulus: Array
-    factors: tuple[Array, ...]  # one at least, label arrays [pairs]: pairs that share a label are not independent
-    only_a: int
-    only_b: int
-    common: int  # trials of both, whether they count or not
+    sums: Floats  # [n, m, 2]: numerator and denominator
+    keys: Array  # [n], sorted
+    stimulus: Array  # [n]
+    factors: tuple[Array, ...]  # one at least, labels [n] each: trials that share a label are not independent
 
 
 def compare_ratio(metric: Metric, a: Trials, b: Trials, *, condition: str = "", level: float = 0.95) -> Comparison:
@@ -46,13 +43,16 @@ def compare_ratio(metric: Metric, a: Trials, b: Trials, *, condition: str = "", 
     start = Comparison(metric=metric.name, condition=condition, level=level)
     if metric.ratio is None:
         return undecided(start, "the metric has no value per trial")
-    pairs = _paired(metric, a, b)
-    start = replace(start, n=pairs.common, only_a=pairs.only_a, only_b=pairs.only_b)
-    if not pairs.common:
+    own = metric.own(a), metric.own(b)
+    keys_a, keys_b = trial_keys(own[0]), trial_keys(own[1])
+    common = np.intersect1d(keys_a, keys_b)
+    only_a, only_b = (len(keys) - len(common) for keys in (keys_a, keys_b))
+    start = replace(start, n=len(common), only_a=only_a, only_b=only_b)
+    if not len(common):
         return undecided(start, "no trial in common")
-    num_a, den_a, num_b, den_b = pairs.sums.sum(axis=0).tolist()
-    value_a, value_b = (num / den if den else None for num, den in ((num_a, den_a), (num_b, den_b)))
-    same = not pairs.only_a and not pairs.only_b and bool((pairs.sums[:, :2] == pairs.sums[:, 2:]).all())
+    pairs = common_trials(metric, own, common)
+    value_a, value_b = (num / den if den else None for num, den in pairs.sums.sum(axis=0).tolist())
+    same = not only_a and not only_b and bool((pairs.sums[:, 0] == pairs.sums[:, 1]).all())
     start = replace(start, a=value_a, b=value_b, same=same)
     if value_a is None or value_b is None:
         who = " and ".join(name for name, value in (("a", value_a), ("b", value_b)) if value is None)
@@ -60,35 +60,21 @@ def compare_ratio(metric: Metric, a: Trials, b: Trials, *, condition: str = "", 
     n, discordant = len(pairs.sums), _discordant(pairs)
     start = replace(start, difference=value_a - value_b, n=n, discordant=discordant)
     independent = len(np.unique(pairs.factors[0])) == n
-    if discordant is None or not independent or not (pairs.sums[:, [1, 3]] == 1).all():
+    if discordant is None or not independent or not (pairs.sums[:, :, 1] == 1).all():
         return _scored(start, pairs)
-    data = _data(pairs, pairs.sums[:, 0] - pairs.sums[:, 2])
+    data = _data(pairs, pairs.sums[:, 0, 0] - pairs.sums[:, 1, 0])
     return decided(start, Discordant(b=discordant[0], c=discordant[1], n=n), "McNemar score test; Tango interval", data)
 
 
 def differing(metric: Metric, a: Trials, b: Trials) -> list[tuple[int, int, str]]:
     """Return (position in a, position in b, "a" or "b") of trials that only one scores on, of yes-or-no metrics."""
-    pairs = _paired(metric, a, b)
+    own = metric.own(a), metric.own(b)
+    pairs = common_trials(metric, own, np.intersect1d(trial_keys(own[0]), trial_keys(own[1])))
     if not len(pairs.sums) or _discordant(pairs) is None:
         return []
-    gap = pairs.sums[:, 0] - pairs.sums[:, 2]
+    gap = pairs.sums[:, 0, 0] - pairs.sums[:, 1, 0]
     at_a, at_b = ({key: at for at, key in enumerate(trials.keys.tolist())} for trials in (a, b))
     return [(at_a[key], at_b[key], "a" if d > 0 else "b") for key, d in zip(pairs.keys.tolist(), gap, strict=True) if d]
-
-
-def _paired(metric: Metric, a: Trials, b: Trials) -> _Pairs:
-    """Return the sums of both observers on the trials that both have and that count for one, sorted by key."""
-    own_a, own_b = metric.own(a), metric.own(b)
-    keys_a, keys_b = trial_keys(own_a), trial_keys(own_b)
-    common = np.intersect1d(keys_a, keys_b)
-    sums = np.concatenate([sums_at(metric, own, common) for own in (own_a, own_b)], axis=1)
-    every, stimulus = image_factors(metric, own_a, common)
-    counts = (sums != 0).any(axis=1)  # in the numerator (of a ratio of two conditions) or below it
-    stimulus, factors = stimulus[counts], tuple(labels[counts] for labels in every if labels is not stimulus)
-    return _Pairs(
-        sums=sums[counts], keys=common[counts], stimulus=stimulus, factors=factors or (stimulus,), common=len(common),
-        only_a=len(keys_a) - len(common), only_b=len(keys_b) - len(common),
-    )  # fmt: skip
 
 
 def trial_keys(trials: Trials) -> Array:
@@ -96,38 +82,38 @@ def trial_keys(trials: Trials) -> Array:
     return np.unique(trials.keys) if len(trials) else np.zeros(0, dtype=str)
 
 
-def sums_at(metric: Metric, trials: Trials, keys: Array) -> Floats:
-    """Return the sums of num and den at each of the sorted keys [k, 2], of the trials of these keys alone."""
-    if not len(trials) or not len(keys):
-        return np.zeros((len(keys), 2))
-    there = np.isin(trials.keys, keys)
-    num, den, _ = ratio_arrays(metric, trials.where(there))
-    place = np.searchsorted(keys, trials.keys[there])
-    return np.column_stack([np.bincount(place, part, len(keys)) for part in (num, den)])
+def common_trials(metric: Metric, observers: Sequence[Trials], keys: Array) -> CommonTrials:
+    """Return a metric of observers on the trials of the sorted keys. The first one's trials have the labels."""
+    sums = np.zeros((len(keys), len(observers), 2))
+    for i, trials in enumerate(observers if len(keys) else ()):
+        if len(trials):
+            there = np.isin(trials.keys, keys)
+            num, den, _ = ratio_arrays(metric, trials.where(there))
+            place = np.searchsorted(keys, trials.keys[there])
+            sums[:, i] = np.column_stack([np.bincount(place, part, len(keys)) for part in (num, den)])
+    counts = (sums != 0).any(axis=(1, 2))  # in the numerator (of a ratio of two conditions) or below it
+    stimulus = np.array([key.rsplit(KEY, 1)[-1] for key in keys.tolist()], dtype=str)[counts]
+    shared = dict[str, Array]()
+    if len(keys):
+        names, first = np.unique(observers[0].keys, return_index=True)
+        at = first[np.searchsorted(names, keys)]
+        columns = {name: column[at] for name, column in observers[0].columns.items()}
+        shared = shared_clusters(metric, replace(observers[0], columns=columns))
+    factors = tuple(labels[counts] for labels in shared.values()) or (stimulus,)
+    return CommonTrials(sums=sums[counts], keys=keys[counts], stimulus=stimulus, factors=factors)
 
 
-def image_factors(metric: Metric, trials: Trials, keys: Array) -> tuple[tuple[Array, ...], Array]:
-    """Return the shared components of the stimuli of the keys, or the stimuli themselves, and the stimuli."""
-    stimulus = np.array([key.rsplit(KEY, 1)[-1] for key in keys.tolist()], dtype=str)
-    if not len(keys):
-        return (stimulus,), stimulus
-    names, first = np.unique(trials.keys, return_index=True)
-    at = first[np.searchsorted(names, keys)]
-    one_each = replace(trials, columns={name: column[at] for name, column in trials.columns.items()})
-    return tuple(shared_clusters(metric, one_each).values()) or (stimulus,), stimulus
-
-
-def _discordant(pairs: _Pairs) -> tuple[int, int] | None:
+def _discordant(pairs: CommonTrials) -> tuple[int, int] | None:
     """Return how often only a and only b score; None unless every trial is a yes or a no."""
-    num_a, den_a, num_b, den_b = pairs.sums.T
+    num_a, den_a, num_b, den_b = pairs.sums.reshape(-1, 4).T
     if not (indicators(num_a, den_a) and indicators(num_b, den_b)):
         return None
     return int((num_a > num_b).sum()), int((num_b > num_a).sum())
 
 
-def _scored(start: Comparison, pairs: _Pairs) -> Comparison:
+def _scored(start: Comparison, pairs: CommonTrials) -> Comparison:
     """Return the score test over clusters; no test where too few trials count."""
-    num_a, den_a, num_b, den_b = pairs.sums.T
+    num_a, den_a, num_b, den_b = pairs.sums.reshape(-1, 4).T
     for who, den in (("a", den_a), ("b", den_b)):
         by_stimulus = np.bincount(np.unique(pairs.stimulus, return_inverse=True)[1], den)
         few = float(by_stimulus.sum() ** 2 / (by_stimulus**2).sum())  # as many of equal weights weigh as much
@@ -140,7 +126,7 @@ def _scored(start: Comparison, pairs: _Pairs) -> Comparison:
     slope = -(1 - share) * den_a / total_a - share * den_b / total_b
     clusters = min(len(np.unique(labels)) for labels in pairs.factors)
     difference = float(start.difference or 0.0)
-    num, den = pairs.sums[:, [0, 2]], pairs.sums[:, [1, 3]]
+    num, den = np.moveaxis(pairs.sums, 2, 0)
     limit = 1.0 if ((num >= 0) & (num <= den)).all() else inf
     variance = quadratic(residual, slope, pairs.factors)
     if not (variance(0.0) > 0 and variance(difference) > 0):
@@ -164,7 +150,7 @@ def _scored(start: Comparison, pairs: _Pairs) -> Comparison:
     return decided(start, test, f"t test, {how}", data)
 
 
-def _data(pairs: _Pairs, values: Floats) -> str:
+def _data(pairs: CommonTrials, values: Floats) -> str:
     """Return a digest of keys and values [pairs] up to sign and scale; of the sums where all values are 0."""
     top = np.abs(values).max(initial=0.0)
     plain = values / top if top else pairs.sums.ravel()
@@ -186,17 +172,15 @@ def compare_people(metric: Metric, a: Trials, people: Sequence[Trials]) -> Compa
     common = np.intersect1d(trial_keys(mine), np.concatenate([nobody, *map(trial_keys, others)]))
     only = int((~np.isin(mine.keys, common)).sum()) if len(mine) else 0
     start = replace(start, n=len(common), only_a=only)
-    sums = np.stack([sums_at(metric, trials, common) for trials in (mine, *others)], axis=1)
-    counts = (sums != 0).any(axis=(1, 2))
+    sums, _, _, factors = common_trials(metric, (mine, *others), common)
     # A person without trials that count does not add to the people.
     heard = (sums != 0).any(axis=(0, 2)) | (np.arange(len(others) + 1) == 0)
     if heard.sum() == 2:
         return undecided(start, "trials of fewer than two people count")
-    if counts.sum() < 2:
+    if len(sums) < 2:
         return undecided(start, "fewer than two common trials count")
-    factors, _ = image_factors(metric, mine, common)
-    num, den = np.moveaxis(sums[counts][:, heard], 2, 0)  # [n, 1 + k], the observer's in the first column
-    start, observer, theirs = replace(start, n=int(counts.sum())), den[:, 0].sum(), den[:, 1:].sum()
+    num, den = np.moveaxis(sums[:, heard], 2, 0)  # [n, 1 + k], the observer's in the first column
+    start, observer, theirs = replace(start, n=len(sums)), den[:, 0].sum(), den[:, 1:].sum()
     if not observer or not theirs:
         return undecided(start, f"no common trial counts for {'people' if observer else 'a'}")
     value, pooled = float(num[:, 0].sum() / observer), float(num[:, 1:].sum() / theirs)
@@ -206,7 +190,7 @@ def compare_people(metric: Metric, a: Trials, people: Sequence[Trials]) -> Compa
     persons = -(num[:, 1:] - own * den[:, 1:]) / theirs
     crowd = -(num[:, 1:] - pooled * den[:, 1:]) / theirs
     images = ratio_influence(num[:, 0], den[:, 0]) + crowd.sum(axis=1)
-    variance = crossed_variance(images, persons, crowd.sum(axis=0), [labels[counts] for labels in factors])
+    variance = crossed_variance(images, persons, crowd.sum(axis=0), factors)
     start = replace(start, a=value, b=pooled, difference=value - pooled)
     if variance.value <= 0:
         return undecided(start, "the difference does not vary over images")
