@@ -16,7 +16,7 @@ from benchmark.failures import BenchError
 from benchmark.leaderboard import boards
 from benchmark.leaderboard.board_model import cell_of, title_under
 from benchmark.leaderboard.reference_scores import references_of
-from benchmark.leaderboard.verdict import Known, Measured, Rival, Verdict, interval_test, nearest_names, verdict_of
+from benchmark.leaderboard.verdict import Measured, Rival, Verdict, interval_test, nearest_names, verdict_of
 from benchmark.stats.comparisons import SuiteComparison, adjusted
 from benchmark.store import Store
 from benchmark.variables import read_settings
@@ -48,16 +48,10 @@ def verdict_in(store: Store, leaderboard: Selection, observer: str) -> Verdict:
     measured = list(_measured(store, suites, observer, status))
     same = store.observers(kinds=("network",)) if own.kind == "network" else ()
     twins = [row.name for row in same if row.identity == own.identity and row.name != observer]
-    found = Known(
-        observer=observer,
-        card=card.model_dump(mode="json") if card else own.card,
-        builtin=observer in builtin_cards(),
-        measured=measured,
-        twins=twins,
-        rival=_rival(store, observer, measured, twins),
-        lacking=list(_lacking(store, settings.db, observer, {each.suite.name for each in measured}, suites)),
-    )
-    return verdict_of(found)
+    stated, rival = card.model_dump(mode="json") if card else own.card, _rival(store, observer, measured, twins)
+    lacking = [*_lacking(store, settings.db, observer, {each.suite.name for each in measured}, suites)]
+    builtin = observer in builtin_cards()
+    return verdict_of(observer, stated, measured, builtin=builtin, twins=twins, rival=rival, lacking=lacking)
 
 
 def _measured(store: Store, suites: Sequence[Suite], observer: str, status: CardStatus) -> Iterator[Measured]:

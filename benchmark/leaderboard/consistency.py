@@ -83,15 +83,15 @@ def agreement_table(compared: Iterable[ObserverPair], title: str = "") -> Table:
     adjusted = iter(holm(tested).tolist())
 
     def values(pair: ObserverPair) -> tuple[Value, ...]:
-        one, table = pair.agreement, pair.agreement.table
-        kappa = Cell(one.kappa, one.low, one.high, n=table.n, reason=one.reason, source=one)
+        one = pair.agreement
+        kappa = Cell(one.kappa, one.low, one.high, n=one.n, reason=one.reason, source=one)
         ends = "" if one.least is None else f"{number(one.least, 2)} to {number(one.most, 2)}"
         p = None if one.p is None else next(adjusted)
         more = (one.least, one.most, ends, one.p, p, p_value(p), one.unbiased, number(one.unbiased))
         why = one.reason or (ALWAYS if pair.condition != MEAN else "the copy model is of one condition")
         reason = why if one.copied is None else ""
-        copied = Cell(one.copied, one.copied_low, one.copied_high, n=table.n, reason=reason, source=one)
-        counted = (table.n, table.both, table.only_a, table.only_b, table.neither)
+        copied = Cell(one.copied, one.copied_low, one.copied_high, n=one.n, reason=reason, source=one)
+        counted = (one.n, one.both, one.only_a, one.only_b, one.neither)
         shares = (one.observed, number(one.observed, 3), one.expected, number(one.expected, 3))
         return (pair.a, pair.b, pair.experiment, pair.condition, kappa, *more, copied, *counted, *shares)
 
@@ -101,7 +101,7 @@ def agreement_table(compared: Iterable[ObserverPair], title: str = "") -> Table:
 def comparison_of(a: str, b: str, answered: ExperimentTrials) -> Table:
     """Return two observers by experiment and condition; experiments without a common image are named below."""
     compared = list(observer_pairs({role: {a: who[a], b: who[b]} for role, who in answered.items()}))
-    common = {pair.experiment for pair in compared if pair.agreement.table.n}
+    common = {pair.experiment for pair in compared if pair.agreement.n}
     apart = [role for role in answered if role not in common]
     notes = [f"no image in common: {', '.join(apart)}"] if apart else []
     shown = (pair for pair in compared if pair.experiment in common)

@@ -37,12 +37,8 @@ class Lineage(NamedTuple):
     series: str  # the part of the name about the recipe, numbers as "#" ("_l2_eps#")
     seed: str  # "" if the name has none
     recipe: str  # its tags, joined
-    family: str  # architecture line and recipe
-
-    @property
-    def line(self) -> str:
-        """The line of architectures."""
-        return self.family.partition("/")[0]
+    family: str  # line and recipe
+    line: str  # of architectures
 
 
 def lineage(name: str, training: Sequence[str] = (), card: Mapping[str, Any] = NO_CARD) -> Lineage:
@@ -51,9 +47,8 @@ def lineage(name: str, training: Sequence[str] = (), card: Mapping[str, Any] = N
     source, bare, series, seed = _parts(name, card)
     plain = "+".join(dict.fromkeys(tag.partition("(")[0] for tag in training)) or UNSTATED
     line = architecture_line(name, card)
-    return Lineage(
-        source=source, architecture=bare, series=series, seed=seed, recipe=recipe(training), family=f"{line}/{plain}"
-    )
+    known = Lineage(source=source, architecture=bare, series=series, seed=seed, recipe="", family="", line=line)
+    return known._replace(recipe=recipe(training), family=f"{line}/{plain}")
 
 
 def architecture_line(name: str, card: Mapping[str, Any] = NO_CARD) -> str:

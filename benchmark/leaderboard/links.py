@@ -30,10 +30,6 @@ TEXTURE = "texture"
 CUES = ("shape", TEXTURE)
 PHOTOGRAPHS = "photographs"
 NAMED = 3  # observers of each pair of measures that stand furthest apart
-SHARED = (
-    "Measures of one suite are read from the same answers: what is chance in these brings them closer together. A "
-    "measure of texture goes against one of shape where both mean the same."
-)
 
 Cards = Mapping[str, Mapping[str, Any]]  # observer -> its card as plain data
 Values = Mapping[str, float]  # observer -> value
@@ -211,7 +207,7 @@ def link_result(link: Link) -> str:
     return "they go together" if rank.value * ways[0] * ways[1] > 0 else "they go against each other"
 
 
-def correlation_table(links: Sequence[Link], space: str) -> Table:
+def correlation_table(links: Sequence[Link], space: str, declared: str = "links") -> Table:
     """Return every headline against every other: three coefficients, and how far one family moves the first."""
 
     def values(link: Link) -> tuple[Value, ...]:
@@ -222,7 +218,7 @@ def correlation_table(links: Sequence[Link], space: str) -> Table:
         names = (x.suite, y.suite, x.metric, y.metric, x.title, y.title)
         return (*names, *map(correlation_cell, found), without, rank.n, rank.families)
 
-    return declared_table("links", map(values, links), facts={"space": space})
+    return declared_table(declared, map(values, links), facts={"space": space})
 
 
 def correlation_cell(one: Correlation | None) -> Value:
@@ -322,8 +318,7 @@ def measure_tables(cues: Iterable[CueMeasures]) -> Iterator[Table]:
         space, caption = cue.summary.space, f"ordered by {cue.summary.headlines[0].title}"
         title = f"measures of shape and texture, {space}"
         yield replace(summary_table(cue.summary), title=title, caption=caption)
-        title = "every measure against every other"
-        yield replace(correlation_table(cue.links, space), title=title, notes=(SHARED,))
+        yield correlation_table(cue.links, space, "measures")
         rows: list[tuple[Value, ...]] = []
         for link in (link for link in cue.links if link.observers and link.y.suite != CLEAN):
             share, apart = disagreement(link, cue.textures)

@@ -4,7 +4,7 @@ Boards can also leave out the conditions that one of their observers was trained
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import groupby
@@ -90,8 +90,7 @@ def pools(store: Store, suites: Sequence[Suite], judge: Suite | None) -> list[Tr
         for scored in scored_trials(store, suite):
             row = scored.observer
             if scored.observations and row.kind not in ASIDE and len(trials := scored.read(store)):
-                columns = {name: trials[name] for name in ("condition", "role")}
-                groups[scored.shown][row.name] = _member(row, trials, columns, suite)
+                groups[scored.shown][row.name] = _member(row, trials, trials["condition"], suite)
         for (space, sets), members in sorted(groups.items(), key=lambda group: -len(group[1])):
             used = sorted({f"{notes[digest].name} ({digest[:8]})" for _, digest in sets})
             on = ", ".join(used) if len(used) <= 3 else f"{len(used)} stimulus sets"
@@ -129,13 +128,12 @@ def _published(store: Store, suites: Sequence[Suite], judge: Suite | None) -> Tr
         if graded:
             parts = zip(graded["role"].tolist(), graded["condition"].tolist(), strict=True)
             condition = np.array(["/".join(part) for part in parts], dtype=str)
-            columns = {"condition": condition, "role": np.full(len(graded), "")}
-            members.append(_member(row, graded, columns, judge))
+            members.append(_member(row, graded, condition, judge))
     return TrialPool(title="published experiments", space=PUBLISHED_SPACE, categories=16, members=tuple(members))
 
 
-def _member(row: ObserverRow, trials: Trials, named: Mapping[str, Array], judge: Suite | None) -> ObserverTrials:
-    """Return an observer of a pool. named: the columns "condition" (as stored) and "role"."""
+def _member(row: ObserverRow, trials: Trials, conditions: Array, judge: Suite | None) -> ObserverTrials:
+    """Return an observer of a pool."""
 
     def each(conditions: Array, change: Callable[[str], str]) -> Array:
         names, codes = np.unique(conditions, return_inverse=True)
@@ -148,8 +146,8 @@ def _member(row: ObserverRow, trials: Trials, named: Mapping[str, Array], judge:
         return next((name for name in names if common_spelling(name) == condition), condition)
 
     right = np.asarray(trials["response"] == trials["category"], dtype=bool)
-    condition = each(named["condition"], common_spelling)
-    columns = {**named, "condition": condition, "stimulus": trials["stimulus"], "right": right}
+    condition = each(conditions, common_spelling)
+    columns = {"role": trials["role"], "condition": condition, "stimulus": trials["stimulus"], "right": right}
     seen = np.zeros(len(right), dtype=bool)
     if judge is not None and judge.seen is not None and row.training:
         shown = Trials(columns={**columns, "condition": each(condition, listed)})

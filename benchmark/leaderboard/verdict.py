@@ -317,10 +317,12 @@ def pair_sentence(rival: Rival) -> Sentence:
     return Sentence(about=PAIR, text=f"{rival.name}{how}: {'; '.join(said)}.", evidence=tuple(evidence))
 
 
-def input_sentence(known: Known) -> Sentence:
+def input_sentence(
+    observer: str, card: Mapping[str, Any], measured: Sequence[Measured], *, builtin: bool, wrong: bool
+) -> Sentence:
     """Return whether the network is fed as it was trained, by the photographs that it was shown at registration."""
-    tried, chance = known.card.get("tried"), [each for each in known.measured if each.guessing]
-    evidence, text = [_number(each) for each in known.measured if each.guessing or known.wrong], ""
+    tried, chance = card.get("tried"), [each for each in measured if each.guessing]
+    evidence, text = [_number(each) for each in measured if each.guessing or wrong], ""
     if tried:
         right, n = tried["right"], tried["n"]
         where = f"at registration, on {tried['photographs']}"
@@ -334,47 +336,36 @@ def input_sentence(known: Known) -> Sentence:
             )
         else:
             text = f"Fed as trained, as far as {n} photographs show: {right} right, and no usual input fits better."
-    elif known.builtin:
+    elif builtin:
         text = "As its card states, which comes with the package."
     else:
-        line = f"bench register {shlex.quote(known.observer)} ... --replace --check FOLDER"
+        line = f"bench register {shlex.quote(observer)} ... --replace --check FOLDER"
         text = f"Unchecked: no photographs of its classes were installed. `{line}` tries it."
-    if (verified := known.card.get("verified")) and not known.wrong:
+    if (verified := card.get("verified")) and not wrong:
         text = f"Fed as {verified['script']} feeds it: the same decisions on {verified['n']} photographs."
-    if chance and not known.wrong:
-        every = len(chance) == len(known.measured)
+    if chance and not wrong:
+        every = len(chance) == len(measured)
         where = "every suite" if every else ", ".join(each.suite.name for each in chance)
         text = f"At chance in {where}, where its numbers mean nothing: fed wrongly, other classes, or untrained? {text}"
     return Sentence(about=INPUT, text=text, evidence=tuple(evidence))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Known:
-    """What a verdict is made of."""
+def verdict_of(
+    observer: str, card: Mapping[str, Any], measured: Sequence[Measured], *, builtin: bool, twins: Sequence[str] = (),
+    rival: Rival | None = None, lacking: Sequence[str] = (),
+) -> Verdict:  # fmt: skip
+    """Return the sentences on a network: its input, each suite, its nearest neighbour, trust, and what is missing.
 
-    observer: str
-    card: Mapping[str, Any]
-    builtin: bool  # whether the card comes with the package
-    measured: Sequence[Measured]
-    twins: Sequence[str] = ()  # other names of the same network
-    rival: Rival | None = None
-    lacking: Sequence[str] = ()  # "SUITE, SUITE (REASON): `COMMAND`" of suites without a headline of the network
-
-    @property
-    def wrong(self) -> bool:
-        """Whether photographs showed that the network is fed wrongly, or guesses."""
-        tried = self.card.get("tried") or {}
-        return bool(tried.get("findings") or tried.get("at_chance"))
-
-
-def verdict_of(known: Known) -> Verdict:
-    """Return the sentences on a network: its input, each suite, its nearest neighbour, trust, and what is missing."""
-    sentences = [input_sentence(known)]
-    sound = [each for each in known.measured if not (known.wrong or each.guessing)]
-    tests = neighbour_tests(sound, known.twins, known.rival)
+    builtin: whether the card comes with the package; twins: other names of the same network; lacking: "SUITE, SUITE
+    (REASON): `COMMAND`" of suites without a headline of the network."""
+    tried = card.get("tried") or {}
+    wrong = bool(tried.get("findings") or tried.get("at_chance"))  # fed wrongly, or a guess, by its photographs
+    sentences = [input_sentence(observer, card, measured, builtin=builtin, wrong=wrong)]
+    sound = [each for each in measured if not (wrong or each.guessing)]
+    tests = neighbour_tests(sound, twins, rival)
     sentences += [suite_sentence(each, tests[each.suite.name]) for each in sound]
-    if sound and known.rival is not None and any(row.comparison.p_holm is not None for row in known.rival.tests):
-        sentences.append(pair_sentence(known.rival))
+    if sound and rival is not None and any(row.comparison.p_holm is not None for row in rival.tests):
+        sentences.append(pair_sentence(rival))
     if sound:
         flags: dict[str, list[str]] = defaultdict(list)
         for each in sound:
@@ -383,15 +374,15 @@ def verdict_of(known: Known) -> Verdict:
         doubts = "; ".join(f"{flag} ({', '.join(where)})" for flag, where in flags.items())
         none = f"No flag of distrust on {counted(len(sound), 'headline')}."
         sentences.append(Sentence(about=TRUST, text=f"Doubtful: {doubts}." if doubts else none))
-    if known.twins:
-        text = f"{', '.join(known.twins)} is the same network (weights, input and labels)."
+    if twins:
+        text = f"{', '.join(twins)} is the same network (weights, input and labels)."
         sentences.append(Sentence(about="twin", text=text))
-    if known.lacking:
-        sentences.append(Sentence(about=MISSING, text=f"{'; '.join(known.lacking)}."))
+    if lacking:
+        sentences.append(Sentence(about=MISSING, text=f"{'; '.join(lacking)}."))
     if any(STAR in each.text for each in sentences if each.about != MISSING):
         text = "Reference scores that come with the package, on the same images."
         sentences.append(Sentence(about=STAR, text=text))
-    return Verdict(observer=known.observer, sentences=tuple(sentences))
+    return Verdict(observer=observer, sentences=tuple(sentences))
 
 
 def short(value: float | None, low: float | None = None, high: float | None = None) -> str:

@@ -23,25 +23,14 @@ PRIOR = (0.5, 0.25, 0.25, 0.5)  # images: both right, only a, only b, neither; f
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contingency:
-    """Images by who was right: both, only a, only b, neither."""
+class Agreement:
+    """Two observers on n common images, counted by who was right."""
 
-    both: int  # images that both get right
+    n: int
+    both: int
     only_a: int
     only_b: int
-    neither: int  # images that both get wrong
-
-    @property
-    def n(self) -> int:
-        """All images."""
-        return self.both + self.only_a + self.only_b + self.neither
-
-
-@dataclass(frozen=True, kw_only=True)
-class Agreement:
-    """Two observers on `table.n` common images."""
-
-    table: Contingency
+    neither: int
     accuracy_a: float | None = None
     accuracy_b: float | None = None
     observed: float | None = None
@@ -138,15 +127,15 @@ def agreement(
     cells = (first & second, first & ~second, ~first & second, ~first & ~second)
     counts = np.stack([np.bincount(codes, cell) for cell in cells], axis=1).astype(np.float64)
     both, only_a, only_b, neither = counts.sum(axis=0).astype(int).tolist()
-    table = Contingency(both=both, only_a=only_a, only_b=only_b, neither=neither)
-    if table.n == 0:
-        return Agreement(table=table, reason="no image in common")
+    point = Agreement(n=len(first), both=both, only_a=only_a, only_b=only_b, neither=neither)
+    if point.n == 0:
+        return replace(point, reason="no image in common")
     p_a, p_b, _, _, kappa = each = _of_counts(counts)
     least, most = (float(end.mean()) for end in attainable(p_a, p_b))
     names = ("accuracy_a", "accuracy_b", "observed", "expected", "kappa")
     means = dict(zip(names, each.mean(axis=1).tolist(), strict=True))
-    point = replace(Agreement(table=table, least=least, most=most), **means)
-    if table.n < 2:
+    point = replace(point, least=least, most=most, **means)
+    if point.n < 2:
         return point
     share = _independent_share(first, second, codes, clusters) if clusters else 1.0
     low, high, tail = _tested(np.asarray(counts * share, dtype=np.float64), float(kappa.mean()))

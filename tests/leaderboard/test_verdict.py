@@ -14,7 +14,7 @@ from benchmark.leaderboard import verdict
 from benchmark.leaderboard.board import boards
 from benchmark.leaderboard.board_model import Cell, cell_of
 from benchmark.leaderboard.reference_scores import REFERENCE, reference_rows
-from benchmark.leaderboard.verdict import UNPAIRED, Known, Measured, Rival, interval_test, verdict_of
+from benchmark.leaderboard.verdict import UNPAIRED, Measured, Rival, interval_test, verdict_of
 from benchmark.stats.comparisons import adjusted
 from benchmark.store import open_store
 
@@ -38,12 +38,12 @@ OTHERS = (
 )  # fmt: skip
 
 
-def sentences(known):
-    return {each.about: each.text for each in verdict_of(known).sentences}
+def known(*suites, observer="mine", card=CARD, **fields):
+    return verdict_of(observer, card, suites, **{"builtin": False, **fields})
 
 
-def known(*suites, **fields):
-    return Known(**{"observer": "mine", "card": CARD, "builtin": False, "measured": suites, **fields})
+def sentences(*suites, **fields):
+    return {each.about: each.text for each in known(*suites, **fields).sentences}
 
 
 def test_a_difference_of_two_intervals_is_tested_by_the_ends_that_face_each_other():
@@ -57,7 +57,7 @@ def test_a_difference_of_two_intervals_is_tested_by_the_ends_that_face_each_othe
 
 
 def test_value_place_and_likeness(score):
-    said = sentences(known(measured(score, ("mine", 100, {}), *OTHERS)))
+    said = sentences(measured(score, ("mine", 100, {}), *OTHERS))
     assert said["bias"] == (
         "shape bias .25 [.21, .29], rank 4 (3-5) of 5. As standard .23 to .28 (2*); below adversarial .50, people .96*."
     )
@@ -80,14 +80,14 @@ def test_a_network_that_is_fed_wrongly_or_guesses_is_told_nothing_else(score):
     for change, text in (
         ({"findings": better}, "Fed wrongly, as it seems: BGR"), ({"at_chance": True}, "At chance: 60 of 64")
     ):  # fmt: skip
-        said = sentences(known(one, card={"tried": {**CARD["tried"], **change}}))
+        said = sentences(one, card={"tried": {**CARD["tried"], **change}})
         assert list(said) == ["input"] and said["input"].startswith(text)
         assert "its numbers are not those of the trained network" in said["input"].lower()
     guessing = measured(score, ("mine", 100, {"flags": ("trust: one answer ('cat') for nearly all images",)}))
-    said = sentences(known(guessing, card={}, lacking=("c (run 'world-*')",)))
+    said = sentences(guessing, card={}, lacking=("c (run 'world-*')",))
     assert list(said) == ["input", "not measured"]
     assert said["input"].startswith("At chance in every suite, where its numbers mean nothing")
-    both = sentences(known(guessing, replace(one, suite=plain_suite("noise", HEAD, headline=HEAD)), card={}))
+    both = sentences(guessing, replace(one, suite=plain_suite("noise", HEAD, headline=HEAD)), card={})
     assert both["input"].startswith("At chance in bias, where") and "noise" in both and "bias" not in both
 
 
@@ -98,7 +98,7 @@ def test_the_weakest_part_is_named_if_few_may_be_it(score):
                 for name, right in zip(names, rights, strict=True)]  # fmt: skip
 
     for rights, text in (((300, 200, 100, 20, 300, 310), "Weakest: fog .15."), ((300, 290, 300, 295, 300, 310), "")):
-        said = sentences(known(measured(score, ("mine", 200, {}), parts=parts(*rights))))["bias"]
+        said = sentences(measured(score, ("mine", 200, {}), parts=parts(*rights)))["bias"]
         assert said == f"shape bias .50 [.45, .55].{text and f' {text}'}"
 
 
@@ -110,23 +110,23 @@ def test_the_nearest_neighbour_and_what_would_show_a_difference(score):
     for each in (bias, noise):
         theirs = next(row.cells["head"] for row in each.board.rows if row.observer == "near")
         rows.append(suite_row(each.suite.name, interval_test(cell_of(each.score), theirs, "head"), "head"))
-    said = sentences(known(bias, noise, rival=Rival(name="near", tests=adjusted(rows), paired=True)))["nearest"]
+    said = sentences(bias, noise, rival=Rival(name="near", tests=adjusted(rows), paired=True))["nearest"]
     assert said == "near: better in noise (+.450); no difference seen in bias (-.050; 1,300 images would show it)."
 
 
 def test_what_is_missing_trust_and_twins(score):
     one = measured(score, ("mine", 100, {"flags": ("trust: masked", "few")}), *OTHERS)
     lacking = ("a, b (not run): `bench run --model mine --suite a,b`", "c (no gradient)")
-    said = sentences(known(one, lacking=lacking, twins=["other"], card={}))
+    said = sentences(one, lacking=lacking, twins=["other"], card={})
     assert said["trust"] == "Doubtful: masked (bias)."
     assert said["not measured"] == "a, b (not run): `bench run --model mine --suite a,b`; c (no gradient)."
     assert said["twin"] == "other is the same network (weights, input and labels)."
     assert said["input"].startswith("Unchecked: ") and "--check FOLDER" in said["input"]
-    assert sentences(known(one, builtin=True, card={}))["input"] == "As its card states, which comes with the package."
+    assert sentences(one, builtin=True, card={})["input"] == "As its card states, which comes with the package."
 
 
 def test_every_form(score):
-    found = verdict_of(known(measured(score, ("mine", 100, {}), *OTHERS), observer="<b>mine"))
+    found = known(measured(score, ("mine", 100, {}), *OTHERS), observer="<b>mine")
     lines = str(found).splitlines()
     assert lines[0] == "<b>mine" and max(map(len, lines)) <= 80
     assert lines[1].startswith("input  Fed as") and lines[2].startswith("       ") and len(lines) <= 9

@@ -27,7 +27,7 @@ def trials(answers, start=0):
 
 def test_by_hand():
     found = agreement(*np.repeat(CELLS, (5, 2, 1, 2), axis=0).T)
-    assert (found.table.both, found.table.only_a, found.table.only_b, found.table.neither) == (5, 2, 1, 2)
+    assert (found.both, found.only_a, found.only_b, found.neither) == (5, 2, 1, 2)
     assert (found.accuracy_a, found.accuracy_b, found.observed) == (0.7, 0.6, 0.7)
     assert found.expected == pytest.approx(0.7 * 0.6 + 0.3 * 0.4)
     assert found.kappa == pytest.approx((0.7 - 0.54) / 0.46)
@@ -145,7 +145,7 @@ def test_a_mean_over_conditions_is_that_of_each():
     whole = agreement(a, b, strata=condition)
     for name in ("kappa", "observed", "expected", "accuracy_a", "least", "unbiased"):
         assert getattr(whole, name) == pytest.approx(np.mean([getattr(part, name) for part in each]))
-    assert whole.method == "score test, mean over 3 conditions" and whole.copied is None and whole.table.n == 90
+    assert whole.method == "score test, mean over 3 conditions" and whole.copied is None and whole.n == 90
 
 
 def test_images_that_share_shapes_and_textures_widen_the_interval():

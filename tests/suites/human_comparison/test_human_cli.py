@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from benchmark import api
 from benchmark.cli.tables import consistency
-from benchmark.leaderboard.consistency import by_condition
+from benchmark.leaderboard.consistency import observer_pairs
 from benchmark.observer_trials import observer_trials
 from benchmark.plugins import SuiteShelf
 from suites.human_comparison import SUITE
@@ -55,10 +55,10 @@ def test_two_observers(board):
     assert all(text in out for text in ("c10", "c50", "mean over conditions", "kappa", "only", "["))
     with api.Selection(board).reading() as store:
         a, b = (observer_trials(store, SUITE, name) for name in ("subject-03 (contrast)", "subject-01 (contrast)"))
-    rows = dict(by_condition(a, b))
-    assert "all trials" not in out and rows["mean over conditions"].table.n == 40
+    rows = {pair.condition: pair.agreement for pair in observer_pairs({"contrast": {"a": a, "b": b}})}
+    assert "all trials" not in out and rows["mean over conditions"].n == 40
     assert rows["mean over conditions"].kappa == pytest.approx((rows["c10"].kappa + rows["c50"].kappa) / 2)
-    assert rows["c10"].table.n == rows["c50"].table.n == 20
+    assert rows["c10"].n == rows["c50"].n == 20
     assert f"{rows['c10'].kappa:.3f}" in out
     assert f"[{rows['c10'].low:.3f}, {rows['c10'].high:.3f}]" in out
 
