@@ -5,28 +5,22 @@ import pytest
 import torch
 from engine_toys import network, toy_suite
 
-from benchmark.contracts import CHUNK
 from benchmark.engine import devices
 from registry import determinism_checks
 from registry.determinism_checks import checksum, placed_sum
 
 
 @pytest.mark.slow
-def test_a_state_that_changes_in_the_run_ends_it_before_its_trials_are_stored(leaderboard):
-    stimuli = toys.make_stimuli(2 * CHUNK)
-    report = leaderboard.run([network("net", "Late")], [toy_suite(stimuli)], batch=16)
-    assert "answering has changed follows" in report.failed["net under toy"]
-    assert not leaderboard.scores("net")
-    assert len(leaderboard.outcomes(observer="net")) == 1
-    assert len(leaderboard.trials("net")["stimulus"]) == 0
-
-
-@pytest.mark.slow
-def test_chance_that_begins_late_is_found_by_showing_images_again(leaderboard, monkeypatch):
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("Late", "answering has changed follows"), ("Moody", "otherwise when it is shown alone")]
+)
+def test_a_change_within_the_run_ends_it_before_its_trials_are_stored(leaderboard, monkeypatch, kind, reason):
+    """Chance that begins late is found by showing images again."""
     monkeypatch.setattr(devices, "REPLAYED", 16)
-    report = leaderboard.run([network("net", "Moody")], [toy_suite(toys.make_stimuli(600))], batch=16)
-    assert "otherwise when it is shown alone" in report.failed["net under toy"]
-    assert not leaderboard.scores("net")
+    report = leaderboard.run([network("net", kind)], [toy_suite(toys.make_stimuli(600))], batch=16)
+    assert reason in report.failed["net under toy"]
+    assert not leaderboard.scores("net") and len(leaderboard.outcomes(observer="net")) == 1
+    assert kind == "Moody" or len(leaderboard.trials("net")["stimulus"]) == 0
 
 
 def test_a_checksum_sees_every_bit_of_every_kind():

@@ -52,14 +52,11 @@ def content(store):
 @pytest.mark.slow
 def test_an_empty_leaderboard_takes_everything_once(store, other, made):
     answered(other, made)
-    done = merged(store, other)
-    assert (done.observations, done.trials, done.known) == (1, 10, 0)
-    assert (done.scores, done.conflicts) == (1, [])
-    assert content(store) == content(other)
-    again = merged(store, other)
-    assert (again.observations, again.trials, again.known) == (0, 0, 10)
-    assert (again.scores, again.conflicts) == (0, [])
-    assert content(store) == content(other)
+    for there, known in (1, 0), (0, 10):
+        done = merged(store, other)
+        assert (done.observations, done.trials, done.known) == (there, 10 * there, known)
+        assert (done.scores, done.conflicts) == (there, [])
+        assert content(store) == content(other)
     assert len(store.outcomes(latest=False)) == 1
 
 
@@ -74,13 +71,6 @@ def test_chunks_of_one_observation_come_together(store, other, made):
     assert (done.trials, done.known, done.conflicts) == (2, 4, [])
     assert store.complete("k1")
     assert store.trials(["k1"])["stimulus"].tolist() == [f"image-{i}.png" for i in range(10)]
-
-
-def test_what_settled_an_observation_comes_along(store, other, made):
-    run = differing(made, other, ["a", "b", "c", "d"])
-    other.settle(run, "k1", 4)
-    merged(store, other)
-    assert store.complete("k1")
 
 
 def differing(made, side, response, sure=0.5, **more):
@@ -109,8 +99,9 @@ def test_other_answers_are_named_and_left_out(store, other, made):
 )
 def test_float_noise_and_a_column_more_are_the_same_answer(store, other, made, their, differs):
     differing(made, store, ["a", "b", "c", "d"])
-    differing(made, other, ["a", "b", "c", "d"], **their)
+    other.settle(differing(made, other, ["a", "b", "c", "d"], **their), "k1", 4)
     assert bool(merged(store, other).conflicts) == differs
+    assert store.complete("k1") != differs  # what settled an observation comes along
     assert store.trials(["k1"])["sure"].tolist() == [0.5] * 4
 
 
@@ -163,18 +154,15 @@ def imported(store, made, key):
     store.put_import(run, "lab", [key])
 
 
-def test_imported_trials_count_as_there(store, other, made):
-    imported(other, made, "sheet-1")
-    for _ in range(2):
-        assert merged(store, other).conflicts == []
-        assert [one.key for one in store.observations(suite="trials")] == ["sheet-1"]
-
-
 @pytest.mark.parametrize("newer", ["ours", "theirs"])
-def test_of_two_imports_of_a_source_the_newer_counts_and_the_difference_is_named(store, other, made, newer):
+def test_of_two_imports_of_a_source_the_newer_counts_and_the_difference_is_named(store, other, made, newer, tmp_path):
     sides = [(store, "ours"), (other, "theirs")]
     for side, key in sides if newer == "theirs" else reversed(sides):
         imported(side, made, key)
+    with open_store(str(tmp_path / "empty.db")) as empty:  # where nothing is, they count as there
+        for _ in range(2):
+            assert merged(empty, other).conflicts == []
+            assert [one.key for one in empty.observations(suite="trials")] == ["theirs"]
     person = next(one.observer for one in store.observations())
     run = store.begin_run("bench import trials", {})
     store.put_scores(run, made.score_set(person, keys=("ours",)), [made.score()])
