@@ -413,15 +413,13 @@ def compare_observers(store: Store, suites: Sequence[Suite], pairs: Iterable[tup
             ran = [" / ".join(sorted({row.policy for row in rows if row.observer == name} - {""})) for name in (a, b)]
             if all(ran) and ran[0] != ran[1]:
                 remarks.append(f"{suite.name}: A was run on {ran[0]}, B on {ran[1]}")
-        yield compared(a, b, [row for both in shared for row in _under(both)], remarks)
+        yield compared(a, b, [row for both in shared for row in paired_tests(both)], remarks)
 
 
-def _under(both: ComparedTrials) -> Iterator[SuiteComparison]:
-    suite, metrics = both.suite, {metric.name: metric for metric in both.suite.metrics}
-    for metric in suite.metrics:
-        if metric.ratio is None:
-            continue
-        others = list(both.people.values()) if both.b is None else [both.b]
+def paired_tests(both: ComparedTrials) -> Iterator[SuiteComparison]:
+    """Yield a test of each ratio metric, and those of the suite's own."""
+    suite, others = both.suite, list(both.people.values()) if both.b is None else [both.b]
+    for metric in (metric for metric in suite.metrics if metric.ratio is not None):
         own, theirs = metric.own(both.a), [part for trials in others if len(part := metric.own(trials))]
         if len(own) and theirs:  # a single person is not a group, which the row reports
             row = compare_people(metric, own, theirs) if both.b is None else compare_ratio(metric, own, theirs[0])
@@ -430,9 +428,8 @@ def _under(both: ComparedTrials) -> Iterator[SuiteComparison]:
     if suite.against is not None and suite.against.pair is not None:
         same = both.b is not None and same_answers(both.a, both.b)
         for row in suite.against.pair(both.a, both.b, both.people):
-            yield SuiteComparison(
-                suite=suite.name, metric=metrics[row.metric], comparison=replace(row, same=same and not row.difference)
-            )
+            metric, test = suite.metric(row.metric), replace(row, same=same and not row.difference)
+            yield SuiteComparison(suite=suite.name, metric=metric, comparison=test)
 
 
 def same_answers(a: Trials, b: Trials) -> bool:

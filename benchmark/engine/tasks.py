@@ -29,11 +29,6 @@ def chunk_index(stimuli: Stimuli, chunk: int) -> NDArray[np.int64]:
     return np.arange(chunk * CHUNK, min((chunk + 1) * CHUNK, len(stimuli)), dtype=np.int64)
 
 
-def chunk_count(stimuli: Stimuli) -> int:
-    """Return how many chunks the grid has for a set."""
-    return -(-len(stimuli) // CHUNK)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """One observer under one suite in one label space."""
@@ -64,7 +59,7 @@ class Task:
         """Return the chunks of a block that this process shows."""
         if self.only is not None:
             return self.only[i]
-        return frozenset(range(chunk_count(self.plan.blocks[i].stimuli)))
+        return frozenset(range(-(-len(self.plan.blocks[i].stimuli) // CHUNK)))
 
     @property
     def trials(self) -> int:
@@ -208,8 +203,9 @@ def cut_shards(tasks: Sequence[Task], n: int, cost: Cost) -> list[list[Task]]:
     for task in tasks:
         for i, block in task.shown.items():
             # A block that its suite may settle early is never cut, because the suite is asked chunk by chunk.
-            every = [frozenset([chunk]) for chunk in range(max(1, chunk_count(block.stimuli)))]
-            some = every if task.suite.stopping.settled is None else [task.chunks(i)]
+            some = [task.chunks(i)]
+            if task.suite.stopping.settled is None:
+                some = [frozenset([chunk]) for chunk in sorted(some[0])] or some
             pieces += ((task, i, chunks, -(-cost(task, block) // len(some))) for chunks in some)
         if not task.plan.blocks:
             pieces.append((task, 0, frozenset(), 0))

@@ -103,11 +103,7 @@ def problems(connection: sa.Connection) -> list[str]:
         if table is not schema.SCORES:  # what a score set's digest binds
             rows = map(partial(row_problems, table), all_rows(connection, table))
             kinds[table.name] = chain.from_iterable(rows)
-    kinds |= {
-        "import": _lost_imports(connection),
-        "score set": _score_sets(connection),
-        "trials without scores": iter(dict.fromkeys(_unscored(connection))),
-    }
+    kinds |= {"score set": _score_sets(connection), "trials": iter(dict.fromkeys(_lost(connection)))}
     for what, lines in kinds.items():
         faults += islice(lines, _SHOWN)
         if more := sum(1 for _ in lines):
@@ -165,15 +161,6 @@ def row_problems(table: sa.Table, row: Any) -> Iterator[str]:
         yield f"{what}: {error}"
 
 
-def _lost_imports(connection: sa.Connection) -> Iterator[str]:
-    """Yield the newest imports whose observations are gone."""
-    here = {*connection.scalars(sa.select(schema.OBSERVATIONS.c.key))}
-    with suppress(ValueError):  # what is no list of texts is named with its row
-        for name, row in newest_imports(connection).items():
-            if lost := {*texts(row.observations)} - here:
-                yield f"import of '{name}': {len(lost)} of its observations are not there"
-
-
 def _score_sets(connection: sa.Connection) -> Iterator[str]:
     """Yield score sets whose scores or trials are not those that were stored with them."""
     for row in all_rows(connection, schema.SCORE_SETS):
@@ -189,13 +176,19 @@ def _score_sets(connection: sa.Connection) -> Iterator[str]:
             yield f"{what}: {error}"
 
 
-def _unscored(connection: sa.Connection) -> Iterator[str]:
-    """Yield observers whose trials lack the scores of a run that finished."""
+def _lost(connection: sa.Connection) -> Iterator[str]:
+    """Yield the newest imports whose observations are gone, and observers whose trials lack the scores of a run that
+    finished."""
     sets, outcomes = schema.SCORE_SETS.c, schema.OUTCOMES.c
+    here = {*connection.scalars(sa.select(schema.OBSERVATIONS.c.key))}
+    with suppress(ValueError):  # what is no list of texts is named with its row
+        for name, row in newest_imports(connection).items():
+            if lost := {*texts(row.observations)} - here:
+                yield f"import of '{name}': {len(lost)} of its observations are not there"
     scored: dict[tuple[str, ...], list[set[str]]] = defaultdict(list)
     for row in fetched(connection, sa.select(sets.observer, sets.suite, sets.space, sets.observations)):
         scored[row.observer, row.suite, row.space].append({*texts(row.observations)})
-    known = {*connection.scalars(sa.select(schema.OBSERVATIONS.c.key))} - incomplete(connection).keys()
+    known = here - incomplete(connection).keys()
     for row in fetched(connection, sa.select(schema.OUTCOMES).where(outcomes.status == "done", outcomes.detail != "")):
         keys = {*parsed(row.detail, dict).get("observations", ())}  # what a merge left out has none
         if keys <= known and not any(keys <= made for made in scored[row.observer, row.suite, row.space]):

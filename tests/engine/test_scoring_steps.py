@@ -59,7 +59,8 @@ def against(**fields):
 
 def suite(**fields):
     own = {"name": "toy", "version": 3, "metrics": (BIAS,), "seen": None, "config": None, "against": against()}
-    return SimpleNamespace(**{**own, "controls": {}, "categories": {}, "score": score, **fields})
+    own |= {"controls": {}, "categories": {}, "score": score, "metric": {"bias": BIAS}.get}
+    return SimpleNamespace(**{**own, **fields})
 
 
 def row(name, kind):
@@ -316,7 +317,7 @@ def test_a_suites_own_pair_test_is_called_the_same_only_for_equal_answers_withou
     made = suite(against=against(pair=pair), metrics=(replace(BIAS, ratio=None),))
     for b, same in ((trials("sst"), True), (trials("stt"), False), (None, False)):
         both = ComparedTrials(suite=made, a=trials("sst"), b=b, people={"ann": 1})
-        rows = list(scoring._under(both))
+        rows = list(scoring.paired_tests(both))
         assert [(r.suite, r.metric.name, r.comparison.difference, r.comparison.same) for r in rows] == [
             ("toy", "bias", 0.0, same), ("toy", "bias", 0.1, False),
         ]  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 from plain_suites import paired, suite_row
 
 from benchmark.contracts import Trials
-from benchmark.engine.scoring import ComparedTrials, _under
+from benchmark.engine.scoring import ComparedTrials, paired_tests
 from benchmark.leaderboard.comparison import Margin, better, diff_markdown, judged
 from benchmark.leaderboard.forms import markdown_code
 from benchmark.stats.comparisons import Comparison, DiscordantTrial, SuiteComparison, compared, decided
@@ -126,7 +126,7 @@ def test_equal_answers_to_few_trials_are_no_change(few):
     def said(*answers):
         new, base = (conflicts(one, cat, dog) for one in answers)
         both = ComparedTrials(suite=SUITE, a=new, b=base, people={})
-        found = judged(compared("new", "base", list(_under(both))), [], Margin(0.01))
+        found = judged(compared("new", "base", list(paired_tests(both))), [], Margin(0.01))
         return found.verdict, found.exit_code, found.changes[0].comparison.n
 
     assert said(cat, cat) == said(na, na) == ("no answer changed", 0, few)
