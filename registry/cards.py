@@ -355,8 +355,9 @@ def remove_unnamed(files: Iterable[Path], folder: Path) -> tuple[Path, ...]:
     """Delete those files below `folder` that no card names, and return them."""
     files = tuple(files)
     cards = read_cards(folder).values() if files else ()
-    named = {file for card in cards for file in (*heads_of(card), Path(card.labels))}
-    gone = tuple(file for file in files if file not in named and file.is_relative_to(folder) and file.is_file())
+    named = {file.resolve() for card in cards for file in (*heads_of(card), Path(card.labels))}
+    unnamed = (file for file in files if file.resolve() not in named)
+    gone = tuple(file for file in unnamed if file.is_relative_to(folder) and file.is_file())
     for file in gone:
         file.unlink()
     return gone

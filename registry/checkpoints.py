@@ -53,9 +53,6 @@ def _stand_ins() -> list[Any]:
     return pairs
 
 
-WRAPPERS: list[str] = own_table("training_words")["weights"]
-
-
 def _refuse_other_formats(path: Path, held: Mapping[str, int]) -> None:
     with path.open("rb") as file:
         start = file.read(400)
@@ -140,6 +137,7 @@ _SECOND = re.compile(r"(?:^|[._])(?:student|current_model_state|online_model|enc
 #: Names of what torch wraps around a network or parts of it: torch.compile, activation checkpointing, FSDP.
 _WRAPPED = re.compile(r"(?:_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)\.")
 _SAID: Mapping[str, list[str]] = own_table("training_words")
+WRAPPERS = _SAID["weights"]
 #: Other networks of a training script, and what it keeps in a state dict and no forward pass reads.
 _OTHERS = re.compile(rf"(?:module\.)?(?:{'|'.join(_SAID['networks'])})\.")
 _BOOKKEEPING = re.compile(rf"(?:.*\.)?(?:{'|'.join(_SAID['counters'])})|(?:{'|'.join(_SAID['bookkeeping'])})(?:\..*)?")

@@ -6,6 +6,7 @@ stand-in, which keeps the state that it is given."""
 import io
 import json
 import pickle
+import re
 import shlex
 import warnings
 from collections import OrderedDict
@@ -127,14 +128,11 @@ class StandIn(dict[Any, Any]):
         """Drop entries of a list of its own kind."""
 
 
-_REBUILD = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter", "_rebuild_qtensor")
-
-
 class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Return what makes an object of this name, otherwise the stand-in."""
         # Functions of libraries are wrapped, not given: a pickle could set their attributes.
-        if module == "torch._utils" and name in _REBUILD:
+        if module == "torch._utils" and re.fullmatch("_rebuild_(tensor(_v2)?|parameter|qtensor)", name):
             rebuild = getattr(import_module(module), name)
             return lambda *args: rebuild(*args)
         value: Any = getattr(torch, name, None) if module == "torch" else None

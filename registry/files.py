@@ -18,15 +18,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 T = TypeVar("T")
+#: In the name of a file that was made of another.
+CONVERTED = ".converted"
 
 
 def expanded(path: str | Path) -> Path:
     """Return a path with `~` and `~user` replaced by their folders; unchanged for an unknown user."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's own raises RuntimeError there
-
-
-#: In the name of a file that was made of another.
-CONVERTED = ".converted"
 
 
 def is_file(path: Path) -> bool:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _FOLDER = Path(__file__).parent / "label_spaces"
 _SYNSETS: Mapping[str, str] = own_table("label_spaces/synsets")
+#: The least probability that the categories share, of which float32 still holds the hundred-millionth part.
+LEAST = 1e-30
 LABEL_SPACES = ("coco80", "geirhos16", "imagenet1001", "imagenet1k", *_SYNSETS, "world16")
 
 
@@ -259,10 +261,6 @@ def _require_printable(names: Iterable[str], where: str) -> None:
         raise LabelError(f"{where}: {control}; class names are plain text.")
 
 
-#: The least probability that the categories share, of which float32 still holds the hundred-millionth part.
-LEAST = 1e-30
-
-
 def label_space(name_or_path: str) -> LabelSpace:
     """Return a built-in label space by name, or a user's from a mapping file (see `registry.labels`). Raises
     UnknownName for a name that is neither, LabelError for a file that cannot be used."""
@@ -310,6 +308,8 @@ def decide(logits: Tensor, grouping: Grouping) -> Tensor:
 # that they name.
 
 _JSON = "Expected names in output order, name -> index or index -> name, alone or under a name such as id2label."
+#: Entries of files, and lists beside them, that state an order.
+FIELDS = frozenset(own_table("training_words")["classes"])
 #: Names of files and folders that say nothing of their content.
 _PLAIN_NAMES = frozenset({"classes", "labels", "names", "class_names", "train", "val", "test", "valid", "validation"})
 
@@ -418,9 +418,6 @@ def write_mapping(
     known = f"{len(classes) - len(lost)} are WordNet or geirhos16 classes"
     text = f"{len(classes)} classes as the space '{name}'; {known}"
     return path, f"{text}; unmatched: {some_of(lost, 10)}" if lost else text
-
-
-FIELDS = frozenset(own_table("training_words")["classes"])
 
 
 def names_in_order(value: Any) -> tuple[str, ...] | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from math import isqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -220,7 +220,17 @@ def advice(card: ModelCard, module: nn.Module, choice: WeightChoice, path: Path,
     """Return what to do about a misfit of the weights `choice` of the file `path`."""
     missing, strange, head = misfit.missing, misfit.strange, head_names(module)
     want, given = module.state_dict(keep_vars=True), dict(card.options.get("kwargs", {}))
-    if options := dict(_options(module, misfit)):
+    # The arguments of the architecture that the names and shapes of the file speak of.
+    options, embedding = dict[str, int | str](), cast(Any, getattr(module, "patch_embed", None))
+    for name, (theirs, ours) in misfit.shapes.items():
+        if name.endswith(("pos_embed", "pos_embedding")) and len(theirs) == len(ours) == 3:
+            side = embedding.img_size[0] if hasattr(embedding, "img_size") else getattr(module, "image_size", 224)
+            tokens: Any = getattr(module, "num_prefix_tokens", 1)  # of the class and registers, before the places
+            there, here = (isqrt(max(0, shape[1] - tokens)) for shape in (theirs, ours))
+            options["image_size" if embedding is None else "img_size"] = side * there // here
+    if "fc_norm.weight" in (*strange, *missing):
+        options["global_pool"] = "avg" if "fc_norm.weight" in strange else "token"
+    if options:
         outputs = next((len(want[name]) for name in head), 1000)
         with suppress(BenchError), torch.device("meta"):  # what is proposed was tried
             other = build_network(card.arch, outputs, given | options)
@@ -228,14 +238,8 @@ def advice(card: ModelCard, module: nn.Module, choice: WeightChoice, path: Path,
             if {*rest.missing, *rest.shapes} <= head_names(other):
                 words = tuple(word for name in options for word in ("--arch-option", f"{name}={options[name]}"))
                 return f"It differs in {_modules(misfit.names)}: {' '.join(words)} fits.", Remedy(words=words)
-    if (renamed := _renamed(misfit, choice.state, want)) is not None:
-        state, names = renamed
-        text = f"Everything but the names fits: {names}. If so, --convert writes a file with the network's names."
-        # Three numbers may be a mean or a deviation; larger tensors are other weights.
-        entries = choice.content.items() if isinstance(choice.content, Mapping) else ()
-        beside = {name: value for name, value in entries if all(t.numel() <= 3 for t in parts_in(value, Tensor))}
-        content = {**beside, choice.name or "state_dict": {**state, **choice.statistics}}  # as --key names it
-        return text, Remedy(write=partial(write_converted, partial(dict, content), path))
+    if (renamed := _renamed(misfit, choice, want, path)) is not None:
+        return renamed
     if missing and not misfit.shapes and set(missing) <= head:
         text = "Only the head is missing: this is a backbone without a classifier. --probe FOLDER (a folder per class)"
         hint = "or --probe world, fits one to its features; other keys are left then."
@@ -265,25 +269,11 @@ def head_names(module: nn.Module) -> set[str]:
     return {name for name in module.state_dict() if name.rpartition(".")[0] in parts}
 
 
-def _options(module: nn.Module, misfit: Misfit) -> Iterator[tuple[str, int | str]]:
-    """Yield the arguments of the architecture that the names and shapes of the file speak of."""
-    embedding: Any = getattr(module, "patch_embed", None)
-    for name, (theirs, ours) in misfit.shapes.items():
-        if name.endswith(("pos_embed", "pos_embedding")) and len(theirs) == len(ours) == 3:
-            side = embedding.img_size[0] if hasattr(embedding, "img_size") else getattr(module, "image_size", 224)
-            tokens: Any = getattr(module, "num_prefix_tokens", 1)  # of the class and registers, before the places
-            there, here = (isqrt(max(0, shape[1] - tokens)) for shape in (theirs, ours))
-            yield "image_size" if embedding is None else "img_size", side * there // here
-    if "fc_norm.weight" in (*misfit.strange, *misfit.missing):
-        yield "global_pool", "avg" if "fc_norm.weight" in misfit.strange else "token"
-
-
-def _renamed(
-    misfit: Misfit, state: Mapping[str, Tensor], want: Mapping[str, Tensor]
-) -> tuple[dict[str, Tensor], str] | None:
-    """Return the weights under the network's names, and a text on them, if one module or only the order is shared."""
+def _renamed(misfit: Misfit, choice: WeightChoice, want: Mapping[str, Tensor], path: Path) -> tuple[str, Remedy] | None:
+    """Return advice for weights of which one module has another name, or only the order is the network's."""
     if misfit.shapes or not misfit.missing:
         return None
+    state = choice.state
     ours, theirs = ({name.rpartition(".")[0] for name in names} for names in (misfit.missing, misfit.strange))
     changed = dict[str, Tensor]()
     if len(ours) == len(theirs) == 1:
@@ -298,7 +288,13 @@ def _renamed(
             return None
     origin = {id(tensor): name.rpartition(".")[0] for name, tensor in state.items()}
     pairs = {name.rpartition(".")[0]: origin[id(tensor)] for name, tensor in changed.items()}
-    return changed, shown(some_of([f"'{a}' is '{b}' in the file" for a, b in pairs.items() if a != b], 4))
+    names = shown(some_of([f"'{a}' is '{b}' in the file" for a, b in pairs.items() if a != b], 4))
+    text = f"Everything but the names fits: {names}. If so, --convert writes a file with the network's names."
+    # Three numbers may be a mean or a deviation; larger tensors are other weights.
+    entries = choice.content.items() if isinstance(choice.content, Mapping) else ()
+    beside = {name: value for name, value in entries if all(t.numel() <= 3 for t in parts_in(value, Tensor))}
+    content = {**beside, choice.name or "state_dict": {**changed, **choice.statistics}}  # as --key names it
+    return text, Remedy(write=partial(write_converted, partial(dict, content), path))
 
 
 def _of_extras(strange: Iterable[str], want: Iterable[str], choice: WeightChoice) -> tuple[str, Remedy] | None:

@@ -404,9 +404,6 @@ def _lines(arch: str, how: Preprocess, sources: Mapping[str, str], agreeing: str
 # A network's own transform as the fields of a card, if a card can express it exactly: read from its parts, and tried on
 # images.
 
-#: Largest difference of a pixel in [0,1] that the rounding of float32 explains.
-_ROUNDING = 1e-5
-
 
 @cache
 def sample_images() -> tuple[Pixels, ...]:
@@ -449,7 +446,7 @@ def _fed(transform: Transform) -> list[Given]:
 
 
 def _is_expressed(fed: Sequence[Given], how: Preprocess) -> bool:
-    return all(gap.max() <= _ROUNDING for gap in pixel_gaps(fed, how))
+    return all(gap.max() <= 1e-5 for gap in pixel_gaps(fed, how))  # the rounding of float32 explains that much
 
 
 def _fields(part: Any) -> dict[str, Any]:

@@ -75,6 +75,7 @@ def prove_onnx(path: Path, side: int) -> None:
 SECONDS, MEMORY = 60, 4 * 2**30
 #: Seconds on the clock for each of these: a busy machine is nobody's fault.
 _PATIENCE = 10
+_REFUSED = 3  # the status of a process that has found a user's mistake
 
 
 def require_proof(
@@ -107,9 +108,6 @@ def require_proof(
         if done.returncode:
             raise RuntimeError(said or f"its process ended with status {done.returncode}")
     write_whole(proof, "")
-
-
-_REFUSED = 3
 
 
 def _main(module: str, function: str, path: str, side: str, seconds: str, memory: str) -> None:

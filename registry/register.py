@@ -277,9 +277,10 @@ def register(
     families, and `trial` is as of `admit`. Raises CardError, WeightsError, LabelError, UnknownName without a trace."""
     folder = CardFolder(cards=cards_folder, place=place, replaces=replaces)
     require_free(name, folder)
-    text = str(weights) if weights else None
+    text, there = str(weights) if weights else None, {*(cards_folder / "labels").glob("*")}
     space, listed = (None, "") if labels is None else given_labels(str(labels), name, cards_folder)
     rows = (Check(name="labels", ok=True, detail=listed),) if listed else ()
+    written = [file for file in (Path(str(space)),) if listed and file not in there]
 
     def tried(model: LoadedModel) -> Sequence[Check]:
         if model.card.source in ("timm", "torchvision", "hub") and not preprocessing.given_fields(given):
@@ -293,12 +294,13 @@ def register(
         chosen = _options(known, given, options or {})
         draft = Draft(name=name, arch=known, weights=own, labels=space, training=training, options=chosen, rows=rows)
         draft, card, checks = _described(draft, folder, given)
-        try:
-            return admit(card, checks, folder, tried)
-        except BaseException:  # what was written for it is gone again
-            cards.remove_unnamed(draft.files, folder.cards)
-            raise
+        written.extend(draft.files)
+        return admit(card, checks, folder, tried)
 
     # A download is kept only if it turns out to be a network.
     with first_use(local_path(str(text), place.weights_folder), None) if is_url(text) else nullcontext():
-        return _on_consent(admitted, text, given)
+        try:
+            return _on_consent(admitted, text, given)
+        except BaseException:  # what was written for it is gone again
+            cards.remove_unnamed(written, folder.cards)
+            raise

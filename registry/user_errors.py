@@ -37,17 +37,13 @@ class Remedy:
         return (*self.words, "--convert") if self.write else self.words
 
 
-#: Options that are given once for each value.
-_REPEATED = ("--arch-option", "--ignore")
-
-
 def completed(words: Sequence[str], lacking: Sequence[str]) -> list[str]:
     """Return a command with the options that it lacks; a value that it has is replaced."""
     whole, left = [*words], [*lacking]
     while left:
         option = left.pop(0)
         value = [left.pop(0)] if left and not left[0].startswith("--") else []
-        if value and option in whole[:-1] and option not in _REPEATED:
+        if value and option in whole[:-1] and option not in ("--arch-option", "--ignore"):  # which are repeated
             whole[whole.index(option) + 1] = value[0]
         elif value or option not in whole:
             whole += [option, *value]

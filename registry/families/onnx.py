@@ -69,18 +69,14 @@ def network(card: ModelCard, place: WeightSources, outputs: int, *, bare: bool) 
     return module.eval(), ""
 
 
-#: Operators between a choice of a class and an output.
-_SHAPING = frozenset({"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
-
-
 def _scores_of(path: Path) -> str | None:
     """Return the tensor of scores from which a file chooses its answer; None if it answers with scores."""
     graph = library("onnx", "onnx", "arch 'onnx'").load_model(str(path), load_external_data=False).graph
-    makers = {name: node for node in graph.node for name in node.output}
-    scores = None
+    makers, scores = {name: node for node in graph.node for name in node.output}, None
+    shaping = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")  # between the choice and an output
     for output in graph.output:
         node = makers.get(output.name)
-        while node is not None and node.op_type in _SHAPING:
+        while node is not None and node.op_type in shaping:
             node = makers.get(node.input[0])
         if node is None or node.op_type not in ("ArgMax", "TopK"):
             return None

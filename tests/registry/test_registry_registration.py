@@ -44,17 +44,20 @@ def test_the_order_of_the_classes_that_a_checkpoint_states_is_its_label_space(ti
     ({"name": "a b"}, CardError, "field 'name'"), ({"name": "chance"}, CardError, "another name than chance"),
     ({"arch": "export", "options": {"templates": "7"}}, CardError, "asked in texts"),
     ({"arch": "export", "key": "ema"}, CardError, "taken whole"),
+    ({"labels": "list.txt", "arch": "timm:resnet18"}, WeightsError, "does not fit the architecture"),
     ({"std": (0, 1, 1)}, CardError, "field 'std"), ({"size": 600, "resize": 500}, CardError, "at least size"),
     ({"mean": (127.0, 0.5, 0.5)}, CardError, "mean.*--scale 255"),  # a network would see one grey
     ({"mean": (-0.1, 0.5, 0.5)}, CardError, "mean.*--scale"),
     ({"mean": (256.0, 0.5, 0.5), "scale": 255.0}, CardError, "within 0..255"),
 ])  # fmt: skip
-def test_refusals_write_nothing(arguments, error, message, tiny, nine, folders, tmp_path):
+def test_refusals_write_nothing(arguments, error, message, tiny, nine, folders, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.txt").write_text("\n".join(NAMES))
     torch.save({"state_dict": tiny.state_dict()}, tmp_path / "net.pt")
     given = {"name": "mine", "arch": "timm:test_resnet", "weights": tmp_path / "net.pt", "labels": nine}
     with pytest.raises(error, match=message):
         register(**{**given, **arguments}, **folders)
-    assert not folders["cards_folder"].exists()
+    assert not [*folders["cards_folder"].rglob("*.*")]
 
 
 @pytest.mark.parametrize(("network", "failing", "detail"), [
