@@ -143,9 +143,6 @@ def _added_rows(settings: Settings) -> dict[str, Any]:
     return rows
 
 
-# Where a set is installed, and how to get one that is not.
-
-
 def stimuli_folder(entry: Entry | str, settings: Settings) -> Path | None:
     """Find the folder of an installed set, or None. Raises UnknownName if the catalogue lacks its name."""
     entry = find_entry(entry, settings) if isinstance(entry, str) else entry

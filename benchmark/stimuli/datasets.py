@@ -146,9 +146,9 @@ def _masks(entry: Entry, images: FileImages, settings: Settings) -> Callable[[in
 
 def subset(stimuli: Stimuli, limit: int) -> Stimuli:
     """Select at most `limit` stimuli for a protocol, evenly spaced over the order (floor(i * n / limit)); for a sample,
-    the first. The subset has its own digest; `whole` is unchanged. Raises StimuliError if limit < 1."""
-    index = range(min(limit, len(stimuli))) if stimuli.sampled else items.evenly(len(stimuli), limit)
-    return stimuli if len(index) == len(stimuli) else _pick(stimuli, index)
+    the first. The subset has its own digest; `whole` is unchanged."""
+    n = len(stimuli)
+    return stimuli if limit >= n else _pick(stimuli, [i if stimuli.sampled else i * n // limit for i in range(limit)])
 
 
 def sample(stimuli: Stimuli, limit: int) -> Stimuli:
@@ -167,13 +167,8 @@ def shuffled(stimuli: Stimuli) -> Stimuli:
 
 
 def restrict(stimuli: Stimuli, ids: Sequence[str]) -> Stimuli:
-    """Select stimuli by name, in the order given. Raises StimuliError on unknown or repeated names."""
+    """Select stimuli by name, in the order given."""
     position = {name: i for i, name in enumerate(stimuli.ids)}
-    name, times = Counter(ids).most_common(1)[0] if ids else ("", 1)
-    if unknown := [name for name in ids if name not in position]:
-        raise StimuliError(f"'{stimuli.name}' has no image '{unknown[0]}' and {len(unknown) - 1} others of {len(ids)}.")
-    if times > 1:
-        raise StimuliError(f"the image '{name}' of '{stimuli.name}' occurs twice in the list.")
     index = [position[name] for name in ids]
     return stimuli if index == list(range(len(stimuli))) else _pick(stimuli, index)
 
@@ -243,12 +238,9 @@ def find_cells(entry: Entry, folder: Path) -> dict[str, Path]:
     if not cells:
         raise StimuliError(f"{folder}: no cells of '{entry.name}', folders like gaussian_noise/3/n01440764.")
     known = {name: i for i, name in enumerate((*entry.parts, *entry.extra))}
-
-    def rank(cell: str) -> tuple[int, str, float, str]:
-        corruption, severity = cell.split("/")
-        return known.get(corruption, len(known)), corruption, float(severity), cell
-
-    return {cell: cells[cell] for cell in sorted(cells, key=rank)}
+    named = (cell.split("/") for cell in cells)
+    ranked = sorted((known.get(x, len(known)), x, float(severity), f"{x}/{severity}") for x, severity in named)
+    return {cell: cells[cell] for *_, cell in ranked}
 
 
 class Cells(Mapping[str, Stimuli]):
@@ -284,11 +276,7 @@ def open_cells(entry: Entry, folder: Path, settings: Settings, limit: int | None
         positions = {key: {name: i for i, name in enumerate(x.ids)} for key, x in distinct.items()}
         parts = {key: x.pick([positions[key][name] for name in names]) for key, x in distinct.items()}
         listings = {name: replace(parts[id(x.ids)], folder=x.folder) for name, x in listings.items()}
-
-    def open_cell(name: str) -> Stimuli:
-        return open_listing(entry, listings[name], settings, whole[name], f"{entry.name} {name}")
-
-    return Cells(tuple(listings), open_cell)
+    return Cells(tuple(listings), lambda x: open_listing(entry, listings[x], settings, whole[x], f"{entry.name} {x}"))
 
 
 def list_cells(entry: Entry, cells: Mapping[str, Path]) -> tuple[dict[str, Listing], dict[str, StimuliError]]:

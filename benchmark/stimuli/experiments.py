@@ -24,7 +24,6 @@ from registry.labels import LABEL_SPACES, label_space
 from registry.user_errors import some_of
 
 _SUFFIX = re.compile(r"(-experiment)?(-trained-cnns)?$")
-_PUBLISHED = re.compile(r"([^_]+)_.+_session[-_]\d+")
 #: Prefix of the experiment in file names of error-consistency (Geirhos et al. 2020).
 _GROUP = re.compile(r"^(?:texture-shape|noise-generalisation)_")
 _PLACES = {"*": ".*?", "#": r"\d+"}
@@ -345,7 +344,7 @@ def experiment_of(path: Path, known: Mapping[str, Experiment] | None = None) -> 
     for text in (stem.partition("_")[0], stem, *folders):
         if (name := name_experiment(text, known)) in known:
             return name
-    if match := _PUBLISHED.fullmatch(path.stem):
+    if match := re.fullmatch(r"([^_]+)_.+_session[-_]\d+", path.stem):
         return name_experiment(match[1], known)
     raise TrialsError(
         f"{path}: the name does not identify the experiment. State it with `--experiment NAME`, or name the file like "

@@ -1,16 +1,17 @@
 """Installing sets: a download that is checked before it is moved into place, or a folder that the user adds."""
 
+import os
 import re
 import shlex
 import shutil
 import tarfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import IO
+from typing import IO, Any
 
 from benchmark.display import counted
 from benchmark.failures import MissingStimuli, StimuliError, unknown_name
@@ -79,11 +80,10 @@ def entries_of(archive: Path, most_bytes: int, most_files: int) -> Iterator[tupl
 
 def unpack(archive: Path, member: str | None, target: Path, most_bytes: int = 2**34, most_files: int = 500_000) -> int:
     """Unpack the folder `member` below the archive's top folder (None: everything) and return the number of files:
-    plain ones below `target`. On any error all is removed. Raises StimuliError; OSError if the disk is full."""
+    plain ones in a new folder `target`, which any error removes. Raises StimuliError; OSError if the disk is full."""
     files, wanted = 0, PurePosixPath(member or "")
     with ExitStack() as undo:
-        if not target.exists():
-            undo.callback(shutil.rmtree, target, ignore_errors=True)
+        undo.callback(shutil.rmtree, target, ignore_errors=True)
         with foreign("archive", archive, StimuliError, "It cannot be unpacked: damaged or cut short."):
             for tar, info in entries_of(archive, most_bytes, most_files):
                 inside = PurePosixPath(*PurePosixPath(info.name).parts[member is not None :])
@@ -152,11 +152,13 @@ def entry_of_folder(
     if is_unclear or columns or place != folder:
         line = shlex.join(["bench", "data", "add", name, str(folder)])
         listed = items.find_manifest(folder, place if place != folder else None, columns, line)
-    more = {"folder": str(folder), **(asdict(listed) if listed else {})}
+    more: dict[str, Any] = {"folder": str(folder)}
+    if listed:
+        more |= {"table": os.path.relpath(listed[0], folder), "columns": listed[1]}
     if known:
         return replace(known, **more)
     if listed:
-        labels = {label for _, label, _ in read_manifest(listed, items.image_names(folder))[0]}
+        labels = {label for _, label, _ in read_manifest(*listed, items.image_names(folder))[0]}
         wnids = "imagenet1k" if items.is_imagenet(folder, labels) else None
         chosen, own_space = "class-folder", space_of(labels) or wnids
     row = {

@@ -19,7 +19,7 @@ from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.experiments import Experiment, published_experiments, read_experiment
 from benchmark.stimuli.image_files import text_digest
 from benchmark.stimuli.image_names import GEIRHOS16, WNID, stimulus_id, wnid_of
-from benchmark.stimuli.manifests import ImageNames, Manifest
+from benchmark.stimuli.manifests import ImageNames
 from benchmark.stimuli.text_tables import read_frame
 from registry.labels import label_space, match_name, subset_groups
 from registry.user_errors import foreign
@@ -199,19 +199,13 @@ class Listing:
         return replace(self.pick(sample_order(self.ids, self.labels, limit)), sampled=True)
 
 
-def evenly(n: int, limit: int) -> Sequence[int]:
-    """Return at most `limit` positions of n, evenly spaced: floor(i * n / limit). Raises StimuliError below 1."""
-    if limit < 1:
-        raise StimuliError(f"cannot take {limit} of {n} stimuli: expected 1 or more.")
-    return range(n) if limit >= n else [i * n // limit for i in range(limit)]
-
-
 def sample_order(ids: Sequence[str], labels: Mapping[str, Array], limit: int) -> list[int]:
     """Return the first `limit` positions of a random order. Each front part has its share of each level of each column
     in STRATA to within one image, as far as the columns allow. Chance is the digest of each image's name: no file is
     read, and clean images have the order of their corrupted copies. Raises StimuliError below 1."""
     n = len(ids)
-    evenly(n, limit)
+    if limit < 1:
+        raise StimuliError(f"cannot take {limit} of {n} stimuli: expected 1 or more.")
     chance = np.argsort(np.argsort([text_digest(f"shuffled:{name}") for name in ids]))
     columns = [np.unique(labels[c], return_inverse=True)[1] for c in STRATA if c in labels] or [np.zeros(n, np.int64)]
     cells, cell = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)
@@ -269,8 +263,7 @@ def list_classes(entry: Entry, folder: Path) -> Listing:
     names a class counts; in an unknown label space the first, as in torchvision. An image is called by its file name,
     or "CATEGORY/NAME" if classes share names. Raises StimuliError."""
     if entry.table and (table := folder / entry.table).is_file():
-        manifest = Manifest(table=entry.table, columns=entry.columns)
-        listed, notes = manifests.read_manifest(manifest, image_names(folder))
+        listed, notes = manifests.read_manifest(table, entry.columns, image_names(folder))
         spellings = _spellings(entry, {label for _, label, _ in listed})
         labelled = ((where, (label,), [path]) for path, label, where in listed)
         return _classified(entry, folder, table, labelled, spellings, Counter(), notes)
@@ -332,10 +325,12 @@ def image_names(folder: Path) -> ImageNames:
     return ImageNames(folder, ("/".join((*parts, name)) for parts, images, _ in _tree(folder) for name in images))
 
 
-def find_manifest(folder: Path, table: Path | None, columns: Mapping[str, str], line: str) -> Manifest | None:
-    """Find the list of a folder's images with their classes: `table`, or, without class folders, a text file in the
-    folder or beside it. Raises StimuliError with a working command (from `line`) if several tables or columns fit."""
-    flat, names, found = validation_folder(folder), image_names(folder), list[Manifest]()
+def find_manifest(
+    folder: Path, table: Path | None, columns: Mapping[str, str], line: str
+) -> tuple[Path, dict[str, str]] | None:
+    """Find a list of a folder's images and their classes, and its columns: `table`, or, without class folders, a text
+    file in the folder or beside it. Raises StimuliError with a working command (from `line`) if several fit."""
+    flat, names, found = validation_folder(folder), image_names(folder), dict[Path, dict[str, str]]()
     is_asked, tops = bool(table or columns), {path.partition("/")[0] for path in names.paths if "/" in path}
     if not is_asked and (len(tops) > 1 or (flat and _solution(folder, flat))):
         return None
@@ -346,13 +341,16 @@ def find_manifest(folder: Path, table: Path | None, columns: Mapping[str, str], 
             if table:
                 raise
             continue
-        found += filter(None, [manifests.match_manifest(path, rows, names, columns, line)])
+        if chosen := manifests.match_manifest(path, rows, names, columns, line):
+            found[path] = chosen
     if is_asked and not found:
         raise StimuliError(f"{table or folder}: no list of the images below {folder}: none of its columns names them.")
     if len(found) > 1:
-        lists = ", ".join(each.table for each in found)
-        raise StimuliError(f"{folder}: several lists of its images: {lists}. Name one: `{line}/{found[-1].table}`.")
-    return found[0] if found else None
+        lists = [os.path.relpath(path, folder) for path in found]
+        raise StimuliError(
+            f"{folder}: several lists of its images: {', '.join(lists)}. Name one: `{line}/{lists[-1]}`."
+        )
+    return next(iter(found.items()), None)
 
 
 def _spellings(entry: Entry, named: Collection[str]) -> Spellings:

@@ -4,7 +4,6 @@ import re
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,14 +20,6 @@ IMAGES = re.compile("jpg|png|(?:images?|img|file)(?:name|path|id)?|path|name|id|
 #: A file, a number or a WordNet id, which no column is called, in small letters.
 _ENTRY = re.compile(r"-?\d+|n\d{8}|.*\.(?:png|jpe?g|bmp|webp|ppm|tiff?)")
 LABELS = re.compile("(?:labels?|class|classes|category|target|synset|wordnet)(?:name|id)?|targets|cls|wnid|y")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Manifest:
-    """A list below a folder, and the names of its columns of images and classes ("1", "2", ... without a header)."""
-
-    table: str
-    columns: Mapping[str, str]
 
 
 class ImageNames:
@@ -72,18 +63,17 @@ def manifest_rows(table: Path) -> "DataFrame":
 
 def match_manifest(
     table: Path, rows: "DataFrame", names: ImageNames, columns: Mapping[str, str], line: str
-) -> Manifest | None:
-    """Return the columns of images and classes of a table, as stated or by what its rows hold; None if it does not list
-    these images. Raises StimuliError with the command that works (`line` and --columns) if several columns fit."""
+) -> dict[str, str]:
+    """Return the columns "image" and "label" of a table ("1", "2", ... without a header), as stated or by what its rows
+    hold; {} if it does not list these images. Raises StimuliError with a working command if several columns fit."""
     if rows.empty:
-        return None
+        return {}
     header = rows.iloc[0].str.lower().tolist()
-    place = table.relative_to(names.folder) if table.is_relative_to(names.folder) else Path("..", table.name)
     last = rows.apply(lambda column: column.str.replace("\\", "/").str.rpartition("/")[2])
     hits = last.isin(list(names.by_name))
     hits = hits if hits.any(axis=None) else last.isin(list(names.by_stem))
     if not hits.any(axis=None):
-        return None
+        return {}
     is_headed = not (hits.iloc[0].any() or any(map(_ENTRY.fullmatch, header)))
     if is_headed or (columns and set(columns.values()) <= {*header}):
         rows.columns = hits.columns = header
@@ -91,17 +81,15 @@ def match_manifest(
     else:
         rows.columns = hits.columns = [str(i + 1) for i in range(len(header))]
     if rows.columns.has_duplicates or rows.empty:
-        return None
+        return {}
     if lost := [name for name in columns.values() if name not in rows]:
         raise StimuliError(f"{table}: no column '{lost[0]}'; it has: {', '.join(rows.columns)}.")
     counts = hits.sum()
     images = [str(name) for name in rows if counts[name] * 2 >= min(len(rows), len(names.paths))]
     image = columns.get("image") or one_of("image", images, IMAGES, table, line)
-    if not image:
-        return None
     others = [str(name) for name in rows if name not in (*images, image)]
-    label = columns.get("label") or one_of("label", others, LABELS, table, line)
-    return Manifest(table=place.as_posix(), columns={"image": image, "label": label}) if label else None
+    label = image and (columns.get("label") or one_of("label", others, LABELS, table, line))
+    return {"image": image, "label": label} if label else {}
 
 
 def plain_column(name: str) -> str:
@@ -120,16 +108,17 @@ def one_of(kind: str, names: Sequence[str], usual: re.Pattern[str], where: Path,
     )
 
 
-def read_manifest(manifest: Manifest, names: ImageNames) -> tuple[list[tuple[str, str, str]], list[str]]:
+def read_manifest(
+    table: Path, columns: Mapping[str, str], names: ImageNames
+) -> tuple[list[tuple[str, str, str]], list[str]]:
     """Return image, label and place in the table of each row, and what was left out. Raises StimuliError."""
-    table = names.folder / manifest.table
-    rows = manifest_rows(table)
+    rows, chosen = manifest_rows(table), [columns["image"], columns["label"]]
     header = rows.iloc[0].str.lower().tolist() if len(rows) else []
-    is_headed = set(manifest.columns.values()) <= {*header}
+    is_headed = {*chosen} <= {*header}
     rows.columns = header if is_headed else [str(i + 1) for i in range(len(header))]
-    if not set(manifest.columns.values()) <= {*rows}:
-        raise StimuliError(f"{table}: no columns {', '.join(manifest.columns.values())}; it has: {', '.join(header)}.")
-    pairs = rows.iloc[int(is_headed) :][[manifest.columns["image"], manifest.columns["label"]]]
+    if not {*chosen} <= {*rows}:
+        raise StimuliError(f"{table}: no columns {', '.join(chosen)}; it has: {', '.join(header)}.")
+    pairs = rows.iloc[int(is_headed) :][chosen]
     listed: dict[str, tuple[str, str]] = {}
     lost: list[str] = []
     for row, text, label in pairs.itertuples(name=None):
@@ -149,7 +138,7 @@ def read_manifest(manifest: Manifest, names: ImageNames) -> tuple[list[tuple[str
             raise StimuliError(f"{where}: '{text:.80}' is '{label:.80}' here and '{first:.80}' in {place}.")
     if not listed:
         raise StimuliError(f"{table}: none of its {len(lost)} images is below {names.folder}: {some_of(lost, 1)}.")
-    notes = [f"classes from {table}, columns {' and '.join(manifest.columns.values())}"]
+    notes = [f"classes from {table}, columns {' and '.join(chosen)}"]
     rest = len(names.paths) - len(listed)
     notes += [f"left out: {rest} images that {table.name} does not list"] if rest else []
     notes += [f"left out: {len(lost)} rows whose image is not there: {some_of(lost, 3)}"] if lost else []

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePath
 
@@ -15,7 +15,7 @@ from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, entry_and_folder, save_entry
 from benchmark.stimuli.datasets import restrict, sample
 from benchmark.stimuli.experiments import experiment_of, published_experiments
-from benchmark.stimuli.fetch import make_folder
+from benchmark.stimuli.fetch import Report, make_folder
 from benchmark.stimuli.image_files import file_digests, read_rgb, seed_of, stimuli_of, text_digest, write_png
 from benchmark.stimuli.image_names import cues_of, stimulus_id
 from benchmark.stimuli.published_sources import PUBLISHED_SPACE
@@ -27,14 +27,12 @@ from registry.files import digest_data, expanded
 SIDE, SHORTER = 224, 256
 PHOTOGRAPHS, TABLES = "imagenet-train", "human-trials"  # the sets of photographs, and of the tables that name them
 REGENERATED = "regenerated"  # the value of the label "made"
-Report = Callable[[str], None]
 Row = tuple[str, str, str]  # name of the image, condition, category
 SUFFIXES = (".JPEG", ".jpeg", ".jpg", ".JPG", ".png")
 MADE = ".made"  # the digest of what was made, in the set's folder
 
 
 # Stimuli of the twelve parametric experiments made again from the ImageNet photographs that they were made from.
-#
 # The trial tables name the photograph of each trial ("n02134084_5274", ILSVRC-2012 training set) and its condition; who
 # has ImageNet can degrade it with `benchmark.transforms.human`. The result is not the published files (cropping and
 # random draws differ), so it is a set of its own: another digest, and a label column "made" that flags every score.
@@ -132,11 +130,7 @@ def _write_images(
 def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
     """Build the stimulus set of one experiment from its trials, without pixels. An image without a digest has that of
     its name; images of the built-in world belong to their generated set. Raises TrialsError if files disagree."""
-    names = sorted({file.experiment for file in files})
-    if len(names) != 1:
-        raise TrialsError(f"expected the trials of one experiment, got {', '.join(names) or 'none'}.")
-    experiment = names[0]
-    digests: dict[str, str] = {}
+    experiment, digests = files[0].experiment, dict[str, str]()
     known: dict[str, dict[str, str]] = {name: {} for name in ("category", *CUES) if name in files[0].columns}
     for file in files:
         for name, shown in known.items():

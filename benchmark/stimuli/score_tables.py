@@ -105,17 +105,15 @@ def read_scores(path: Path, source: str | None = None, metrics: Mapping[str, Met
         raise ScoresError(f"{path}: neither {' nor '.join(tables)}. Import one CSV or JSON file at a time otherwise.")
     scores = []
     for where, row in _rows(path):
-
-        def wrong(what: str, where: str = where) -> ScoresError:
-            return ScoresError(f"{path}, {where}: {printable(what)}.")
-
+        place = f"{path}, {where}"
         own = {key: value for key, value in row.items() if value not in (None, "")}
         own["observer"] = (own.pop("source", None) or source or printable(path.stem), own.get("observer", ""))
         own["remarks"] = [own.pop("note")] if "note" in own else []
-        score = validated(ReportedScore, {**own, "method": "as reported" if "low" in own else ""}, wrong)
+        own["method"] = "as reported" if "low" in own else ""
+        score = validated(ReportedScore, own, lambda what: ScoresError(f"{place}: {printable(what)}."))  # noqa: B023
         metric = (metrics or {}).get(score.metric)
         if metric is not None and (why := metric.outside(score.value)):
-            raise wrong(why)
+            raise ScoresError(f"{place}: {why}.")
         scores.append(score)
     return _once(path, scores)
 

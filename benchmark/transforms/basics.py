@@ -19,8 +19,7 @@ _BITS, _GUIDE_BITS = 24, 10
 
 def invert(levels: torch.Tensor, uniform: torch.Tensor, peak: float) -> torch.Tensor:
     """Return Poisson counts, int32, with means levels / 255 * peak: the smallest k whose cumulative probability exceeds
-    the uniform. Exact for 24-bit uniforms: no normal approximation, no truncated tail. levels: integers 0..255;
-    uniform: int32 in [0, 2**24), of the same shape."""
+    the uniform, exactly. levels: integers 0..255; uniform: int32 in [0, 2**24), of the same shape."""
     guide, thresholds = _tables(peak, levels.device)
     flat, draws = levels.reshape(-1).int(), uniform.reshape(-1)
     if levels.device.type != "cpu":  # where a search costs little, and its number of steps is no reason to wait
@@ -59,8 +58,7 @@ def _tables(peak: float, device: torch.device) -> tuple[torch.Tensor, torch.Tens
 # error function and agree to a few float32 steps. Two rounds of a bijective 32-bit mixer (xor-shift and multiply,
 # constants of the hash-prospector project's public-domain search) with a 64-bit key per draw.
 class Streams:
-    """Counter-based random numbers, one independent stream per image. seeds: uint64 [n]; label: purpose of the numbers,
-    e.g. "gaussian_noise/3" (each label has other numbers)."""
+    """Counter-based random numbers, a stream per image. seeds: uint64 [n]; label: their purpose, "gaussian_noise/3"."""
 
     def __init__(self, seeds: NDArray[np.uint64], label: str, device: torch.device) -> None:
         name = np.uint64(int.from_bytes(blake2b(label.encode(), digest_size=8).digest(), "little"))

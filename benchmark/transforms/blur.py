@@ -128,7 +128,6 @@ def elastic_transform(
 
 
 # Glass blur: the published loop as index arithmetic, exactly.
-#
 # The loop visits pixels from the last to the first and copies to each one the *current* value of a neighbour (the
 # published swap writes only one side). A neighbour that was visited before holds a copy already, so each pass is a map
 # pixel -> pixel with chains; chains are followed by pointer jumping.

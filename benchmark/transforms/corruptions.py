@@ -122,7 +122,6 @@ def jpeg_compression(images: torch.Tensor, quality: int) -> torch.Tensor:
 
 
 # Noise of ImageNet-C: independent for every pixel and channel.
-#
 # Every function of a corruption takes integer grey levels 0..255 [n, 3, H, W] of any float type, the constants of the
 # severity and the draws, and returns grey levels before clipping and storing.
 def gaussian_noise(images: torch.Tensor, sd: float, draws: Streams) -> torch.Tensor:

@@ -18,7 +18,6 @@ from benchmark.transforms.basics import Seeds, Streams, blur, luminance, rounded
 from benchmark.transforms.listing import own_list, spelled
 
 # The degradations of Geirhos et al. 2018, each a pure function of working-precision images in [0,1].
-#
 # `images` [n, 3, H, W] on the 1/255 grid -> [n, 1 or 3, H, W], not yet stored as uint8. Pixel sizes are pixels of the
 # image that is shown (224 px in the experiments).
 BACKGROUND = 0.4423  # mean grey of the experiments' photographs, used beyond the border
@@ -60,7 +59,6 @@ def fine_detail(images: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 # Eidolons: "partially coherent disarray" of Koenderink et al. 2017 as the human experiments used it.
-#
 # A grey image is cut into band-pass layers; each layer is looked up at places that blurred noise displaces. The noise
 # of one layer either is its own (incoherent, one grain) or contains that of all coarser ones (coherent). The toolbox's
 # quirks are kept: blurring wraps flattened rows, and the noise is `c - mean/sd`; so is the fix to its mixing of the two
@@ -133,7 +131,6 @@ def _kernel(side: int, scale: float) -> torch.Tensor:
 
 
 # False (opponent) colour: the red-green and blue-yellow axes of a photograph turned round, luminance kept.
-#
 # Geirhos et al. 2018 after Brainard 1996: monitor light -> cone responses (LMS) -> opponent axes (DKL), two axes
 # negated, and back. The authors measured the monitor's curve (a file with 256 values); without it, a power law of
 # exponent 2.2 is used.
@@ -169,15 +166,14 @@ def false_colour(images: torch.Tensor, curve: NDArray[np.float64]) -> torch.Tens
 
 VERSION = 1  # raised whenever any pixel of any condition changes
 GRAIN = 10.0
-#: (working images, level, draws) -> images.
-Degrade = Callable[[torch.Tensor, Any, Streams], torch.Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Degradation:
     """How images of an experiment are degraded; `human.yaml` has its conditions and their unit."""
 
-    degrade: Degrade = field(repr=False)
+    #: (working images, level, draws) -> images.
+    degrade: Callable[[torch.Tensor, Any, Streams], torch.Tensor] = field(repr=False)
     words: Mapping[str, str] = field(default_factory=dict)  # condition -> level in a word, if it is not a number
     square: bool = False  # whether it needs square images
     together: int = 4  # number of images at a time; 1 if an image needs many megabytes

@@ -1,8 +1,6 @@
-"""Lists of corruptions as data: the built-in ones and those of plug-ins, read without torch.
-
-A list is a YAML file: `defaults`, fields that every entry starts with, and `corruptions`, name -> fields (class
-`CorruptionEntry`). A plug-in is a package with `corruptions.yaml` and the entry-point group `bench.corruptions`; its
-function is `f(images NCHW float32 in [0,1], level, seeds uint64 [n]) -> images`."""
+"""Lists of corruptions as data, read without torch: YAML files of `defaults`, fields that every entry starts with, and
+`corruptions`, name -> fields (class `CorruptionEntry`). A plug-in is a package with `corruptions.yaml` and the
+entry-point group `bench.corruptions`; its function is `f(images NCHW float32 in [0,1], level, seeds [n]) -> images`."""
 
 from __future__ import annotations
 

@@ -23,9 +23,8 @@ def snow(
     kept: float,
     draws: Streams,
 ) -> torch.Tensor:
-    """Whiten, then add wind-blown flakes and the same flakes turned by 180 degrees. `flakes` are mean and sd of the
-    normal field behind them, `zoom` their size; values below `threshold` become 0. `motion` has radius and sigma in px.
-    `kept` is the share of the image that is not whitened."""
+    """Whiten all but a share `kept`, then add blown flakes and the same flakes turned by 180 degrees. `flakes` are mean
+    and sd of their normal field, `zoom` their size; values below `threshold` become 0. motion: radius, sigma in px."""
     height, width = images.shape[-2:]
     field = draws.normal(1, height, width).to(images) * flakes[1] + flakes[0]
     layer = enlarged(field, zoom)
@@ -93,7 +92,6 @@ def plasma(uniforms: torch.Tensor, side: int, decay: float) -> torch.Tensor:
 
 
 # Spatter of ImageNet-C (an extra corruption): drops of water or mud on the lens.
-#
 # Water needs OpenCV, on the CPU, for its exact rules of edges, distances and equalisation. Mud needs no library.
 WATER, MUD = (175.0, 238.0, 238.0), (63.0, 42.0, 20.0)
 

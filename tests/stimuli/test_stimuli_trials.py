@@ -167,8 +167,6 @@ def test_tables_that_disagree_are_refused(tmp_path):
     table(tmp_path / "edge" / "a.csv", "a,cat,cat,0,one.png", header=SHORT)
     table(tmp_path / "edge" / "b.csv", "b,cat,dog,0,one.png", header=SHORT)
     refused("category 'dog' here, 'cat' elsewhere", trial_stimuli, read_trials(tmp_path))
-    table(tmp_path / "sketch" / "c.csv", "c,cat,cat,0,one.png", header=SHORT)
-    refused("one experiment, got edges, sketch", trial_stimuli, read_trials(tmp_path))
 
 
 LABELLED = "image,timestamp,response,pred_label,pred_conf\n"

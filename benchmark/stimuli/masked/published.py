@@ -147,8 +147,7 @@ def read_boxes(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
         if not WNID.fullmatch(path.parent.name):
             names = {(thing.findtext("name") or "").strip() for thing in read_markup(markup).iter("object")}
             for name in sorted(names):
-                if not WNID.fullmatch(name):
-                    raise StimuliError(f"{markup}: '{name}' is not a WordNet id such as n01440764.")
+                check_category(name, "imagenet1k", markup)
         if len(names) != 1:
             yield LeftOut("boxes of several classes, and no class folder")
             continue

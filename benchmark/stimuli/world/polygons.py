@@ -15,7 +15,6 @@ Polygon = NDArray[np.float64]
 Point = tuple[float, float]
 
 SNAP = 16  # corners lie on a grid of 1/16 raster cell, so that rasterising is integer arithmetic
-_MIRROR = np.array([-1.0, 1.0])
 _CIRCLES = {n: np.array([(cosine(i / n), sine(i / n)) for i in range(n)]) for n in (12, 16, 28)}
 _CAP = np.array([(cosine(0.25 + i / 10), sine(0.25 + i / 10)) for i in range(6)])
 _CORNER = np.array([(cosine(i / 12), sine(i / 12)) for i in range(4)])
@@ -45,7 +44,7 @@ def polygon(*corners: Point) -> Polygon:
 
 def mirror(piece: Polygon) -> Polygon:
     """Return the piece reflected left to right."""
-    return np.asarray(piece * _MIRROR)
+    return np.asarray(piece * [-1.0, 1.0])
 
 
 def box(x0: float, y0: float, x1: float, y1: float) -> Polygon:

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 Field = NDArray[np.floating[Any]]  # float32 everywhere; the stubs lose that in arithmetic
 
-_UNIT = 2.0**-53
-
 
 class Stream:
     """Uniform numbers in [0, 1) from a key of non-negative integers."""
@@ -21,7 +19,7 @@ class Stream:
 
     def unit(self) -> float:
         """Return the next number in [0, 1)."""
-        return (int(self._bits.random_raw()) >> 11) * _UNIT
+        return (int(self._bits.random_raw()) >> 11) * 2.0**-53
 
     def between(self, low: float, high: float) -> float:
         """Return the next number, scaled to [low, high)."""
