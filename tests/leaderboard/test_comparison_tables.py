@@ -21,20 +21,11 @@ def row(suite, name, b, c, direction="higher", headline=False, data=""):
 @pytest.fixture
 def found():
     none = undecided(Comparison(metric="mce"), "no trial in common")
-    return compared(
-        "AlexNet",
-        "net",
-        [
-            row("cue", "bias", 60, 12, headline=True),
-            row("cue", "edges", 12, 60),
-            row("cue", "error", 12, 60, "lower"),
-            row("noise", "corrupted", 20, 22, headline=True),
-            row("noise", "shift", 60, 12, "none", data="other"),
-            suite_row("noise", none, "mCE", headline=False),
-            row("human", "edges too", 60, 12, data="cueedges"),
-        ],
-        ["cue: A was run on cpu fp32, seed 0, B on cpu bf16, seed 0"],
-    )
+    rows = [row("cue", "bias", 60, 12, headline=True), row("cue", "edges", 12, 60)]
+    rows += [row("cue", "error", 12, 60, "lower"), row("noise", "corrupted", 20, 22, headline=True)]
+    rows += [row("noise", "shift", 60, 12, "none", data="other"), suite_row("noise", none, "mCE", headline=False)]
+    rows += [row("human", "edges too", 60, 12, data="cueedges")]
+    return compared("AlexNet", "net", rows, ["cue: A was run on cpu fp32, seed 0, B on cpu bf16, seed 0"])
 
 
 def test_headlines_come_first_and_say_who_is_better(found):
@@ -51,6 +42,7 @@ def test_headlines_come_first_and_say_who_is_better(found):
 
 def test_what_holds_for_all_rows_stands_below_once(found):
     shown = text(comparison_tables(found))
+    assert "smallest detectable" not in shown
     for line in (
         "2 headlines and 4 other metrics",
         "procedure tests its row (95 to 98.33 %)",
@@ -60,7 +52,6 @@ def test_what_holds_for_all_rows_stands_below_once(found):
         "Not run alike: cue: A was run on cpu fp32, seed 0, B on cpu bf16, seed 0",
     ):
         assert shown.count(line) == 1, line
-    assert "smallest detectable" not in shown
 
 
 def test_rows_of_paired_tests_and_of_power(monkeypatch):
@@ -71,17 +62,14 @@ def test_rows_of_paired_tests_and_of_power(monkeypatch):
     test = row("cue", "bias", 60, 12).comparison
     few = [replace(test, n=n) for n in (1, 2)]
     none = undecided(Comparison(metric="m", n=3), "no trial in common")
-    rows = [
-        PowerRow(suite="cue", title="bias", who="a and b", comparison=one, detect=0.05, power=0.8)
-        for one in (test, *few, none)
-    ]
+    about = {"suite": "cue", "title": "bias", "who": "a and b", "detect": 0.05, "power": 0.8}
+    rows = [PowerRow(comparison=one, **about) for one in (test, *few, none)]
     table = power_table(rows)
     smallest, chance = number(detectable(test.test, 0.8)), number(power_of(test.test, 0.05), 2)
     wanted = f"{math.ceil(rows[0].images):,}"
     assert table.rows[0] == ("cue", "bias", "a and b", 320, smallest, chance, wanted, "")
-    assert [one[3:6] for one in table.rows[1:]] == [
-        (None, "", ""), (2, smallest, chance), (3, "no trial in common", None),
-    ]  # fmt: skip
+    others = [(None, "", ""), (2, smallest, chance), (3, "no trial in common", None)]
+    assert [one[3:6] for one in table.rows[1:]] == others
     assert table.caption == "a and b, to see a difference of 0.05"
     apart = power_table([rows[0], replace(rows[0], who="c and d")])
     assert (apart.caption, apart.fields[2].title) == ("to see a difference of 0.05", "of")
@@ -97,9 +85,8 @@ def test_a_metric_of_one_name_is_tested_where_it_has_most_trials():
     found = compared("a", "b", [small, large])
     assert [r.suite for r in found] == ["two"]
     assert [(x.suite, y.suite) for x, y in found.left_out] == [("one", "two")]
-    assert (
-        len(compared("a", "b", [replace(small, suite="one:strong"), large])) == 2
-    )  # another protocol is another hypothesis
+    # Another protocol is another hypothesis.
+    assert len(compared("a", "b", [replace(small, suite="one:strong"), large])) == 2
 
 
 def test_one_against_each_of_several_is_one_family_highest_first():

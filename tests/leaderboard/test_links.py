@@ -41,27 +41,24 @@ def summary(score, numbers):
     return summaries([b for suite in (CONFLICT, CORRUPTION) for b in boards(rows, suite, {})])[0]
 
 
-@pytest.mark.parametrize(
-    ("name", "training", "expected"),
-    [
-        ("world-stylised-2", ("stylised",), ("", "world", "-stylised", "2", "stylised", "world/stylised")),
-        ("world-standard-stylised-0", ("standard", "stylised"),
-         ("", "world", "-standard-stylised", "0", "standard + stylised", "world/standard+stylised")),
-        ("resnet50", (), ("", "resnet50", "", "", "not stated", "resnet/not stated")),
-        ("resnet101 (lab)", ("standard",), ("lab", "resnet101", "", "", "standard", "resnet/standard")),
-        ("resnet50_trained_on_SIN (lab)", ("stylised",),
-         ("lab", "resnet50", "_trained_on_sin", "", "stylised", "resnet/stylised")),
-        ("resnet50_l2_eps0_05 (lab)", ("adversarial(l2,0.05)",),
-         ("lab", "resnet50", "_l#_eps#", "", "adversarial(l2,0.05)", "resnet/adversarial")),
-        ("squeezenet1_0 (lab)", ("standard",),
-         ("lab", "squeezenet1_0", "", "", "standard", "squeezenet/standard")),
-        ("net_seed3 (lab)", ("standard",), ("lab", "net", "", "3", "standard", "net/standard")),
-        ("net_adv.run3", ("adversarial",),
-         ("", "net", "_adv", "3", "adversarial", "net/adversarial")),
-        ("resnet50_s2", ("standard",), ("", "resnet50", "", "2", "standard", "resnet/standard")),
-        ("vit_s16", ("standard",), ("", "vit_s16", "", "", "standard", "vit/standard")),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("name", "training", "expected"), [
+    ("world-stylised-2", ("stylised",), ("", "world", "-stylised", "2", "stylised", "world/stylised")),
+    ("world-standard-stylised-0", ("standard", "stylised"),
+     ("", "world", "-standard-stylised", "0", "standard + stylised", "world/standard+stylised")),
+    ("resnet50", (), ("", "resnet50", "", "", "not stated", "resnet/not stated")),
+    ("resnet101 (lab)", ("standard",), ("lab", "resnet101", "", "", "standard", "resnet/standard")),
+    ("resnet50_trained_on_SIN (lab)", ("stylised",),
+     ("lab", "resnet50", "_trained_on_sin", "", "stylised", "resnet/stylised")),
+    ("resnet50_l2_eps0_05 (lab)", ("adversarial(l2,0.05)",),
+     ("lab", "resnet50", "_l#_eps#", "", "adversarial(l2,0.05)", "resnet/adversarial")),
+    ("squeezenet1_0 (lab)", ("standard",),
+     ("lab", "squeezenet1_0", "", "", "standard", "squeezenet/standard")),
+    ("net_seed3 (lab)", ("standard",), ("lab", "net", "", "3", "standard", "net/standard")),
+    ("net_adv.run3", ("adversarial",),
+     ("", "net", "_adv", "3", "adversarial", "net/adversarial")),
+    ("resnet50_s2", ("standard",), ("", "resnet50", "", "2", "standard", "resnet/standard")),
+    ("vit_s16", ("standard",), ("", "vit_s16", "", "", "standard", "vit/standard")),
+])  # fmt: skip
 def test_lineage_is_read_from_names_and_tags(name, training, expected):
     assert lineage(name, training)[:6] == expected
 

@@ -10,7 +10,7 @@ from benchmark.contracts import Trials
 from benchmark.engine.scoring import ComparedTrials, paired_tests
 from benchmark.leaderboard.comparison import Margin, better, diff_markdown, judged
 from benchmark.leaderboard.forms import markdown_code
-from benchmark.stats.comparisons import Comparison, DiscordantTrial, SuiteComparison, compared, decided
+from benchmark.stats.comparisons import Comparison, DiscordantTrial, SuiteComparison, compared, decided, undecided
 from benchmark.stats.differences import Quadratic, Restricted
 from benchmark.stats.paired import compare_ratio
 from suites.cue_conflict import SUITE
@@ -21,10 +21,6 @@ def row(gained, lost, n=1000, suite="s", direction="higher", metric="m"):
     return paired(suite, metric, gained, lost, n, direction, data=f"{suite}{gained}{lost}")
 
 
-def untested(suite="s", reason="no trial in common"):
-    return suite_row(suite, Comparison(metric="m", reason=reason, verdict=f"not compared: {reason}"))
-
-
 def verdict(*rows, margin=None, both=False):
     asked = None if margin is None else Margin(margin, both)
     found = judged(compared("new", "base", rows), [], asked)
@@ -33,37 +29,31 @@ def verdict(*rows, margin=None, both=False):
 
 # 1000 trials, 20 gained and 60 lost: -0.04, Tango's 95 % interval [-0.058, -0.023], his 90 % one [-0.0552, -0.0254];
 # 30 and 32: 90 % interval [-0.0152, 0.0111].
-@pytest.mark.parametrize(
-    ("gained", "lost", "margin", "said", "code"),
-    [
-        (20, 60, None, "worse", 1),
-        (60, 20, None, "better", 0),
-        (30, 32, None, "no change shown", 0),
-        (20, 60, 0.07, "not inferior", 0),  # worse, but within the margin
-        (20, 60, 0.04, "inconclusive", 3),
-        (20, 60, 0.01, "worse", 1),
-        (30, 32, 0.001, "inconclusive", 3),
-        (60, 20, 0.01, "better", 0),
-        (0, 0, 0.01, "not inferior", 0),
-    ],
-)
+@pytest.mark.parametrize(("gained", "lost", "margin", "said", "code"), [
+    (20, 60, None, "worse", 1),
+    (60, 20, None, "better", 0),
+    (30, 32, None, "no change shown", 0),
+    (20, 60, 0.07, "not inferior", 0),  # worse, but within the margin
+    (20, 60, 0.04, "inconclusive", 3),
+    (20, 60, 0.01, "worse", 1),
+    (30, 32, 0.001, "inconclusive", 3),
+    (60, 20, 0.01, "better", 0),
+    (0, 0, 0.01, "not inferior", 0),
+])  # fmt: skip
 def test_a_verdict_of_one_suite(gained, lost, margin, said, code):
     for made in (row(gained, lost), row(lost, gained, direction="lower")):
         each, _, exit_code = verdict(made, margin=margin)
         assert (each, exit_code) == ([said], code)
 
 
-@pytest.mark.parametrize(
-    ("gained", "lost", "margin", "said", "code"),
-    [
-        (30, 32, 0.016, "equivalent", 0),
-        (30, 32, 0.014, "inconclusive", 3),
-        (60, 20, 0.05, "inconclusive", 3),  # a gain, too, is a change
-        (20, 60, 0.0556, "equivalent", 0),  # beyond the 95 % interval's end at -0.058
-        (60, 20, 0.025, "not equivalent", 1),
-        (20, 60, 0.026, "inconclusive", 3),
-    ],
-)
+@pytest.mark.parametrize(("gained", "lost", "margin", "said", "code"), [
+    (30, 32, 0.016, "equivalent", 0),
+    (30, 32, 0.014, "inconclusive", 3),
+    (60, 20, 0.05, "inconclusive", 3),  # a gain, too, is a change
+    (20, 60, 0.0556, "equivalent", 0),  # beyond the 95 % interval's end at -0.058
+    (60, 20, 0.025, "not equivalent", 1),
+    (20, 60, 0.026, "inconclusive", 3),
+])  # fmt: skip
 @pytest.mark.parametrize("direction", ["higher", "lower", "none"])
 def test_equivalence_is_two_one_sided_tests(gained, lost, margin, said, code, direction):
     made = row(gained, lost, direction=direction)
@@ -80,16 +70,13 @@ def test_equivalence_of_several_suites_holds_together():
         assert f": {len(rows) * 5 + 85} % intervals within +-0.016." in text
 
 
-def same(n=1000):
-    made = row(0, 0, n=n)
-    return replace(made, comparison=replace(made.comparison, same=True))
-
-
 @pytest.mark.parametrize(("margin", "both"), [(None, False), (0.0001, False), (0.0001, True)])
 def test_identical_answers_are_no_change_whatever_the_margin(margin, both):
-    assert verdict(same(), margin=margin, both=both) == (["no answer changed"], "no answer changed", 0)
-    assert better(same()) == "no answer differs"
-    (change,) = judged(compared("new", "base", [same()]), [], None).changes
+    made = row(0, 0)
+    same = replace(made, comparison=replace(made.comparison, same=True))
+    assert verdict(same, margin=margin, both=both) == (["no answer changed"], "no answer changed", 0)
+    assert better(same) == "no answer differs"
+    (change,) = judged(compared("new", "base", [same]), [], None).changes
     assert None not in (change.comparison.low, change.comparison.high)
 
 
@@ -156,7 +143,7 @@ def test_a_guard_is_judged_beside_its_headline():
 
 def test_the_worst_suite_decides():
     fine, bad = row(30, 32, suite="fine", metric="fine"), row(20, 60, suite="bad", metric="bad")
-    open_one = untested("open")
+    open_one = suite_row("open", undecided(Comparison(metric="m"), "no trial in common"))
     assert verdict(fine, bad, open_one)[1:] == ("worse", 1)
     assert verdict(fine, open_one)[1:] == ("inconclusive", 3)
 
