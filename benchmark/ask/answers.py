@@ -137,9 +137,8 @@ class Answers:
             return len(self.begun), key
 
     def add(self, data: bytes) -> tuple[list[str], dict[str, str]]:
-        """Store the answers in a request (a `Sent` as JSON); return the stored trials, and trial -> reason for refused
-        ones. Raises Refused on another form or another person's key, and OSError, storing nothing, if the disk is
-        full."""
+        """Store the answers in a request (a `Sent` as JSON); return the stored trials, and refused trial -> reason.
+        Raises Refused on another form or person's key, and OSError, storing nothing, if the disk is full."""
         sent = _checked(Sent, data)
         if sent.plan != self.session.plan["id"]:
             raise Refused("another plan: load the page again.")

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import html
+import io
 import json
 import math
 import re
@@ -10,7 +11,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from importlib.resources import files
@@ -18,10 +19,11 @@ from pathlib import Path
 from string import Template
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs
+from uuid import NAMESPACE_URL, uuid5
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from benchmark.api.options import Option
 from benchmark.ask.answers import Answers, Refused
-from benchmark.ask.jatos_study import jatos_study
 from benchmark.ask.people_page import people_page
 from benchmark.ask.session import MASKS, Procedure, Session, mask_noise, open_session, picture
 from benchmark.display import counted
@@ -204,25 +206,16 @@ class AskHandler(GuardedHandler):
         super().__init__(*args, **more)
 
     def do_GET(self) -> None:  # noqa: N802 - the name that http.server asks for
-        """Serve the page, or the experimenter's."""
-        if parts := self.asked():
-            token = parse_qs(parts.query).get("token", [""])[0]
-            self._answer(lambda: self._page(parts.path, token), "text/html; charset=utf-8")
-
-    do_HEAD = do_GET  # noqa: N815
-
-    def do_POST(self) -> None:  # noqa: N802
-        """Register a new person, or store answers."""
-        if parts := self.asked():
-            self._answer(lambda: self._taken(parts.path), "application/json")
-
-    def _answer(self, make: Callable[[], bytes], kind: str) -> None:
-        status = HTTPStatus.OK
+        """Serve the page, or the experimenter's; register a new person, or store answers (POST)."""
+        if (parts := self.asked()) is None:
+            return
+        status, kind = HTTPStatus.OK, "application/json" if self.command == "POST" else "text/html; charset=utf-8"
         try:
             if not self._flood.allow(self.client_address[0], START if self.path.startswith("/start") else 1):
                 status = HTTPStatus.TOO_MANY_REQUESTS
                 raise Refused("too many requests.")
-            data = make()
+            token = parse_qs(parts.query).get("token", [""])[0]
+            data = self._taken(parts.path) if self.command == "POST" else self._page(parts.path, token)
         except (Refused, OSError) as error:
             full = isinstance(error, OSError)
             status = HTTPStatus.INSUFFICIENT_STORAGE if full else max(status, HTTPStatus.FORBIDDEN)
@@ -233,6 +226,8 @@ class AskHandler(GuardedHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)
+
+    do_HEAD = do_POST = do_GET  # noqa: N815
 
     def _page(self, path: str, token: str) -> bytes:
         if path == "/people":
@@ -347,3 +342,21 @@ def _parts(texts: Mapping[str, Any], key: str) -> object:
     value = texts.get(key)
     sized = isinstance(value, list) or (key == "keys" and isinstance(value, str))
     return {*value} if isinstance(value, dict) else len(value) if value and sized else type(value)
+
+
+def jatos_study(session: Session, built: str, completion: str) -> bytes:
+    """Return a page as a study that JATOS 3 imports: an archive of its folder and of its description (.jas). The same
+    plan is the same study. completion: a link at which JATOS ends, or a code."""
+    name = f"{session.stimuli.name} session {session.number}"
+    folder = re.sub(r"[^\w-]+", "-", name)
+    study, component = (str(uuid5(NAMESPACE_URL, f"ask:{session.plan['id']}:{part}")) for part in ("study", "page"))
+    described = json.loads((_ROOM / "static" / "jatos.json").read_text(encoding="utf-8"))
+    end = completion if completion.startswith("https://") else ""
+    about = f"People name the images of {session.stimuli.name}."
+    described["data"] |= {"uuid": study, "title": name, "description": about, "dirName": folder, "endRedirectUrl": end}
+    described["data"]["componentList"][0]["uuid"] = component
+    archive = io.BytesIO()
+    with ZipFile(archive, "w") as packed:
+        for place, text in ((f"{folder}/index.html", built), (f"{folder}.jas", json.dumps(described))):
+            packed.writestr(ZipInfo(place), text, ZIP_DEFLATED)  # with the date of 1980: equal plans, equal bytes
+    return archive.getvalue()

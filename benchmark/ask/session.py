@@ -183,9 +183,8 @@ def open_session(
     stimuli: Stimuli, experiment: str, procedure: Procedure, trials: int, number: int, seed: int,
     categories: Sequence[str] = (),
 ) -> Session:  # fmt: skip
-    """Build a session of `trials` images: the first has those of `--limit`, the next the following ones. People
-    practise with images of the built-in world, or others of an added experiment (categories: its own). Raises
-    StimuliError."""
+    """Build a session of `trials` images: the first has those of `--limit`, the next the following. People practise
+    with images of the built-in world, or others of an added experiment (of these categories). Raises StimuliError."""
     if not 2 <= len(categories or GEIRHOS16) <= len(GEIRHOS16) or not (categories or stimuli.space in SIXTEEN):
         expected = f"{' or '.join(sorted(SIXTEEN))}, or in up to {len(GEIRHOS16)} categories of an experiment's YAML"
         raise StimuliError(f"'{stimuli.name}' is of the space '{stimuli.space}': people can answer in {expected}.")

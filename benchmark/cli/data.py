@@ -72,12 +72,12 @@ def fetch(
 
     BENCH_MIRROR is tried first if it is set. "published-trials" fetches every table of published answers. A table that
     cannot be fetched is reported, and the others are fetched (exit code 3)."""
-    from benchmark.cli.progress import fetching
+    from benchmark.cli.progress import DownloadReport
 
     members, failed = [member for name in names for member in group_members(name)], 0
     for member in members:
         try:
-            with fetching() as report:
+            with DownloadReport() as report:
                 place = fetch_set(member, read_settings(), report, only)
             echo_line(place)
         except BenchError as error:

@@ -91,30 +91,24 @@ def reporting(
         yield Heartbeat(note=lambda line: echo_line(line, err=True), left=dict(planned or {})) if log else Silent()
 
 
-@contextmanager
-def fetching() -> Iterator[DownloadReport]:
-    """Yield the reporter of downloads: a bar in a terminal, lines elsewhere."""
-    console = safe_console(stderr=True)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=20), DownloadColumn())
-    hidden = not console.is_terminal
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=hidden) as progress:
-        yield DownloadReport(progress)
+class DownloadReport(Progress):
+    """A reporter of downloads: lines, and in a terminal a bar with the bytes of the file that is coming."""
 
-
-class DownloadReport:
-    """A reporter of downloads: lines, and the bytes of the file that is coming."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress, self._bar = progress, progress.add_task("", visible=False)
+    def __init__(self) -> None:
+        console = safe_console(stderr=True)
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=20), DownloadColumn())
+        hidden = not console.is_terminal
+        super().__init__(*columns, TimeRemainingColumn(), console=console, transient=True, disable=hidden)
+        self._bar = self.add_task("", visible=False)
 
     def __call__(self, text: str) -> None:
         """Print a line, and begin another file."""
-        self._progress.reset(self._bar, description=text.partition(":")[0], visible=False)
+        self.reset(self._bar, description=text.partition(":")[0], visible=False)
         echo_line(text, err=True)
 
     def tick(self, done: int, whole: int | None) -> None:
         """Move the bar."""
-        self._progress.update(self._bar, completed=done, total=whole, visible=True)
+        self.update(self._bar, completed=done, total=whole, visible=True)
 
 
 class _Bars:

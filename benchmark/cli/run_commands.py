@@ -18,7 +18,7 @@ from benchmark.cli import NEXT
 from benchmark.cli.derive import command
 from benchmark.cli.models import print_checks
 from benchmark.cli.printing import as_typed, corrected, echo_data, echo_line, echo_lines, prose_width, table_console
-from benchmark.cli.progress import agreed, estimate_table, fetching, reporting
+from benchmark.cli.progress import DownloadReport, agreed, estimate_table, reporting
 from benchmark.cli.ranked_boards import own_boards, print_boards, print_summary
 from benchmark.cli.tables import print_curves
 from benchmark.display import counted, printable
@@ -121,7 +121,7 @@ def _get_data(prepared: api.RunPlan, *, fetch: bool, ask: bool) -> list[str] | N
         echo_line("--fetch gets what may be fetched", err=True)
     if not (able and fetch):
         return None
-    with fetching() as report:
+    with DownloadReport() as report:
         problems = api.fetch_needs(able, prepared.settings, report)
     echo_lines(problems, "not fetched: ", err=True)
     return problems

@@ -17,9 +17,8 @@ from registry.files import replacing
 
 
 def bundle(leaderboard: Selection, path: Path, suite: str | None = None) -> Document:
-    """Write a zip with the chosen observers' page (index.html), document of scores and trials, and cards; the same
-    scores give the same document. The page is made of the document alone, imported as a colleague imports it. Raises
-    BenchError if there are no scores, or if they are not what the trials give."""
+    """Write a zip of the chosen observers: a page made of the document alone, the document of scores and trials, cards.
+    Raises BenchError if there are no scores, or if they are not what the trials give."""
     document = api.document(leaderboard, suite)
     if not document.scores:
         raise BenchError("no observer with scores is chosen: `bench rank` lists them.")

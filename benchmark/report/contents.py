@@ -1,6 +1,4 @@
-"""The data behind a report: a leaderboard, read once, with the answers of all observers to single images.
-
-Answers are stored trials of undegraded images."""
+"""The data behind a report: a leaderboard, read once, with all observers' answers to single undegraded images."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Figures as values, and the charts that several of them share, as Vega-Lite specifications.
-
-vl-convert draws a specification without a browser and without the network."""
+"""Figures as values, and their shared charts as Vega-Lite specifications, which vl-convert draws without a browser."""
 
 import json
 import re

@@ -81,6 +81,56 @@ class FigureBoard:
         usual = [pair for pair in held if pair[1].stimuli in shown] or held
         return list({(row.role, row.condition): (words, row) for words, row in usual}.values())
 
+    def people_means(
+        self, declared: SuiteFigure, held: Mapping[str, Sequence[tuple[dict[str, str], ScoreRow]]]
+    ) -> tuple[PeopleScore | None, list[tuple[dict[str, str], Cell]]]:
+        """Return people in the last condition, and (groups of a condition, mean) of each."""
+        known = (each for suite in self.contents.suites if suite.name == self.board.suite for each in suite.metrics)
+        bounds = next((each.bounds for each in known if each.name == declared.metrics[0]), (0.0, 1.0))
+        conditions: dict[str, tuple[dict[str, str], list[tuple[str, str, Cell]]]] = {}
+        for words, row in (pair for person in self.people for pair in held.get(person, ())):
+            conditions.setdefault(row.condition, (words, []))[1].append((row.observer, row.kind, cell_of(row)))
+        found = [(words, people_among(cells, bounds, pooled=False)) for words, cells in conditions.values()]
+        return (found[-1][1] if found else None), [(words, who.cell) for words, who in found if who]
+
+    def told(self, declared: SuiteFigure, people: PeopleScore | None, rows: Sequence[ScoreRow]) -> Iterator[str]:
+        """Yield what a caption says of the drawn scores."""
+        where = self.board.sets.get(rows[0].role, "") if rows else ""
+        spread = about(map(cell_of, rows)) + " (in the CSV beside it)" * (declared.kind != "curve")
+        yield f"{where}{'; ' if where else ''}{spread}."
+        if people:
+            yield f"{people.called.capitalize()}: {people.how}."
+        if declared.line:
+            yield f"Dashed: {declared.line[1]}."
+        if flags := {flag for row in rows for flag in distrust_flags(row.flags)}:
+            yield f"Flags of distrust: {'; '.join(sorted(flags))} (who has them: the board)."
+        yield declared.source
+
+    def lines(
+        self, declared: SuiteFigure, records: Records, shown: Sequence[str], order: Sequence[Any], width: int
+    ) -> Spec:
+        """Return values against levels with a band for people, or rows of conditions with lines at overall values."""
+        metric, is_curve = declared.metrics[0], declared.kind == "curve"
+        inside = {record["observer"] for record in records}
+        names = [name for name in (*shown, PEOPLE) if name in inside]
+        across = width - (70 if is_curve else 110) - drawing.legend_room(names, width)
+        height = min(300, int(0.55 * width))
+        people = self.contents.people(self.board, metric)
+        values = {row.observer: row.cells[metric].value for row in self.board.rows if metric in row.cells}
+        values[PEOPLE] = people.cell.value if people else None
+        overall = ((name, values.get(name)) for name in (*shown, PEOPLE))
+        ends = [end for record in records for end in (record["value"], record["low"]) if end is not None]
+        hue, form = look("observer", names, width, self.hues)
+        return chart(
+            declared.kind, records=records, width=across, height=height, colour=hue, shape=form,
+            along=declared.along, order=order if is_curve or declared.order else "ascending",
+            along_title=drawing.wrapped(declared.axes[0], across) if is_curve else declared.axes[0],
+            value_title=drawing.wrapped(declared.axes[1], height if is_curve else across),
+            ends=[min(0, drawing.round_ends([*ends, 1])[0]), 1],
+            whole=[{"observer": name, "value": value} for name, value in overall if value is not None],
+            guides=drawing.guides("y" if is_curve else "x", declared.line[0] if declared.line else None),
+        )  # fmt: skip
+
 
 def of_suite(contents: Contents, board: Board, suite: Suite) -> list[Figure]:
     """Return the figures that a suite declares, curves and maps last; without any its headline. Agreement and galleries
@@ -115,7 +165,7 @@ def _by_condition(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]
         held, apart = {name: rows for name, rows in every.items() if len(rows) > is_curve}, dict(part)
         networks = [name for name in scene.networks if name in held]
         shown = scene.featured(networks, most)
-        who, means = _people_means(scene, declared, held)
+        who, means = scene.people_means(declared, held)
         drawn = [(name, words, cell_of(row)) for name in shown for words, row in held[name]]
         records = [
             {"observer": name, **{group: words[group] for group in axes}, **dict(zip(VALUES, cell[:4], strict=True))}
@@ -123,7 +173,7 @@ def _by_condition(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]
         ]
         if not records:
             continue
-        order, draw = _order(records, declared), _matrix if is_matrix else partial(_lines, scene)
+        order, draw = _order(records, declared), _matrix if is_matrix else scene.lines
         x_title, y_title = (title.format(**apart) for title in declared.axes)
         named = replace(declared, axes=(x_title, y_title))
         few = share_shown(len(networks), len(shown), "networks", "evenly spaced over the ranks").strip()
@@ -131,40 +181,11 @@ def _by_condition(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]
         yield Figure(
             name="-".join(map(slug, (declared.name, *list(apart.values())[:1], scene.board.space))),
             title=declared.title.format(**apart),
-            caption=" ".join(filter(None, (declared.caption, few, *_told(scene, declared, who, rows)))),
+            caption=" ".join(filter(None, (declared.caption, few, *scene.told(declared, who, rows)))),
             drawn=partial(draw, named, records, shown, order),
             records=records,
             half=is_curve,
         )
-
-
-def _told(
-    scene: FigureBoard, declared: SuiteFigure, people: PeopleScore | None, rows: Sequence[ScoreRow]
-) -> Iterator[str]:
-    """Yield what a caption says of the drawn scores."""
-    where = scene.board.sets.get(rows[0].role, "") if rows else ""
-    spread = about(map(cell_of, rows)) + " (in the CSV beside it)" * (declared.kind != "curve")
-    yield f"{where}{'; ' if where else ''}{spread}."
-    if people:
-        yield f"{people.called.capitalize()}: {people.how}."
-    if declared.line:
-        yield f"Dashed: {declared.line[1]}."
-    if flags := {flag for row in rows for flag in distrust_flags(row.flags)}:
-        yield f"Flags of distrust: {'; '.join(sorted(flags))} (who has them: the board)."
-    yield declared.source
-
-
-def _people_means(
-    scene: FigureBoard, declared: SuiteFigure, held: Mapping[str, Sequence[tuple[dict[str, str], ScoreRow]]]
-) -> tuple[PeopleScore | None, list[tuple[dict[str, str], Cell]]]:
-    """Return people in the last condition, and (groups of a condition, mean) of each."""
-    known = (each for suite in scene.contents.suites if suite.name == scene.board.suite for each in suite.metrics)
-    bounds = next((each.bounds for each in known if each.name == declared.metrics[0]), (0.0, 1.0))
-    conditions: dict[str, tuple[dict[str, str], list[tuple[str, str, Cell]]]] = {}
-    for words, row in (pair for person in scene.people for pair in held.get(person, ())):
-        conditions.setdefault(row.condition, (words, []))[1].append((row.observer, row.kind, cell_of(row)))
-    found = [(words, people_among(cells, bounds, pooled=False)) for words, cells in conditions.values()]
-    return (found[-1][1] if found else None), [(words, who.cell) for words, who in found if who]
 
 
 def _order(records: list[dict[str, Any]], declared: SuiteFigure) -> list[Any]:
@@ -180,31 +201,6 @@ def _order(records: list[dict[str, Any]], declared: SuiteFigure) -> list[Any]:
         return sorted(present)
     place = {name: i for i, name in enumerate(declared.order)}
     return sorted(present, key=lambda name: place.get(name, len(place)))
-
-
-def _lines(
-    scene: FigureBoard, declared: SuiteFigure, records: Records, shown: Sequence[str], order: Sequence[Any], width: int
-) -> Spec:
-    """Return values against levels with a band for people, or a row for each condition with lines at overall values."""
-    metric, is_curve = declared.metrics[0], declared.kind == "curve"
-    inside = {record["observer"] for record in records}
-    names = [name for name in (*shown, PEOPLE) if name in inside]
-    across, height = width - (70 if is_curve else 110) - drawing.legend_room(names, width), min(300, int(0.55 * width))
-    people = scene.contents.people(scene.board, metric)
-    values = {row.observer: row.cells[metric].value for row in scene.board.rows if metric in row.cells}
-    values[PEOPLE] = people.cell.value if people else None
-    overall = ((name, values.get(name)) for name in (*shown, PEOPLE))
-    ends = [end for record in records for end in (record["value"], record["low"]) if end is not None]
-    hue, form = look("observer", names, width, scene.hues)
-    return chart(
-        declared.kind, records=records, width=across, height=height, colour=hue, shape=form,
-        along=declared.along, order=order if is_curve or declared.order else "ascending",
-        along_title=drawing.wrapped(declared.axes[0], across) if is_curve else declared.axes[0],
-        value_title=drawing.wrapped(declared.axes[1], height if is_curve else across),
-        ends=[min(0, drawing.round_ends([*ends, 1])[0]), 1],
-        whole=[{"observer": name, "value": value} for name, value in overall if value is not None],
-        guides=drawing.guides("y" if is_curve else "x", declared.line[0] if declared.line else None),
-    )  # fmt: skip
 
 
 def _matrix(declared: SuiteFigure, records: Records, shown: Sequence[str], order: Sequence[Any], width: int) -> Spec:

@@ -19,15 +19,12 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
 def write_package(name: str, kind: str, folder: Path) -> list[Path]:
-    """Write the template of a kind to `folder`/NAME. Returns the files, relative to it.
-
-    Raises BenchError where the name is none, a Python module has it already, or the folder is there."""
+    """Write the template of a kind to `folder`/NAME and return its files. Raises BenchError if the name is not free."""
     if not _NAME.fullmatch(name):
         raise BenchError(
             f"'{name}' cannot name a package: expected small letters, digits and single hyphens, such as 'my-suite'."
         )
     module, target = name.replace("-", "_"), folder / name
-
     if target.exists():
         raise BenchError(f"{target} exists already. Choose another name, or another --out folder.")
     if module in stdlib_module_names or find_spec(module) is not None:

@@ -1,10 +1,10 @@
 """Answers on the disk: each once, none of another's, none half."""
 
-import csv
 import errno
 import os
 
 import pytest
+from ask.browsing import table
 from ask.conftest import said, sent
 
 from benchmark.ask.answers import Refused, open_answers
@@ -13,8 +13,7 @@ from benchmark.stimuli.trial_tables import read_tables
 
 
 def rows(answers):
-    with (answers.folder / "answers-session-1.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+    return table(answers.folder / "answers-session-1.csv")
 
 
 def test_an_answer_is_a_row_that_the_import_reads(answers):

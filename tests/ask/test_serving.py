@@ -1,6 +1,5 @@
 """The server of `bench ask`: who is answered, what is refused, and that nothing of fifty people at once is lost."""
 
-import csv
 import http.client
 import json
 import os
@@ -17,6 +16,7 @@ from contextlib import closing
 from functools import partial
 
 import pytest
+from ask.browsing import table
 from ask.conftest import said, sent
 
 from benchmark import api
@@ -146,8 +146,7 @@ def test_ten_thousand_trials_of_fifty_people_at_once(session, tmp_path, serve):
     """None lost, none doubled, though half is sent twice: as a browser does whose connection was lost."""
     with open_answers(tmp_path / "asked", session("world-natural", 200)) as kept:
         everybody_answers(kept, serve(kept))
-    with (kept.folder / "answers-session-1.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = table(kept.folder / "answers-session-1.csv")
     assert len(rows) == len({(row["subj"], row["trial"]) for row in rows}) == 10_000
     for row in rows:
         person, trial = int(row["subj"].removeprefix("subject-")), int(row["trial"])

@@ -3,14 +3,34 @@ what is broken is named and stops nobody."""
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
-from installed_packages import bench_beside
 
 from benchmark.templates import write_package
 
 pytestmark = [pytest.mark.slow, pytest.mark.release]
 
+#: A process that answers `bench` commands, given as JSON.
+ANSWERS = """
+import contextlib, io, json, sys, traceback
+from benchmark.cli import main
+
+ended = []
+for words in json.load(sys.stdin):
+    sys.argv, code, texts = ["bench", *words], 0, (io.StringIO(), io.StringIO())
+    with contextlib.redirect_stdout(texts[0]), contextlib.redirect_stderr(texts[1]):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        except BaseException:
+            traceback.print_exc()
+            code = 1
+    ended.append((code, *(text.getvalue() for text in texts)))
+json.dump(ended, sys.stdout)
+"""
 SUITE = """
 from benchmark.contracts import Block, Metric, Plan, Score, Suite
 
@@ -138,7 +158,12 @@ def ended(tmp_path_factory):
     metadata = "Metadata-Version: 2.1\nName: third-party\nVersion: 1.0\n"
     installed(folder, "third_party-1.0.dist-info", {"METADATA": metadata, "entry_points.txt": entries})
     path = os.pathsep.join(map(str, (folder, folder / "my-attack", folder / "my-map")))
-    return dict(zip(COMMANDS, bench_beside(path, tmp_path_factory.mktemp("place"), *COMMANDS), strict=True))
+    how = {"cwd": tmp_path_factory.mktemp("place"), "env": os.environ | {"PYTHONPATH": path}, "text": True}
+    given = json.dumps([command.split() for command in COMMANDS])
+    done = subprocess.run([sys.executable, "-c", ANSWERS], input=given, capture_output=True, **how)
+    assert done.returncode == 0, done.stderr
+    answers = (subprocess.CompletedProcess([], *one) for one in json.loads(done.stdout))
+    return dict(zip(COMMANDS, answers, strict=True))
 
 
 def test_a_suite_is_checked_runs_and_ranks_beside_ours(ended):

@@ -12,6 +12,8 @@ from benchmark import api
 from benchmark.contracts import Observer
 from benchmark.failures import BenchError
 from benchmark.report import drawing
+from benchmark.report.contents import read_contents
+from benchmark.report.figures import every_figure, plot, reported_figure
 from benchmark.report.site import build
 from benchmark.report.writing import MARK, slug
 from benchmark.store import open_store
@@ -169,3 +171,73 @@ def test_sixty_observers_fit_into_four_megabytes(fill, tmp_path):
     site = build(fill([f"network-{i}" for i in range(60)], conditions=conditions()), tmp_path / "out")
     assert site.written < 4e6 and (tmp_path / "out" / "index.html").stat().st_size < 4e5
     assert len(list((tmp_path / "out" / "observers").glob("*.html"))) == 60 < site.pages
+
+
+@pytest.fixture
+def reported(fill, tmp_path):
+    """reported(rows, *same): the leaderboard of two networks with one table of published scores."""
+
+    def read(rows, *same):
+        settings = fill(["net-0", "net-1"])
+        (tmp_path / "lab.csv").write_text(f"observer,metric,value,low,high,n,suite,note\n{rows}")
+        api.import_scores(tmp_path / "lab.csv", same=same, db=settings.db)
+        return read_contents(settings)
+
+    return read
+
+
+@pytest.mark.slow
+def test_a_reported_score_is_a_diamond_and_the_caption_says_whose_it_is(reported):
+    held = reported("vit,own bias,0.9,0.8,0.95,100,cue-conflict,of own images\n")
+    (board,) = held.reported
+    made = reported_figure(board)
+    assert board.suite == "cue-conflict" and made.title == "Cue-conflict, reported by lab"
+    (record,) = made.records
+    numbers = {"value": 0.9, "low": 0.8, "high": 0.95, "n": 100}
+    assert record == {"observer": "vit", "group": "reported score", "metric": "own bias", **numbers}
+    point = made.drawn(1200)["vconcat"][0]["hconcat"][0]["layer"][-1]["encoding"]
+    assert point["shape"]["scale"] == {"domain": ["reported score"], "range": ["diamond"]}
+    assert "not measured here" in made.caption and "in no paired test" in made.caption
+    assert "of own images" in made.caption and "n 100" in made.caption
+
+
+@pytest.mark.slow
+def test_reported_scores_have_a_page_and_no_rank(reported, settings, tmp_path, undrawn):
+    rows = "net-0,shape_bias,0.25,,,,cue-conflict,\n<b>,shape_bias,0.5,,,,cue-conflict,\n"
+    held = reported(rows, "shape_bias")
+    ranked = {line.observer for summary in held.summaries for line in summary.lines}
+    assert ranked == {"net-0", "net-1"}
+    assert "reported-cue-conflict" in " ".join(one.name for _, one in every_figure(held))
+    build(settings, tmp_path / "out")
+    assert list(dead_links(tmp_path / "out")) == []
+    page = (tmp_path / "out" / "reported.html").read_text()
+    assert "&lt;b&gt; (lab, reported)" in page and "<b> (lab" not in page
+    assert ".250" in page and "in no paired test" in page
+    assert page.count('<tr class="network reported">') == 2
+
+
+@pytest.mark.slow
+def test_training_runs_have_a_page_and_a_figure_and_their_names_are_text(fill, tmp_path):
+    first, second = HOSTILE[:2]
+    runs = {"a": (first, 10), "b": (first, 9), "c": (first, 1), "d": (second, 5)}
+    settings = fill(("a", "b", "c", "d", "other"), ("cue-conflict", "corruption"))
+    with open_store(settings.db) as store:  # cards state run and step
+        for row in (row for row in store.observers() if row.name in runs):
+            step = dict(zip(("run", "step", "unit"), (*runs[row.name], "epoch"), strict=True))
+            card = {**row.card, "checkpoint": step}
+            store.put_observer(Observer(name=row.name, kind="network", identity=row.identity, card=card))
+    (figure,) = plot("training", db=settings.db)
+    points = {(one["run"], one["step"], one["observer"]) for one in figure.records}
+    assert points == {(run, step, name) for name, (run, step) in runs.items()}
+    assert {one["suite"] for one in figure.records} >= {"cue-conflict", "corruption"}
+    layers = (layer["encoding"] for panel in figure.drawn(1200)["concat"] for layer in panel["layer"])
+    assert {tuple(one["x"]["scale"]["domain"]) for one in layers if "x" in one} == {(1, 10)}  # panels have one axis
+    build(settings, tmp_path / "report")
+    assert list(dead_links(tmp_path / "report")) == []
+    page = (tmp_path / "report" / "training.html").read_text()
+    assert page.index(">c</a>") < page.index(">b</a>") < page.index(">a</a>") and ">other<" not in page
+    rows = [*csv.DictReader(io.StringIO((tmp_path / "report" / "data" / "training.csv").read_text()))]
+    assert len(rows) == len(figure.records) and rows[0]["unit"] == "epoch"
+    assert "training.html" in (tmp_path / "report" / "index.html").read_text()
+    for text in (figure._repr_svg_(), page):
+        assert "<script>alert" not in text and "<img src=x" not in text and "&lt;script&gt;alert" in text
