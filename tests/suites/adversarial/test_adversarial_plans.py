@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from shelves import Shelf
 
 from benchmark.failures import MissingStimuli
 from benchmark.stimuli.roles import HELD_OUT
-from benchmark.testing import check_suite, toy_stimuli
+from benchmark.testing import check_suite
 from suites.adversarial import SUITE
 from suites.adversarial.config import QUICK
 from suites.adversarial.metrics import LISTED
@@ -18,19 +19,8 @@ from suites.adversarial.trust.report import READINGS
 ROBUSTBENCH = SUITE.variants["robustbench"].config
 
 
-class Shelf:
-    def __init__(self, space, *roles):
-        self.space = space
-        self.roles = roles
-
-    def find(self, role):
-        if role not in self.roles:
-            raise MissingStimuli(f"the stimulus set '{role}' is not on this disk.")
-        return toy_stimuli(role, self.space, 40)
-
-
 def shown(config, space, *roles):
-    made = plan(config, Shelf(space, *roles))
+    made = plan(config, Shelf(space, only=roles))
     (block,) = made.blocks
     return block.stimuli, made.missing
 
@@ -42,14 +32,13 @@ def test_held_out_images_come_first_and_training_images_are_said_to_be():
     assert stimuli.name == "toy-natural-training"
     assert list(missing) == [HELD_OUT] and "training images" in missing[HELD_OUT]
     with pytest.raises(MissingStimuli, match="'natural' is not"):
-        plan(QUICK, Shelf("imagenet1k"))
+        plan(QUICK, Shelf("imagenet1k", only=()))
 
 
 def test_robustbenchs_list_or_evenly_spaced_images_that_are_said_to_be():
     listed, missing = shown(ROBUSTBENCH, "imagenet1k", "natural", "natural-robustbench")
     assert listed.name == "toy-natural-robustbench" and missing == {}
-    config = replace(ROBUSTBENCH, images=8)
-    stimuli, missing = shown(config, "imagenet1k", "natural")
+    stimuli, missing = shown(replace(ROBUSTBENCH, images=8), "imagenet1k", "natural")
     assert stimuli.name == "toy-natural" and len(stimuli) == 8
     assert list(missing) == [LISTED] and "evenly spaced" in missing[LISTED]
     _, missing = shown(ROBUSTBENCH, "imagenet1k", "natural-training")
@@ -76,20 +65,13 @@ def test_every_protocol_keeps_the_contract(name):
 
 SWEEP = [0.25, 0.5, 1, 2, 4, 8]
 L2 = [0.25, 0.5, 1, 2, 3]
+SHORT, STRONG = "ce 10 clean, margin 10 clean", "apgd-ce 100 x 1, apgd-dlr-targeted 100 x 9"
 #: name -> (budgets by norm, stages, attacks, Square queries of the check, far steps, images, forward passes)
 PROTOCOLS = {
     "": ({"linf": SWEEP, "l2": L2}, "ce 2 last, margin 3 last", "", 100, 10, 128, 90),
     "standard": ({"linf": SWEEP, "l2": L2}, "ce 40 clean, ce 40 random, margin 20 clean", *("", 500, 20, None, 2000)),
-    "strong": (
-        {"linf": [1, 4, 8], "l2": [0.5, 1, 3]},
-        "ce 10 clean, margin 10 clean",
-        *("apgd-ce 100 x 1, apgd-dlr-targeted 100 x 9, square 1000", 500, 20, None, 15000),
-    ),
-    "robustbench": (
-        {"linf": [4, 8]},
-        "ce 10 clean, margin 10 clean",
-        *("apgd-ce 100 x 1, apgd-dlr-targeted 100 x 9, square 5000", 500, 20, 5000, 6000),
-    ),
+    "strong": ({"linf": [1, 4, 8], "l2": [0.5, 1, 3]}, SHORT, f"{STRONG}, square 1000", 500, 20, None, 15000),
+    "robustbench": ({"linf": [4, 8]}, SHORT, f"{STRONG}, square 5000", 500, 20, 5000, 6000),
     "autoattack": ({"linf": [4]}, "", "autoattack:standard", None, 10, None, 90),
     "bisect": ({"linf": SWEEP, "l2": L2}, "ce 2 last, margin 3 last", "", 100, 10, 128, 400),
     "l1": ({"l1": [3, 6, 12, 30, 60]}, "ce 2 last, margin 3 last", *("apgd-margin 50 x 1", 100, 10, 128, 500)),
@@ -121,17 +103,12 @@ def test_every_protocol(name):
 
 
 def test_what_an_image_may_have_been_meant_as():
-    """White, with ImageNet's mean .485, .456, .406 and deviation .229, .224, .225."""
-    x = torch.ones(1, 3, 1, 1)
+    """A grey of 1/4, with ImageNet's mean .485, .456, .406 and deviation .229, .224, .225."""
+    x = torch.full((1, 3, 1, 1), 0.25)
     found = {name: reading(x).flatten().tolist() for name, reading in READINGS.items()}
     assert found == {
-        "normalised once more": pytest.approx([2.2489083, 2.4285714, 2.64]),
-        "normalised once less": pytest.approx([0.714, 0.68, 0.631]),
-        "scaled to [-1, 1] once more": [1.0] * 3,
-        "scaled to [-1, 1] once less": [1.0] * 3,
-        "scaled to 0 ... 255 once more": [255.0] * 3,
-        "scaled to 0 ... 255 once less": pytest.approx([1 / 255] * 3),
-    }
-    grey = 0.25 * x
-    assert READINGS["scaled to [-1, 1] once more"](grey).flatten().tolist() == [-0.5] * 3
-    assert READINGS["scaled to [-1, 1] once less"](grey).flatten().tolist() == [0.625] * 3
+        "normalised once more": pytest.approx([-1.0262009, -0.9196429, -0.6933333]),
+        "normalised once less": pytest.approx([0.54225, 0.512, 0.46225]),
+        "scaled to [-1, 1] once more": [-0.5] * 3, "scaled to [-1, 1] once less": [0.625] * 3,
+        "scaled to 0 ... 255 once more": [63.75] * 3, "scaled to 0 ... 255 once less": pytest.approx([0.25 / 255] * 3),
+    }  # fmt: skip

@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchmark.api import RunRequest, Silent, execute, prepare
 from benchmark.contracts import Trials
+from benchmark.store import open_store
 from benchmark.transforms.listing import own_list
+from benchmark.variables import read_settings
 
 COMMON = tuple(name for name, entry in own_list("imagenet-c").items() if entry.family != "extra")
 CELLS = tuple(f"{name}/{severity}" for name in COMMON for severity in range(1, 6))
@@ -62,3 +65,14 @@ def by_name(scores):
     found = {(score.metric, score.condition): score for score in scores}
     assert len(found) == len(list(scores))
     return found
+
+
+def ran(tmp_path, models, suites="corruption", **request):
+    """Run into a fresh leaderboard; return the plan, and observer -> scores by metric and condition."""
+    settings, found = read_settings(str(tmp_path / "r.db")), {}
+    prepared = prepare(RunRequest(models=models, suites=suites, **request), settings)
+    assert not execute(prepared, Silent()).failed
+    with open_store(settings.db, write=False) as store:
+        for row in store.latest_scores():
+            found.setdefault(row.observer, {})[row.metric, row.condition] = row
+    return prepared, found

@@ -1,10 +1,9 @@
 """Folders on disk through the whole program: ImageNet-C's layout, and stylised images beside photographs."""
 
 import pytest
-from corruption_tables import write_images
+from corruption_tables import ran, write_images
 
-from benchmark.api import RunRequest, Silent, execute, prepare
-from benchmark.store import open_store
+from benchmark.api import RunRequest, prepare
 from benchmark.variables import read_settings
 from registry.labels import label_space
 
@@ -24,20 +23,10 @@ def data(tmp_path, monkeypatch):
     return folder
 
 
-def ran(tmp_path, suite, models="ideal-shape,ideal-constant"):
-    settings = read_settings(str(tmp_path / "r.db"))
-    prepared = prepare(RunRequest(models=models, suites=suite), settings)
-    report = execute(prepared, Silent())
-    assert not report.failed and report.counts["done"]
-    with open_store(settings.db, write=False) as store:
-        rows = store.latest_scores(suite=suite, observers=["ideal-shape"])
-    return prepared, {(row.metric, row.condition): row for row in rows}
-
-
 @pytest.mark.slow
 def test_imagenet_c_files_are_shown_as_they_are(data, tmp_path):
-    prepared, found = ran(tmp_path, "corruption:imagenet-c")
-    blocks = prepared.tasks[0].plan.blocks
+    prepared, found = ran(tmp_path, "ideal-shape,ideal-constant", "corruption:imagenet-c")
+    blocks, found = prepared.tasks[0].plan.blocks, found["ideal-shape"]
     assert [b.condition for b in blocks] == ["clean", "gaussian_noise/1", "gaussian_noise/2", "fog/5"]
     assert [b.presentation for b in blocks] == ["crop224", *["whole"] * 3]
     assert [b.stimuli.ids for b in blocks] == [blocks[0].stimuli.ids] * 4
@@ -50,8 +39,8 @@ def test_imagenet_c_files_are_shown_as_they_are(data, tmp_path):
 
 
 def test_top1_and_top5_on_stylised_images_and_photographs(data, tmp_path):
-    prepared, found = ran(tmp_path, "corruption:stylized-imagenet")
-    shown = {b.role: b.presentation for b in prepared.tasks[0].plan.blocks}
+    prepared, found = ran(tmp_path, "ideal-shape,ideal-constant", "corruption:stylized-imagenet")
+    shown, found = {b.role: b.presentation for b in prepared.tasks[0].plan.blocks}, found["ideal-shape"]
     assert shown == {"stylized-imagenet": "whole", "natural": "crop224"}
     for metric in ("stylised_accuracy", "stylised_top5", "natural_accuracy", "natural_top5"):
         assert found[metric, ""].value == 1.0 and found[metric, ""].n == 8

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import timm
 import torch
+from corruption_tables import ran as run_of
 from corruption_tables import write_images
 
 from benchmark import api
-from benchmark.api import RunRequest, Silent, execute, prepare
+from benchmark.api import RunRequest, prepare
 from benchmark.stats import wilson
 from benchmark.stimuli.catalogue import read_catalogue
 from benchmark.stimuli.resolver import Resolver
@@ -30,18 +31,13 @@ WNIDS = label_space("imagenet1k").classes
 NAMES = ("imagenet-a", "imagenet-r", "imagenet-sketch", "imagenet-v2", "objectnet")
 
 
-def shown(probabilities, truth, responses=None):
-    best = np.asarray(WNIDS)[probabilities.argmax(axis=1)]
+def shown(probabilities, truth):
     labels = {"category": np.asarray([WNIDS[i] for i in truth])}
     return SimpleNamespace(
         block=SimpleNamespace(stimuli=SimpleNamespace(space="imagenet1k")),
         probabilities=np.asarray(probabilities, dtype=np.float32), labels=labels, categories=WNIDS,
-        responses=best if responses is None else np.asarray(responses),
+        responses=np.asarray(WNIDS)[probabilities.argmax(axis=1)],
     )  # fmt: skip
-
-
-def columns(name, *view):
-    return observe(SUITE.variants[name].config, shown(*view))
 
 
 def test_the_classes_are_the_published_ones():
@@ -68,9 +64,8 @@ def test_right_is_the_best_of_the_sets_outputs_or_of_all(name):
     truth = np.random.default_rng(0).integers(0, len(groups), 500)
     for row, of in enumerate(truth[:300]):  # most are nearly right
         logits[row, groups[of][-1]] += 12
-    got = columns(
-        name, decide(logits, label_space("imagenet1k").grouping("imagenet1k")).numpy(), [groups[i][0] for i in truth]
-    )
+    answers = decide(logits, label_space("imagenet1k").grouping("imagenet1k")).numpy()
+    got = observe(SUITE.variants[name].config, shown(answers, [groups[i][0] for i in truth]))
     projected = torch.stack([logits[:, list(group)].amax(dim=1) for group in groups], dim=1).argmax(dim=1).numpy()
     best = logits.argmax(dim=1).tolist()
     np.testing.assert_array_equal(got["among"], projected == truth)
@@ -109,23 +104,19 @@ def ran(tmp_path, monkeypatch):
     write(data / "objectnet" / "images", ["alarm_clock", "chair", "chair", "squeegee"])
     write(data / "imagenet-val", [*WNIDS[:10], WNIDS[559], WNIDS[765]])
     monkeypatch.setenv("BENCH_DATA", str(data))
-    settings = read_settings(str(tmp_path / "r.db"))
     suites = ",".join(f"corruption:{name}" for name in NAMES)
-    prepared = prepare(RunRequest(models="ideal-shape,ideal-constant", suites=suites), settings)
-    assert not execute(prepared, Silent()).failed
-    return prepared, str(tmp_path / "r.db")
+    return run_of(tmp_path, "ideal-shape,ideal-constant", suites)[0], str(tmp_path / "r.db")
 
 
 @pytest.mark.slow
 def test_each_set_has_a_board_with_interval_and_n(ran):
     prepared, db = ran
-    shown = {
-        task.suite.name: [(b.role, b.presentation, len(b.stimuli)) for b in task.plan.blocks] for task in prepared.tasks
-    }
+    blocks = {task.suite.name: task.plan.blocks for task in prepared.tasks}
     natural = {"imagenet-a": 2, "imagenet-r": 6, "imagenet-sketch": 12, "imagenet-v2": 12, "objectnet": 2}
     n = dict(zip(NAMES, (5, 5, 4, 6, 3), strict=True))
     for name in NAMES:
-        assert shown[f"corruption:{name}"] == [(name, "card", n[name]), ("natural", "card", natural[name])]
+        shown = [(b.role, b.presentation, len(b.stimuli)) for b in blocks[f"corruption:{name}"]]
+        assert shown == [(name, "card", n[name]), ("natural", "card", natural[name])]
         (board,) = api.rank(api.Selection(db), f"corruption:{name}")
         first = next(row for row in board.references if row.observer == "ideal-shape")
         cell = first.cells["accuracy"]
@@ -165,27 +156,21 @@ def test_super_classes_are_the_published_ones():
     path = Path(folder, "laion-c", "category_mapping.json")
     if not folder or not path.is_file():
         pytest.skip("set BENCH_TEST_DATA to a folder that has laion-c/")
-    published = json.loads(path.read_text())
-    assert {name: sorted(wnids) for name, wnids in published.items()} == {
-        name: sorted(wnids) for name, wnids in super_classes().items()
-    }
-
-
-def view(probabilities, labels):
-    columns = np.zeros((len(labels), 1000), np.float32)
-    for row, given in enumerate(probabilities):
-        for output, value in given.items():
-            columns[row, output] = value
-    return SimpleNamespace(
-        categories=WNIDS, probabilities=columns, labels={"category": np.array(labels)}, index=np.arange(len(labels))
+    published, ours = (
+        {name: sorted(wnids) for name, wnids in classes.items()}
+        for classes in (json.loads(path.read_text()), super_classes())
     )
+    assert published == ours
 
 
 def test_the_answer_is_the_super_class_with_the_largest_mean():
     # fruit: 6 classes; cat: 6; dog: 109; 100 (black swan) is a bird, 999 in none.
     given = [({948: 0.6}, "fruit"), ({281: 0.3, 948: 0.2, 999: 0.5}, WNIDS[285])]
     cases = [*given, ({152: 0.9, 281: 0.1}, "dog"), ({999: 1}, "cat")]
-    kept = of_super_classes(None, view([given for given, _ in cases], [label for _, label in cases]))
+    probabilities = np.array([[given.get(output, 0) for output in range(1000)] for given, _ in cases], np.float32)
+    labels = {"category": np.array([label for _, label in cases])}
+    view = SimpleNamespace(categories=WNIDS, probabilities=probabilities, labels=labels, index=np.arange(4))
+    kept = of_super_classes(None, view)
     assert kept["response"].tolist() == ["fruit", WNIDS[285], "cat", "na"]
     assert kept["probability"] == pytest.approx([0.1, 0.05, 0.9 / 109, 0])
 

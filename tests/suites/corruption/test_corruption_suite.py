@@ -3,14 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from corruption_tables import CELLS, COMMON, by_name, hits, table
+from corruption_tables import CELLS, COMMON, by_name, hits, ran, table
 
-from benchmark.api import RunPlan, RunRequest, Silent, execute, prepare
-from benchmark.contracts import Block, Trials
+from benchmark.contracts import Block
 from benchmark.stats.intervals import confidence_sequence
-from benchmark.store import open_store
 from benchmark.testing import check_suite, toy_stimuli
-from benchmark.variables import read_settings
 from registry.labels import decide, label_space
 from suites.corruption import SUITE
 from suites.corruption.config import CorruptionConfig
@@ -67,9 +64,8 @@ def test_the_answer_among_16_is_the_registrys_decision():
     truth[:300] = np.random.default_rng(2).choice(easy, 300)
     scores[np.arange(150), truth[:150]] += 12
     probabilities = scores.double().softmax(1).float().numpy()
-    found = observe(
-        CorruptionConfig(), Seen(probabilities, [space.classes[i] for i in truth], space.classes, "imagenet1k")
-    )
+    view = Seen(probabilities, [space.classes[i] for i in truth], space.classes, "imagenet1k")
+    found = observe(CorruptionConfig(), view)
     answer = decide(scores, grouping).argmax(dim=1).numpy()
     expected = np.where(wanted[truth] < 0, -1, answer == wanted[truth])
     np.testing.assert_array_equal(found["right16"], expected)
@@ -79,25 +75,10 @@ def test_the_answer_among_16_is_the_registrys_decision():
     assert observe(CorruptionConfig(), nothing)["right16"].tolist() == [0, 1]
 
 
-def ran(tmp_path, models, suites="corruption", **request):
-    """Run into a fresh leaderboard: observer -> scores."""
-    settings = read_settings(str(tmp_path / "r.db"))
-    prepared: RunPlan = prepare(RunRequest(models=models, suites=suites, **request), settings)
-    report = execute(prepared, Silent())
-    assert not report.failed
-    (name,) = {task.suite.name for task in prepared.tasks}
-    with open_store(settings.db, write=False) as store:
-        rows = store.latest_scores(suite=name)
-    found = {}
-    for row in rows:
-        found.setdefault(row.observer, {})[row.metric, row.condition] = row
-    return found
-
-
 @pytest.mark.slow
 def test_ideal_observers_score_what_they_must(tmp_path):
     """A shape reader is always right, a guesser at chance, a noisy one at its p: in every cell alike."""
-    found = ran(tmp_path, "ideal-*", limit=480)
+    _, found = ran(tmp_path, "ideal-*", limit=480)
     shape, constant = found["ideal-shape"], found["ideal-constant"]
     for metric in ("corruption_accuracy", "clean_accuracy", "relative_robustness", "noise_accuracy", "top5_accuracy"):
         assert shape[metric, ""].value == 1.0
@@ -111,8 +92,7 @@ def test_ideal_observers_score_what_they_must(tmp_path):
 
 
 def sequential(right, n, of):
-    trials = table({"fog/1": hits(right, n)})
-    return Trials(columns={**trials.columns, "of": np.full(n, of, dtype=np.int32)})
+    return table({"fog/1": hits(right, n)}, of={"fog/1": np.full(n, of, dtype=np.int32)})
 
 
 def test_a_condition_is_settled_where_its_sequence_is_narrow():
@@ -131,20 +111,20 @@ def test_a_condition_is_settled_where_its_sequence_is_narrow():
 
 def test_a_cell_that_stopped_has_the_interval_that_held_at_every_look():
     config = CorruptionConfig(half_width=0.05)
-    early = by_name(SUITE.score(config, sequential(0.9, 512, 5000)))["corruption_accuracy", "fog/1"]
+    found = by_name(SUITE.score(config, sequential(0.9, 512, 5000)))
+    early, mean = (found["corruption_accuracy", condition] for condition in ("fog/1", ""))
     assert (early.low, early.high) == confidence_sequence(round(0.9 * 512), 512, size=5000)
     assert early.method == "confidence sequence for all 5000 images"
     assert early.flags == ("stopped early (512 of 5000)",)
     whole = by_name(SUITE.score(config, sequential(0.9, 512, 512)))["corruption_accuracy", "fog/1"]
     assert whole.method == "wilson" and whole.flags == ()
-    mean = by_name(SUITE.score(config, sequential(0.9, 512, 5000)))["corruption_accuracy", ""]
     assert mean.flags[-1] == "1 of 1 cells stopped early"
 
 
 @pytest.mark.slow
 def test_conditions_stop_where_their_interval_is_narrow_enough(tmp_path):
     """An observer that is always right is known after one chunk; one that is right in 3 of 4 is not."""
-    found = ran(tmp_path, "ideal-shape,ideal-noisy", precision_target=0.045)
+    _, found = ran(tmp_path, "ideal-shape,ideal-noisy", precision_target=0.045)
     for name, n in (("ideal-shape", 256), ("ideal-noisy", 480)):
         rows = [row for (metric, c), row in found[name].items() if metric == "corruption_accuracy" and "/" in c]
         assert len(rows) == 33 and {row.n for row in rows} == {n}
