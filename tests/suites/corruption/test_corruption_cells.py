@@ -11,13 +11,10 @@ def test_the_list_that_has_all_levels_is_meant():
     assert digital == "digital"
     human = cells_of(["contrast/c05", "contrast/c100", "contrast/c30"])
     assert [(c.condition[9:], c.plain) for c in human] == [("c100", True), ("c30", False), ("c05", False)]
-    world = cells_of(["uniform-noise/0.35", "uniform-noise/0.2", "uniform-noise/0.05", "uniform-noise/0.1"])
-    assert [c.condition for c in world] == [f"uniform-noise/{level}" for level in ("0.05", "0.1", "0.2", "0.35")]
-    blurred = cells_of(["low-pass/1.5", "low-pass/1", "low-pass/0.7"])
-    assert [c.condition for c in blurred] == ["low-pass/0.7", "low-pass/1", "low-pass/1.5"]
-
-
-def test_unknown_corruptions_of_folders_are_read_from_their_names():
+    for name, levels in (("uniform-noise", ("0.05", "0.1", "0.2", "0.35")), ("low-pass", ("0.7", "1", "1.5"))):
+        ordered = [f"{name}/{level}" for level in levels]
+        assert [c.condition for c in cells_of(ordered[::-1])] == ordered
+    # unknown corruptions of folders are read from their names
     found = cells_of(["sparkles/10", "sparkles/2", "blue_noise_sample/5", "clean"])
     assert [c.condition for c in found] == ["blue_noise_sample/5", "sparkles/2", "sparkles/10"]
     assert {c.family for c in found} == {""}
@@ -31,30 +28,19 @@ SHOWN = (
 NOISES = SHOWN[1:7]
 
 
-@pytest.mark.parametrize(
-    ("tags", "expected"),
-    [
-        (("augmix", "colour", "deepaugment"), ()),
-        (("noise(salt-and-pepper)",), ("salt-and-pepper/0.1", "impulse_noise/1")),
-        (("noise(gaussian)", "standard"), ("gaussian_noise/1", "gaussian_noise/5")),
-        (("noise(gaussian, shot)",), ("gaussian_noise/1", "gaussian_noise/5", "shot_noise/1")),
-        (("greyscale",), ("colour/bw",)),
-        (("low-pass", "Rotation"), ("low-pass/1", "rotation/90")),
-        (("stylised",), ("stylised/1",)),
-        (("corruption(fog)",), ("fog/1",)),
-        (("corruption(gaussian_noise/5)",), ("gaussian_noise/5",)),
-        (("corruption(gaussian-noise/5, FOG)",), ("gaussian_noise/5", "fog/1")),
-        (("corruption(weather)",), ("fog/1",)),
-        (
-            ("corruption(common)",),
-            ("impulse_noise/1", "gaussian_noise/1", "gaussian_noise/5", "shot_noise/1", "fog/1", "contrast/0.5"),
-        ),
-        (("noise(", ")(", ""), ()),
-        (("noise",), NOISES),
-        (("corruption(noise)",), NOISES),
-        ((), ()),
-    ],
-    ids=str,
-)
+GAUSSIAN = ("gaussian_noise/1", "gaussian_noise/5")
+
+
+@pytest.mark.parametrize(("tags", "expected"), [
+    (("augmix", "colour", "deepaugment"), ()), (("noise(", ")(", ""), ()), ((), ()),
+    (("noise(salt-and-pepper)",), ("salt-and-pepper/0.1", "impulse_noise/1")),
+    (("noise(gaussian)", "standard"), GAUSSIAN), (("noise(gaussian, shot)",), (*GAUSSIAN, "shot_noise/1")),
+    (("greyscale",), ("colour/bw",)), (("low-pass", "Rotation"), ("low-pass/1", "rotation/90")),
+    (("stylised",), ("stylised/1",)), (("corruption(fog)",), ("fog/1",)), (("corruption(weather)",), ("fog/1",)),
+    (("corruption(gaussian_noise/5)",), ("gaussian_noise/5",)),
+    (("corruption(gaussian-noise/5, FOG)",), ("gaussian_noise/5", "fog/1")),
+    (("corruption(common)",), (*GAUSSIAN, "impulse_noise/1", "shot_noise/1", "fog/1", "contrast/0.5")),
+    (("noise",), NOISES), (("corruption(noise)",), NOISES),
+], ids=str)  # fmt: skip
 def test_tags_name_what_was_seen(tags, expected):
     assert seen_conditions(tags, SHOWN) == set(expected)

@@ -64,10 +64,9 @@ class Tiny(nn.Module):
         return self.head(self.norm(self.conv(x)).relu_().mean((2, 3)))
 
 
-def test_a_network_is_left_as_it_was():
-    module = Tiny()
+def test_a_network_is_left_as_it_was_and_one_without_gradients_is_its_own_failure():
+    module = Tiny().eval()
     module.conv.weight.requires_grad_(False)
-    module.eval()
     module.norm.train()
     with torch.no_grad():
         input_gradients(module, pixels(), [chosen(2, 5)])
@@ -75,52 +74,28 @@ def test_a_network_is_left_as_it_was():
     assert module.head.weight.requires_grad
     assert (module.training, module.norm.training) == (False, True)
     assert all(parameter.grad is None for parameter in module.parameters())
-
-
-@pytest.mark.parametrize(
-    "forward", [lambda x: torch.zeros(len(x), 5), lambda x: torch.zeros(len(x), 5, requires_grad=True) * 1.0]
-)
-def test_a_network_without_gradients_is_its_own_failure(forward):
-    with pytest.raises(ModelFailure):
-        input_gradients(forward, pixels(), [chosen(2, 5)])
+    for led in (False, True):
+        with pytest.raises(ModelFailure):
+            input_gradients(lambda x, led=led: torch.zeros(len(x), 5, requires_grad=led) * 1, pixels(), [chosen(2, 5)])
 
 
 FIRST = torch.tensor([[True, False]])
 
 
-class Net:
-    def __init__(self, module):
-        self.module = module.eval().requires_grad_(False)
-        self.card = SimpleNamespace(name="net")
-
-    def forward(self, x):
-        return self.module(x)
+def net(module):
+    return SimpleNamespace(module=module, card=SimpleNamespace(name="net"), forward=module.eval().requires_grad_(False))
 
 
-class Linear(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.weights = nn.Parameter(torch.randn(3 * 16, 2, generator=draw(2)))
-
-    def forward(self, x):
-        return x.flatten(1) @ self.weights
-
-
-def draw(seed):
-    return torch.Generator().manual_seed(seed)
-
-
-def image(side=4, seed=0):
-    return torch.rand(1, 3, side, side, generator=draw(seed))
+def image(side=4):
+    return pixels(1, side)
 
 
 def test_a_linear_network_in_closed_form():
-    net = Net(Linear())
-    slope = (net.module.weights[:, 0] - net.module.weights[:, 1]).view(1, 3, 4, 4)
-    expected = slope * image()
-    assert_close(gradient_x_input(net, image(), FIRST), expected)
-    assert_close(integrated_gradients(net, image(), FIRST), expected)
-    assert_close(smoothed(net, image(), FIRST), slope)
+    weights, forward = linear(size=4)
+    slope, known = (weights[:, 0] - weights[:, 1]).view(1, 3, 4, 4), SimpleNamespace(forward=forward)
+    for made in (gradient_x_input, integrated_gradients):
+        assert_close(made(known, image(), FIRST), slope * image())
+    assert_close(smoothed(known, image(), FIRST), slope)
 
 
 def test_integrated_gradients_add_up_to_the_difference_of_log_odds():
@@ -145,12 +120,9 @@ class Places(nn.Module):
         return torch.stack([a - 3 * b, 0 * a], dim=1)
 
 
-def test_grad_cam_by_hand():
+def test_grad_cam_by_hand_needs_features_that_keep_places():
     x = image(8)
     expected = (x[:, 0] - 3 * x[:, 1]).relu() / 64
-    assert_close(grad_cam(Net(Places()), x, FIRST), expected)
-
-
-def test_grad_cam_needs_features_that_keep_places():
+    assert_close(grad_cam(net(Places()), x, FIRST), expected)
     with pytest.raises(ModelFailure, match="keeps places for Grad-CAM"):
-        grad_cam(Net(nn.Sequential(nn.Flatten(), nn.Linear(192, 2))), image(8), FIRST)
+        grad_cam(net(nn.Sequential(nn.Flatten(), nn.Linear(192, 2))), x, FIRST)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from shelves import Shelf
 
 from benchmark.contracts import Block, Trials
 from benchmark.failures import MissingStimuli
@@ -39,9 +40,8 @@ def test_the_contract_is_kept():
 def test_every_reference_map_stands_beside_the_scores(toy):
     found = scores(toy)
     for name in REFERENCES:
-        assert found["cue-conflict", "object_reliance", f"reference: {name}"].reason == NO_ANSWER
-        score = found["cue-conflict", "object_auc", f"reference: {name}"]
-        assert score.value == pytest.approx(toy[f"{name}_auc"].mean())
+        reliance, auc = (found["cue-conflict", f"object_{m}", f"reference: {name}"] for m in ("reliance", "auc"))
+        assert reliance.reason == NO_ANSWER and auc.value == pytest.approx(toy[f"{name}_auc"].mean())
     assert abs(found["cue-conflict", "object_auc", "reference: noise"].value - 0.5) < 0.05
 
 
@@ -50,11 +50,9 @@ def test_trials_from_before_a_measure_have_no_value_for_it(toy):
     older = Trials(columns={name: v for name, v in toy.columns.items() if name not in ("gini", "smooth_auc")})
     found = scores(older)
     for name in ("grad_gini", "sg_object_auc_excess"):
-        assert found["cue-conflict", name, ""].value is None
-        assert found["cue-conflict", name, ""].reason
+        assert found["cue-conflict", name, ""].value is None and found["cue-conflict", name, ""].reason
     assert found["cue-conflict", "object_auc", ""].value == scores(toy)["cue-conflict", "object_auc", ""].value
-    gini = next(metric for metric in SUITE.metrics if metric.name == "grad_gini")
-    assert compare_ratio(gini, older, toy).difference is None
+    assert compare_ratio(SUITE.metric("grad_gini"), older, toy).difference is None
 
 
 def test_answers_split_the_conflict_images(toy):
@@ -102,35 +100,23 @@ def test_images_of_one_silhouette_are_drawn_together(toy):
 
 
 def test_plans():
-    world = plan(SaliencyConfig(), ToyShelf("world16"))
-    roles = ["natural", "cue-conflict", "cue-conflict-alpha0", "cue-conflict-alpha1"]
-    assert [block.role for block in world.blocks] == roles
-    assert all(block.presentation == "whole" for block in world.blocks)
-    published = plan(SaliencyConfig(), ToyShelf("geirhos16"))
-    shown = [(block.role, block.presentation) for block in published.blocks]
-    assert shown == [("cue-conflict", "whole"), ("natural-masked", "card")]
-    photographs = plan(SaliencyConfig(), ToyShelf("imagenet1k"))
-    shown = [(block.role, block.presentation) for block in photographs.blocks]
-    assert shown == [("natural-masked", "card"), ("clickme", "whole")]
-
-
-class Lacking(ToyShelf):
-    def __init__(self, space, *roles):
-        super().__init__(space)
-        self.roles = roles
-
-    def find(self, role):
-        if role in self.roles:
-            raise MissingStimuli(f"no {role} here")
-        return super().find(role)
+    whole = ("natural", "cue-conflict", "cue-conflict-alpha0", "cue-conflict-alpha1")
+    shown = {
+        "world16": [(role, "whole") for role in whole],
+        "geirhos16": [("cue-conflict", "whole"), ("natural-masked", "card")],
+        "imagenet1k": [("natural-masked", "card"), ("clickme", "whole")],
+    }
+    for space, expected in shown.items():
+        blocks = plan(SaliencyConfig(), ToyShelf(space)).blocks
+        assert [(block.role, block.presentation) for block in blocks] == expected
 
 
 def test_sets_that_are_not_here_are_named_and_the_others_shown():
-    found = plan(SaliencyConfig(), Lacking("geirhos16", "natural-masked"))
+    found = plan(SaliencyConfig(), Shelf("geirhos16", "natural-masked"))
     assert [block.role for block in found.blocks] == ["cue-conflict"]
-    assert found.missing == {"natural-masked": "no natural-masked here"}
-    with pytest.raises(MissingStimuli, match="no clickme here"):
-        plan(SaliencyConfig(), Lacking("imagenet1k", "natural-masked", "clickme"))
+    assert found.missing == {"natural-masked": "'natural-masked' is not here"}
+    with pytest.raises(MissingStimuli, match="'clickme' is not here"):
+        plan(SaliencyConfig(), Shelf("imagenet1k", "natural-masked", "clickme"))
 
 
 class ManyOutputs(ToyView):
