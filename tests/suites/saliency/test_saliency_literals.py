@@ -38,17 +38,14 @@ def test_each_image_of_smoothgrad_has_noise_of_its_own():
     assert np.ptp(expected) > 0.05
 
 
-def test_the_blob_in_the_middle():
-    """A Gaussian of a quarter of each side: on 4 x 8 pixels, pixel centres 1/8 or 1/16 of the side from the middle."""
+def test_blob_edges_and_darkness_by_hand():
+    """A Gaussian of a quarter of each side: on 4 x 8 pixels, pixel centres 1/8 or 1/16 of the side from the middle. A
+    step of 1 in luminance: 4 by Sobel's weights on either side of it. Weights of ITU-R BT.601."""
     blob = centre(np.zeros((2, 3, 4, 8)))
     assert blob.shape == (2, 4, 8)
     assert blob[0, 1, 3] == pytest.approx(np.exp(-1 / 8 - 1 / 32))  # 1/8 and 1/16 of the sides: .5 and .25 sd
     assert blob[0, 0, 0] == pytest.approx(np.exp(-9 / 8 - 49 / 32))  # 3/8 and 7/16: 1.5 and 1.75 sd
     np.testing.assert_array_equal(blob[0], blob[1])
-
-
-def test_edges_and_darkness_by_hand():
-    """A step of 1 in luminance: 4 by Sobel's weights on either side of it. Weights of ITU-R BT.601."""
     step = np.zeros((1, 3, 3, 4))
     step[..., 2:] = 1.0
     np.testing.assert_allclose(sobel(step)[0], [[0, 4, 4, 0]] * 3)

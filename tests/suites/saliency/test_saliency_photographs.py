@@ -18,16 +18,12 @@ def folder(path, n=9):
         (path / name).mkdir(parents=True)
     lines = ["image,category"]
     for i in range(n):
-        height, width = (40, 60) if i % 2 else (50, 44)
-        pixels = rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
+        size = (40, 60) if i % 2 else (50, 44)
+        pixels, mask = rng.integers(0, 256, (*size, 3)).astype(np.uint8), np.zeros(size, dtype=np.uint8)
         Image.fromarray(pixels).save(path / "images" / f"a{i}.png")
-        mask = np.zeros((height, width), dtype=np.uint8)
-        if i != 4:  # one object that the crop cannot show
-            mask[10 + i : 30, 10:25] = 255
-        else:
-            mask[:, 0] = 255
+        mask[np.s_[:, 0] if i == 4 else np.s_[10 + i : 30, 10:25]] = 255  # one object that the crop cannot show
         Image.fromarray(mask).save(path / "masks" / f"a{i}.png")
-        np.save(path / "heatmaps" / f"a{i}.npy", rng.random((height, width)).astype(np.float32))
+        np.save(path / "heatmaps" / f"a{i}.npy", rng.random(size).astype(np.float32))
         lines.append(f"a{i}.png,{CLASSES[i % 3]}")
     (path / "labels.csv").write_text("\n".join(lines) + "\n")
     return path

@@ -22,10 +22,8 @@ def a_measure(maps, masks):
     return np.ones(len(maps))
 
 
-MAP, MEASURE = (
-    Map(title="m", definition="m", make=a_map),
-    Measure(title="n", definition="n", measure=a_measure, direction="none"),
-)
+MAP = Map(title="m", definition="m", make=a_map)
+MEASURE = Measure(title="n", definition="n", measure=a_measure, direction="none")
 CALLED = Measure(title="c", definition="c", measure=len)
 
 
@@ -50,10 +48,7 @@ def test_names_and_code_decide_what_is_stored():
     metrics = {metric.name: metric for metric in added_metrics(found, broken)}
     assert set(metrics) == {"a_object_auc_excess", "a_object_auc", "b"}
     assert metrics["b"].direction == "none"
-
-
-def test_a_column_of_the_suite_is_never_overwritten():
-    """Names of its columns and reference maps are free: what is added is stored apart."""
+    # Names of the suite's columns and reference maps are free: what is added is stored apart.
     assert not read(sobel="MAP", response="MEASURE")[1]
     assert added_column("response") not in ("response", *(f"{name}_auc" for name in REFERENCES))
 

@@ -10,42 +10,31 @@ from benchmark.contracts import Block
 from benchmark.testing import ToyShelf, ToyView, toy_stimuli
 from suites.saliency import SUITE
 from suites.saliency.config import SaliencyConfig
+from suites.saliency.maps import references
 from suites.saliency.maps.gradients import frequencies, gini, input_gradients, total_variation
 from suites.saliency.maps.localisation import context_of
-from suites.saliency.maps.references import (
-    alignment,
-    blur_kernel,
-    human_map,
-    logit,
-    reference_columns,
-    reference_maps,
-    strongest,
-)
+from suites.saliency.maps.references import alignment, blur_kernel, human_map, logit, strongest
 from suites.saliency.plan import plan
 
 
-def test_the_kernel_is_nearly_a_box_that_moves_by_half_a_pixel():
+def test_the_kernel_is_nearly_a_box_that_moves_by_half_a_pixel_and_processing_is_that_of_another_implementation():
     kernel = blur_kernel()
     assert (kernel.shape, kernel.sum()) == ((10, 10), pytest.approx(1, abs=1e-6))
     assert kernel.min() / kernel.max() == pytest.approx(0.78, abs=0.005)
     taps = np.arange(10) - 4  # of "same" padding: four before, five after
     assert kernel.sum(axis=1) @ taps == pytest.approx(0.46, abs=0.005)
     assert kernel.sum(axis=0) @ taps == pytest.approx(0.54, abs=0.005)
-
-
-def test_processing_against_another_implementation():
     stored = np.random.default_rng(0).random((256, 256)).astype(np.float32)
     small = (stored[1::4] + stored[2::4]) / 2  # bilinear from 256 to 64 without antialiasing
     small = (small[:, 1::4] + small[:, 2::4]) / 2
-    expected = ndimage.correlate(small, blur_kernel(), mode="constant", origin=-1)
+    expected = ndimage.correlate(small, kernel, mode="constant", origin=-1)
     np.testing.assert_allclose(human_map(stored, (64, 64)), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("levels", [4, 10**6])
 def test_spearman_equals_scipy_with_and_without_ties(levels):
     rng = np.random.default_rng(0)
-    maps = rng.integers(1, levels, (3, 12, 12)).astype(float)
-    human = rng.integers(1, levels, (3, 12, 12)).astype(float)
+    maps, human = (rng.integers(1, levels, (3, 12, 12)).astype(float) for _ in range(2))
     expected = [stats.spearmanr(a.ravel(), b.ravel()).statistic for a, b in zip(maps, human, strict=True)]
     np.testing.assert_allclose(alignment(maps, human), expected, atol=1e-12)
 
@@ -67,25 +56,16 @@ def test_a_view_is_held_against_its_own_maps():
     rows = torch.eye(16, dtype=torch.bool)[wanted]
     (gradient,) = input_gradients(view.forward, view.images, [rows], logit)
     human = np.stack([human_map(view.importance(i), (224, 224)) for i in (5, 2)])
-    expected = [
-        stats.spearmanr(g.ravel(), h.ravel()).statistic
-        for g, h in zip(np.abs(gradient.numpy()).max(axis=1), human, strict=True)
-    ]
+    pairs = zip(np.abs(gradient.numpy()).max(axis=1), human, strict=True)
+    expected = [stats.spearmanr(g.ravel(), h.ravel()).statistic for g, h in pairs]
     assert found["clickme"] == pytest.approx(expected, abs=1e-9)
     assert set(found) == {"response", "clickme"}
 
 
-def grad_centroid(gradients):
-    return frequencies(gradients)[0]
-
-
-def noise(n=2, size=224, seed=0):
-    return np.random.default_rng(seed).standard_normal((n, 3, size, size))
-
-
 def test_high_frequencies_and_steps_of_white_noise():
-    np.testing.assert_allclose(frequencies(noise())[1], 1 - np.pi / 16, atol=2e-3)
-    np.testing.assert_allclose(total_variation(noise()), 2 * np.sqrt(2), atol=5e-3)
+    noise = np.random.default_rng(0).standard_normal((2, 3, 224, 224))
+    np.testing.assert_allclose(frequencies(noise)[1], 1 - np.pi / 16, atol=2e-3)
+    np.testing.assert_allclose(total_variation(noise), 2 * np.sqrt(2), atol=5e-3)
 
 
 @pytest.mark.parametrize("size", [16, 17])
@@ -94,7 +74,7 @@ def test_the_centroid_of_a_wave_is_its_frequency(size, axis, cycles):
     wave = np.cos(2 * np.pi * cycles * np.arange(size) / size)
     one = wave[:, None] if axis == 0 else wave[None, :]
     image = np.broadcast_to(one, (1, 3, size, size))
-    assert grad_centroid(image)[0] == pytest.approx(cycles / size, abs=1e-9)
+    assert frequencies(image)[0][0] == pytest.approx(cycles / size, abs=1e-9)
 
 
 def test_gini_on_paper():
@@ -109,7 +89,7 @@ def test_gini_on_paper():
 def test_columns_of_reference_maps_are_their_areas():
     view = ToyView(Block(stimuli=toy_stimuli("natural")), np.arange(20))
     images, scene = view.images.numpy(), context_of(view, 160)
-    first = reference_columns(images, scene)
-    for name, maps in reference_maps(images, list(scene.items)).items():
+    first = references.reference_columns(images, scene)
+    for name, maps in references.reference_maps(images, list(scene.items)).items():
         for column, expected in scene.areas(maps, name).items():
             np.testing.assert_allclose(first[column], expected, atol=1e-12)
