@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from answers import build, joined
 
 from benchmark.contracts import Trials
 from suites.human_comparison.shown_experiments import SET_ROLES
@@ -27,11 +28,8 @@ def by_observer(folder):
             names = ("condition", "stimulus", "category", "response")
             columns = {name: file.columns[name] for name in names}
             columns["role"] = np.full(len(file), SET_ROLES[file.experiment])
-            parts.setdefault(file.observer, []).append(columns)
-    return {
-        who: Trials(columns={name: np.concatenate([part[name] for part in found]) for name in found[0]})
-        for who, found in parts.items()
-    }
+            parts.setdefault(file.observer, []).append(Trials(columns=columns))
+    return {who: joined(*found) for who, found in parts.items()}
 
 
 @pytest.fixture(scope="session")
@@ -46,21 +44,6 @@ def published(data):
     return by_observer(data / "published-decisions")
 
 
-def build(right, role="contrast", condition="c50", start=0, category="cat"):
-    """Trials from a list of 0/1: wrong answers say "dog"."""
-    n = len(right)
-    conditions = [condition] * n if isinstance(condition, str) else condition
-    return Trials(
-        columns={
-            "role": np.full(n, role),
-            "condition": np.array(conditions),
-            "stimulus": np.array([f"image{start + i:04d}" for i in range(n)]),
-            "category": np.full(n, category),
-            "response": np.where(np.array(right, dtype=bool), category, "dog"),
-        }
-    )
-
-
 @pytest.fixture(scope="session")
 def make():
     return build
@@ -68,10 +51,7 @@ def make():
 
 @pytest.fixture
 def join():
-    def together(*parts):
-        return Trials(columns={n: np.concatenate([p[n] for p in parts]) for n in parts[0].columns})
-
-    return together
+    return joined
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """Resampling: against a loop that draws images and people one by one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from answers import kappa
 from jackknives import crossed
 from scipy import stats
-from straight import kappa
 
 from benchmark.stats.agreement import pairwise
 from suites.human_comparison import SUITE
@@ -24,11 +26,8 @@ from suites.human_comparison.shown_experiments import BY_ROLE
 
 def observers(make, count=5, n=80, shared=0.5, condition="c50", role="contrast"):
     rng = np.random.default_rng(7)
-    hard = rng.random(n) < 0.6
-    return [
-        make(np.where(rng.random(n) < shared, hard, rng.random(n) < 0.6), role=role, condition=condition)
-        for _ in range(count)
-    ]
+    hard, parts = rng.random(n) < 0.6, range(count)
+    return [make(np.where(rng.random(n) < shared, hard, rng.random(n) < 0.6), role, condition) for _ in parts]
 
 
 @pytest.fixture
@@ -83,15 +82,12 @@ def test_people_who_differ_and_images_without_noise_give_students_t():
 def test_a_shape_has_the_same_weights_in_every_experiment(make, join):
     """The same answers to edges and to silhouettes of 40 shapes are no more than those to edges alone."""
 
-    def width(roles, names):
-        group = [
-            join(*(
-                type(one)(columns={**one.columns, "stimulus": np.array(shown)})
-                for one, shown in zip(parts, names, strict=True)
-            ))
-            for parts in zip(*(observers(make, n=40, condition="", role=role) for role in roles), strict=True)
-        ]  # fmt: skip
-        mine, *others = group
+    def shown(one, names):
+        return replace(one, columns={**one.columns, "stimulus": np.array(names)})
+
+    def width(**sets):
+        groups = [[shown(one, sets[r]) for one in observers(make, n=40, condition="", role=r)] for r in sets]
+        mine, *others = (join(*parts) for parts in zip(*groups, strict=True))
         ideal = {f"subject-{i}": one for i, one in enumerate(others)}
         accuracy = next(s for s in SUITE.score(None, mine) if s.metric == "ood_accuracy")
         scores = SUITE.against.scores(None, mine, ideal)
@@ -100,9 +96,8 @@ def test_a_shape_has_the_same_weights_in_every_experiment(make, join):
 
     shapes = [f"{'cat' if i % 2 else 'dog'}{i}.png" for i in range(40)]
     photographs = [f"n{i}.jpg" for i in range(40)]
-    alone = width(["edges"], [shapes])
-    both = width(["edges", "silhouettes"], [shapes, shapes])
-    apart = width(["edges", "silhouettes"], [shapes, photographs])
+    alone, both = width(edges=shapes), width(edges=shapes, silhouettes=shapes)
+    apart = width(edges=shapes, silhouettes=photographs)
     assert both[0] == pytest.approx(alone[0])
     assert apart[0] == pytest.approx(alone[0] / 2**0.5, rel=0.15)
     assert apart[1] < both[1] <= alone[1]  # people differ from experiment to experiment
@@ -135,12 +130,10 @@ def test_kappa_of_a_pair_is_one_number_whichever_cell_is_small(few):
     n = {"both": 20, "first": 12, "second": 11, "neither": 15, few: 2}
     columns = {"both": (1, 1), "first": (1, 0), "second": (0, 1), "neither": (0, 0)}
     right = np.array([columns[name] for name, count in n.items() for _ in range(count)], bool)
-    part = ConditionAnswers(
-        condition="cr", kept=True, right=right, clusters={}, stimuli=np.arange(len(right)).astype(str)
-    )
-    kappa = draw(ExperimentAnswers(role="colour", observers=("a", "b"), conditions=(part,)), 200).pairs["cr"][
-        "error_consistency"
-    ]
+    names = np.arange(len(right)).astype(str)
+    part = ConditionAnswers(condition="cr", kept=True, right=right, clusters={}, stimuli=names)
+    drawn = draw(ExperimentAnswers(role="colour", observers=("a", "b"), conditions=(part,)), 200)
+    kappa = drawn.pairs["cr"]["error_consistency"]
     np.testing.assert_allclose(kappa[:, 0, 1], kappa[:, 1, 0], atol=1e-12)
     total = sum(n.values())
     p, q = (n["both"] + n["first"]) / total, (n["both"] + n["second"]) / total

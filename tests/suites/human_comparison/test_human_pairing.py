@@ -5,9 +5,9 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from answers import MEASURES, kappa
 from jackknives import crossed
 from scipy import stats
-from straight import MEASURES, kappa
 
 from benchmark.stats.differences import power_of
 from benchmark.stimuli.experiments import experiment_from
@@ -21,10 +21,9 @@ ACCURACY = "ood_accuracy"
 
 
 def observers(make, count, n, seed=7, role="contrast", condition="c50"):
-    rng = np.random.default_rng(seed)
+    rng, shares = np.random.default_rng(seed), np.linspace(0.3, 0.8, count)
     hard = rng.random(n) < 0.6
-    shares = np.linspace(0.3, 0.8, count)
-    return [make(np.where(rng.random(n) < p, hard, rng.random(n) < p), role=role, condition=condition) for p in shares]
+    return [make(np.where(rng.random(n) < p, hard, rng.random(n) < p), role, condition) for p in shares]
 
 
 def people_of(group):
@@ -52,12 +51,13 @@ def test_p_and_interval_are_those_of_delete_one_loops(make, metric, alone):
     right = [t["response"] == t["category"] for t in crowd]
     a, b, people = crowd[0], None if alone else crowd[-1], crowd[1:-1]
     found = overall(compare_pair(a, b, people_of(people)), metric)
-    arrays = right[0], None if alone else right[-1], right[1:-1]
-    assert found.difference == pytest.approx(difference(metric, *arrays))
-    one, two, crowd = arrays
-    se, df = crossed(
-        lambda keep, who: difference(metric, one[keep], None if alone else two[keep], [p[keep] for p in who]), 60, crowd
-    )
+    one, two, crowd = right[0], None if alone else right[-1], right[1:-1]
+    assert found.difference == pytest.approx(difference(metric, one, two, crowd))
+
+    def without(keep, who):
+        return difference(metric, one[keep], None if alone else two[keep], [person[keep] for person in who])
+
+    se, df = crossed(without, 60, crowd)
     assert found.p == pytest.approx(2 * stats.t.sf(abs(found.difference) / se, df), rel=0.12)
     half = stats.t.ppf(0.975, df) * se
     assert (found.low, found.high) == pytest.approx((found.difference - half, found.difference + half), abs=0.08 * half)
@@ -86,8 +86,8 @@ def test_what_an_image_adds_is_the_slope_of_its_weight(metric):
 def test_agreement_is_not_all_kappa_of_always_right_and_always_wrong_is_0(make):
     """Their kappas are 0 with whomever, up to rounding: no test of them; their accuracies are 1 apart."""
     rng = np.random.default_rng(2)
-    people = [make(rng.random(97) < 0.7, role="contrast", condition="c50") for _ in range(5)]
-    right, wrong = (make(np.full(97, v), role="contrast", condition="c50") for v in (True, False))
+    people = [make(rng.random(97) < 0.7) for _ in range(5)]
+    right, wrong = (make(np.full(97, value)) for value in (True, False))
     found = {c.metric: c for c in compare_pair(wrong, right, people_of(people))}
     kappa, accuracy = found["error_consistency"], found["ood_accuracy"]
     assert kappa.difference == pytest.approx(0, abs=1e-12)
@@ -133,20 +133,16 @@ def test_experiments_that_share_shapes_do_not_count_twice(make, join, metric):
     and 40 photographs they are twice as many."""
     crowd = observers(make, 5, 40, condition="")
 
-    def se(edges, silhouettes):
-        a, b, *others = (
-            join(shown_as(one, "edges", edges), shown_as(one, "silhouettes", silhouettes)) for one in crowd
-        )
+    def se(**shown):
+        a, b, *others = (join(*(shown_as(one, role, names) for role, names in shown.items())) for one in crowd)
         found = compare_pair(a, b, {f"ideal-{i}": one for i, one in enumerate(others)})
         return overall(found, metric).test.se
 
-    a, b, *others = (shown_as(one, "edges", range(40)) for one in crowd)
-    alone = overall(compare_pair(a, b, {f"ideal-{i}": o for i, o in enumerate(others)}), metric)
+    alone, photographs = se(edges=range(40)), [f"n{i}.jpg" for i in range(80)]
     names = [f"{'cat' if i % 2 else 'dog'}{i}.png" for i in range(40)]
-    assert se(names, names) == pytest.approx(alone.test.se)
-    photographs = [f"n{i}.jpg" for i in range(80)]
-    assert se(photographs[:40], photographs[40:]) == pytest.approx(alone.test.se / 2**0.5)
-    assert se(names, photographs[:40]) == pytest.approx(alone.test.se / 2**0.5)
+    assert se(edges=names, silhouettes=names) == pytest.approx(alone)
+    for edges, silhouettes in ((photographs[:40], photographs[40:]), (names, photographs[:40])):
+        assert se(edges=edges, silhouettes=silhouettes) == pytest.approx(alone / 2**0.5)
 
 
 def test_without_people_there_is_a_reason(make):
@@ -182,17 +178,13 @@ def test_people_who_saw_other_images_are_compared_on_their_own(make):
     found = overall(compare_pair(a, b, people_of(parts), own))
     right = [t["response"] == t["category"] for t in (a, b, *others)]
     seen = [np.arange(60) % 3 != i for i in range(len(others))]
-    first, second = (
-        np.mean([kappa(one[at], other[at]) for other, at in zip(right[2:], seen, strict=True)]) for one in right[:2]
-    )
+    shown = list(zip(right[2:], seen, strict=True))
+    first, second = (np.mean([kappa(one[at], other[at]) for other, at in shown]) for one in right[:2])
     assert (found.a, found.b, found.n) == (pytest.approx(first), pytest.approx(second), 60) and 0 < found.p < 1
-    pairs = combinations(zip(right[2:], seen, strict=True), 2)
-    ceiling = np.mean([kappa(x[s & t], y[s & t]) for (x, s), (y, t) in pairs])
+    ceiling = np.mean([kappa(x[s & t], y[s & t]) for (x, s), (y, t) in combinations(shown, 2)])
     alone = compare_pair(a, None, people_of(parts), own)
     assert (overall(alone).a, overall(alone).b) == (pytest.approx(first), pytest.approx(ceiling))
-    assert overall(alone, "ood_accuracy").b == pytest.approx(
-        np.mean([x[s].mean() for x, s in zip(right[2:], seen, strict=True)])
-    )
+    assert overall(alone, "ood_accuracy").b == pytest.approx(np.mean([x[s].mean() for x, s in shown]))
     ends = [one.where(np.arange(60) % 4 == i) for i, one in enumerate((*others[:2], others[2]))]
     assert "fewer than three" in overall(compare_pair(a, None, people_of(ends), own)).reason
     ((*_, pair),) = compare_all({"a": a, "b": b}, people_of(parts), own)
@@ -205,13 +197,11 @@ def test_images_that_no_person_answered_are_not_compared(make):
     parts = people_of([one.where(np.arange(60) < 40) for one in others])
     shown = [one.where(np.arange(60) < 40) for one in (a, b)]
     for second, same in ((b, shown[1]), (None, None)):
-        found, alone = (
-            overall(compare_pair(x, y, parts, {"contrast": own})) for x, y in ((a, second), (shown[0], same))
-        )
+        pairs = (a, second), (shown[0], same)
+        found, alone = (overall(compare_pair(x, y, parts, {"contrast": own})) for x, y in pairs)
         assert found == alone and found.n == 40 and found.p is not None
-    row = next(
-        row for row in people_scores(own, a, parts) if (row.metric, row.condition) == ("error_consistency", "kept")
-    )
+    rows = {(row.metric, row.condition): row for row in people_scores(own, a, parts)}
+    row = rows["error_consistency", "kept"]
     assert (row.n, row.excluded) == (40, 20) and "people answered 40 of 60 images" in row.flags
     assert suite_of(experiment_from("own", {"categories": ["a", "b"]})).partial
 
@@ -222,7 +212,7 @@ def crowd(make, rng, images, people):
     hard = rng.normal(0, 1, images)
     shares = [1.0, 0.45, *rng.uniform(0.2, 1.4, people)]
     right = [share * hard + rng.normal(0, 1, images) > -0.4 for share in shares]
-    a, b, *others = (make(each, role="contrast", condition="c50") for each in right)
+    a, b, *others = map(make, right)
     return a, b, people_of(others)
 
 

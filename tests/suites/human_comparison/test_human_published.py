@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
-from straight import kappa
+from answers import kappa
 
 from benchmark.stats import compare_ratio
 from benchmark.stats.ratios import correct, share

@@ -4,28 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from straight import MEASURES, kappa
+from answers import MEASURES, build, kappa
+from shelves import Shelf
 
-from benchmark.contracts import Stimuli, Trials
+from benchmark.contracts import Trials
 from benchmark.failures import MissingStimuli
 from benchmark.identity import Codes, block_key
 from benchmark.stats.agreement import agreement
-from benchmark.testing import ToyShelf, check_suite, toy_stimuli
+from benchmark.testing import ToyShelf, check_suite
 from suites.cue_conflict import SUITE as CUE_CONFLICT
 from suites.human_comparison import SUITE
 from suites.human_comparison.against_people import people, people_scores
 from suites.human_comparison.metrics import BESIDE, reliability, weighted_correlation
-
-
-class Shelf:
-    def __init__(self, *roles, space="geirhos16"):
-        self.space = space
-        self.roles = roles
-
-    def find(self, role) -> Stimuli:
-        if role not in self.roles:
-            raise MissingStimuli(f"get it: {role}")
-        return toy_stimuli(role, self.space)
 
 
 def bits(seed, n, p=0.6):
@@ -38,11 +28,11 @@ def test_keeps_the_contract():
 
 
 def test_plan_takes_what_is_there_and_says_what_is_not():
-    plan = SUITE.plan(None, Shelf("edges", "contrast"))
+    plan = SUITE.plan(None, Shelf("geirhos16", only=("edges", "contrast")))
     assert {block.role for block in plan.blocks} == {"edges", "contrast"}
-    assert len(plan.missing) == 15 and plan.missing["colour"] == "get it: colour"
+    assert len(plan.missing) == 15 and plan.missing["colour"] == "'colour' is not here"
     with pytest.raises(MissingStimuli, match="none of the 17"):
-        SUITE.plan(None, Shelf())
+        SUITE.plan(None, Shelf("geirhos16", only=()))
 
 
 def test_what_cue_conflict_shows_is_not_shown_again():
@@ -61,39 +51,31 @@ def test_ood_accuracy_is_the_mean_over_experiments_of_kept_trials(make, join, fi
 
 def test_averages_go_over_conditions_then_people_then_experiments(make, join, find):
     """Unequal numbers everywhere: any other order of averaging gives another number."""
+    shown = (("c50", 0, 30, 0.6), ("c30", 10, 90, 0.4), ("c100", 20, 40, 0.9))
     mine, first, second = (
-        join(
-            make(bits(seed, 30), condition="c50"),
-            make(bits(seed + 10, 90, 0.4), condition="c30", start=100),
-            make(bits(seed + 20, 40, 0.9), condition="c100", start=300),
-        )
+        join(*(make(bits(seed + more, n, p), condition=c, start=10 * more) for c, more, n, p in shown))
         for seed in range(3)
     )
-    mine, third = (
-        join(table, make(bits(seed, 50), role="edges", condition=""))
-        for seed, table in ((50, mine), (51, make([], condition=[])))
-    )
+    edges, third = (make(bits(seed, 50), role="edges", condition="") for seed in (50, 51))
+    mine = join(mine, edges)
     scores = SUITE.against.scores(None, mine, {"subject-1": first, "subject-2": second, "subject-3": third})
 
     def right(trials, role, condition):
         keep = (trials["role"] == role) & (trials["condition"] == condition)
         return (trials["response"] == trials["category"])[keep]
 
-    def pair(other, role, condition, measure):
-        return measure(right(mine, role, condition), right(other, role, condition))
-
     for metric, measure in MEASURES.items():
-        contrast = np.mean(
-            [np.mean([pair(p, "contrast", c, measure) for c in ("c50", "c30")]) for p in (first, second)]
-        )
-        edges = pair(third, "edges", "", measure)
-        assert find(scores, metric, "contrast", "kept").value == pytest.approx(contrast, abs=1e-12)
-        assert find(scores, metric).value == pytest.approx((contrast + edges) / 2, abs=1e-12)
+
+        def mean(role, conditions, people, measure=measure):
+            each = [[measure(*(right(who, role, c) for who in (mine, one))) for c in conditions] for one in people]
+            return pytest.approx(np.mean(np.mean(each, axis=1)), abs=1e-12)
+
+        contrast, edges = mean("contrast", ("c50", "c30"), (first, second)), mean("edges", ("",), (third,))
+        assert find(scores, metric, "contrast", "kept").value == contrast
+        assert find(scores, metric).value == pytest.approx((contrast.expected + edges.expected) / 2, abs=1e-12)
         alone = find(scores, metric, "contrast", "c100")
-        expected = np.mean([pair(p, "contrast", "c100", measure) for p in (first, second)])
-        assert alone.value == pytest.approx(expected, abs=1e-12)
-        assert "not in the averages" in alone.flags
-        assert alone.low <= alone.value <= alone.high
+        assert alone.value == mean("contrast", ("c100",), (first, second))
+        assert "not in the averages" in alone.flags and alone.low <= alone.value <= alone.high
     for name in ("c50", "c30", "c100"):  # of two people there is one pair
         theirs = kappa(right(first, "contrast", name), right(second, "contrast", name))
         assert find(scores, "human_error_consistency", "contrast", name).value == pytest.approx(theirs, abs=1e-12)
@@ -175,26 +157,10 @@ def test_who_never_answers_has_no_score_and_so_no_rank(make, join, find):
     assert (found.value, found.flags) == (0.75, ("1 of 17 experiments",))
 
 
-def crossed(right, category="cat"):
-    """Trials of the cue-conflict experiment: shapes x textures in rows, named as the published images are."""
-    shapes, textures = np.shape(right)
-    n = shapes * textures
-    names = [f"cat{s}-dog{t}.png" for s in range(1, shapes + 1) for t in range(1, textures + 1)]
-    return Trials(
-        columns={
-            "role": np.full(n, "cue-conflict"),
-            "condition": np.full(n, ""),
-            "stimulus": np.array(names),
-            "category": np.full(n, category),
-            "response": np.where(np.ravel(right), category, "dog"),
-        }
-    )
-
-
-def renamed(trials):
-    """The same answers to images of which nobody knows what they share."""
-    names = np.array([f"image{i:04d}" for i in range(len(trials))])
-    return replace(trials, columns={**trials.columns, "stimulus": names})
+def crossed(right, *, named=True):
+    """Trials of cue conflict: shapes x textures in rows, named as the published images are, or not."""
+    names = [f"cat{s + 1}-dog{t + 1}.png" for s, t in np.ndindex(np.shape(right))]
+    return build(np.ravel(right), "cue-conflict", "", **({"stimulus": np.array(names)} if named else {}))
 
 
 def test_agreement_on_cue_conflict_is_about_other_shapes_and_textures(find):
@@ -202,10 +168,11 @@ def test_agreement_on_cue_conflict_is_about_other_shapes_and_textures(find):
     alike = rng.random((30, 1)) < 0.5  # in half of the shapes the two err together
     mine = rng.random((30, 12)) < 0.6
     theirs = np.where(alike, mine, rng.random((30, 12)) < 0.6)
-    people = {"subject-1": crossed(theirs), "subject-2": crossed(theirs)}
-    found = SUITE.against.scores(None, crossed(mine), people)
-    plain = SUITE.against.scores(None, renamed(crossed(mine)), {who: renamed(one) for who, one in people.items()})
-    wide, narrow = (find(scores, "error_consistency") for scores in (found, plain))
+    scores = []
+    for named in (True, False):  # without names nobody knows what images share
+        people = dict.fromkeys(("subject-1", "subject-2"), crossed(theirs, named=named))
+        scores.append(SUITE.against.scores(None, crossed(mine, named=named), people))
+    wide, narrow = (find(each, "error_consistency") for each in scores)
     assert wide.value == narrow.value
     assert wide.high - wide.low > 1.7 * (narrow.high - narrow.low)
 
@@ -214,7 +181,7 @@ def test_the_human_row_is_about_other_people():
     """Four people of different accuracy on very many images: what is left is the spread of people."""
     rng = np.random.default_rng(1)
     shares = (0.5, 0.6, 0.8, 0.9)
-    answers = {f"subject-{i}": renamed(crossed(rng.random((200, 20)) < p)) for i, p in enumerate(shares)}
+    answers = {f"subject-{i}": build(rng.random(4000) < p, "cue-conflict", "") for i, p in enumerate(shares)}
     (score,) = (s for s in people(None, answers) if (s.metric, s.condition) == ("ood_accuracy", ""))
     assert score.value == pytest.approx(0.7, abs=0.01)
     half = 3.182446 * np.std(shares, ddof=1) / 2  # Student's t with 3 degrees of freedom
@@ -247,22 +214,9 @@ def test_conditions_are_sorted_by_how_right_people_are(make, join, find):
         assert score.n == 100 * len(names) and score.flags[0].startswith(f"{len(names)} condition")
 
 
-IMAGES = np.array([f"n{i:04}.png" for i in range(2000)])
-
-
-def trials(right, margin=None, condition="", role="sketch"):
-    n = len(right)
-    columns = {
-        "role": np.full(n, role), "condition": np.full(n, condition) if isinstance(condition, str) else condition,
-        "stimulus": IMAGES[:n], "category": np.full(n, "cat"), "response": np.where(right, "cat", "dog"),
-    }  # fmt: skip
-    return Trials(columns=columns | ({} if margin is None else {"margin": margin}))
-
-
-def scored(network, people, metric="margin_consistency"):
-    named = {f"subject-{i:02} (lab)": one for i, one in enumerate(people)}
-    found = people_scores(None, network, named)
-    return {(one.role, one.condition): one for one in found if one.metric == metric}
+def scored(network, people):
+    found = people_scores(None, network, {f"subject-{i:02} (lab)": one for i, one in enumerate(people)})
+    return {(one.role, one.condition): one for one in found if one.metric == "margin_consistency"}
 
 
 def test_it_is_the_correlation_with_the_share_of_people_who_are_right():
@@ -271,12 +225,12 @@ def test_it_is_the_correlation_with_the_share_of_people_who_are_right():
     right = [ease + rng.normal(size=40) > 0 for _ in range(5)]
     margin = ease + rng.normal(size=40)
     order = rng.permutation(40)
-    network = trials(margin > 0, margin)
+    network = build(margin > 0, "sketch", "", margin=margin)
     network = Trials(columns={name: values[order] for name, values in network.columns.items()})
-    found = scored(network, [trials(one) for one in right])
+    found = scored(network, [build(one, "sketch", "") for one in right])
     expected = np.corrcoef(margin, np.mean(right, axis=0))[0, 1]
     assert found["", ""].value == pytest.approx(expected, abs=1e-12)
-    assert found["sketch", "kept"].value == pytest.approx(expected, abs=1e-12)
+    assert found["sketch", "kept"].value == found["", ""].value
     assert found["", ""].low < expected < found["", ""].high and found["", ""].n == 40
     assert "1 of 17 experiments" in found["", ""].flags and found["", ""].method == "bootstrap: images"
 
@@ -284,17 +238,15 @@ def test_it_is_the_correlation_with_the_share_of_people_who_are_right():
 @pytest.mark.parametrize("margin", [None, np.full(40, 2.0), np.full(40, np.nan)])
 def test_without_margins_or_spread_there_is_none(margin):
     right = np.arange(40) % 2 == 0
-    assert scored(trials(right, margin), [trials(right), trials(~right)]) == {}
+    network = build(right, "sketch", "", **({} if margin is None else {"margin": margin}))
+    assert scored(network, [build(right, "sketch", ""), build(~right, "sketch", "")]) == {}
 
 
-def test_weighted_correlation():
+def test_a_correlation_with_weights_is_that_of_repeated_values_and_reliability_is_cronbachs_alpha():
     rng = np.random.default_rng(1)
     x, y, counts = rng.normal(size=6), rng.normal(size=6), np.array([1, 2, 3, 1, 4, 2])
     (found,) = weighted_correlation(counts[None, :].astype(float), x[None, :], y[None, :])
     assert found == pytest.approx(np.corrcoef(np.repeat(x, counts), np.repeat(y, counts))[0, 1])
-
-
-def test_reliability_is_cronbachs_alpha():
     rng = np.random.default_rng(4)
     right = rng.random((50, 4)) < rng.random((50, 1))
     items = right.astype(float)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from straight import MEASURES
+from answers import MEASURES
 
 from benchmark.contracts import Trials
 from benchmark.stimuli.trial_tables import read_tables
