@@ -74,18 +74,14 @@ def test_people_to_four_digits(published):
 @pytest.mark.slow
 def test_the_human_row_stands_on_the_board(published):
     name = "people (among themselves)"
-    row = {
-        r.metric: r for r in api.show(api.Selection(published), name) if r.suite == "human-comparison" and not r.role
-    }
-    assert round(row["error_consistency"].value, 4) == 0.3311 and row["error_consistency"].n == 12800
-    boards = api.rank(api.Selection(published), "human-comparison")
-    assert name in {reference.observer for board in boards for reference in board.references}
-    said = [
-        board_table(api.rank(api.Selection(published), suite)[0]).intervals
-        for suite in ("human-comparison", "cue-conflict")
-    ]
-    assert said[0].startswith("[low, high]: 95 % interval over images and people;")
-    assert said[1].startswith("[low, high]: 95 % interval over shapes and textures; cues agree: over textures;")
+    rows = api.show(api.Selection(published), name)
+    row = {r.metric: r for r in rows if r.suite == "human-comparison" and not r.role}["error_consistency"]
+    assert round(row.value, 4) == 0.3311 and row.n == 12800
+    boards = {s: api.rank(api.Selection(published), s) for s in ("human-comparison", "cue-conflict")}
+    assert name in {reference.observer for board in boards["human-comparison"] for reference in board.references}
+    people, cues = (board_table(own[0]).intervals for own in boards.values())
+    assert people.startswith("[low, high]: 95 % interval over images and people;")
+    assert cues.startswith("[low, high]: 95 % interval over shapes and textures; cues agree: over textures;")
     over = {metric.name: metric.over for metric in find_suites("human-comparison").suites["human-comparison"].metrics}
     for score in open_store(published, write=False).latest_scores(suite="human-comparison"):
         of_people = score.kind == "group"  # whose own sentence says that their intervals are about other people

@@ -44,9 +44,7 @@ def test_ranks_are_those_of_a_sorted_list():
     for found, values, own in zip(reciprocal_ranks(logits, members), logits, members, strict=True):
         order = np.argsort(-values).tolist()
         assert found == pytest.approx(1 / (1 + min(order.index(i) for i in own)))
-
-
-def test_equal_ones_share_the_mean_of_their_places_and_nothing_has_no_rank():
+    # equal ones share the mean of their places, and nothing has no rank
     found = reciprocal_ranks(np.array([[1.0, 0, 0, 0], [1, 1, 0, 0], [3, 2, 1, 0]]), [[2], [1], []])
     assert found[:2] == pytest.approx([1 / 3, 1 / 1.5]) and np.isnan(found[2])
 
@@ -63,33 +61,29 @@ def test_folders_of_one_cue_are_ranked_among_imagenets_classes():
     assert np.isnan(found["texture_reciprocal_rank"]).all()
 
 
-def shelf_of(names):
+def shelf_of(**names):
     shelf = ToyShelf("imagenet1k")
-    for role in ("refined-shape", "refined-texture"):
-        shown = shelf.find(role)
-        labels = {"category": np.array([names[role][i % len(names[role])] for i in range(len(shown))])}
-        shelf.asked[role] = replace(shown, labels=labels)
+    for cue, own in names.items():
+        shown = shelf.find(f"refined-{cue}")
+        labels = {"category": np.resize(own, len(shown))}
+        shelf.asked[f"refined-{cue}"] = replace(shown, labels=labels)
     return shelf
 
 
 def test_folders_are_labelled_in_imagenets_classes():
-    plan = RANKS.plan(None, shelf_of({"refined-shape": ["clock", "book"], "refined-texture": ["zebra"]}))
+    plan = RANKS.plan(None, shelf_of(shape=["clock", "book"], texture=["zebra"]))
     shape, texture = (block.stimuli for block in plan.blocks)
     assert shape.labels["category"][:2].tolist() == ["n02708093", "n06596364"] and shape.space == "imagenet1k"
     assert texture.labels["named"][0] == "zebra" and {block.presentation for block in plan.blocks} == {"crop224"}
     with pytest.raises(StimuliError, match=r"class 'tiger'\. Expected folders called balloon, book"):
-        RANKS.plan(None, shelf_of({"refined-shape": ["tiger"], "refined-texture": ["zebra"]}))
+        RANKS.plan(None, shelf_of(shape=["tiger"], texture=["zebra"]))
 
 
 def trials(shape_ranks, texture_ranks, role="cue-conflict", **more):
-    n = len(shape_ranks)
-    columns = {
-        "role": np.full(n, role),
-        "condition": np.full(n, ""),
-        "stimulus": np.array([f"{role}{i}" for i in range(n)]),
-    }
-    return {**columns, "response": np.full(n, "cat"), "shape_reciprocal_rank": np.array(shape_ranks, dtype=float),
-            "texture_reciprocal_rank": np.array(texture_ranks, dtype=float), **more}  # fmt: skip
+    n, ranks = len(shape_ranks), zip(("shape", "texture"), (shape_ranks, texture_ranks), strict=True)
+    columns = {"role": np.full(n, role), "condition": np.full(n, ""), "response": np.full(n, "cat")}
+    columns |= {f"{cue}_reciprocal_rank": np.array(own, dtype=float) for cue, own in ranks}
+    return {**columns, "stimulus": np.array([f"{role}{i}" for i in range(n)]), **more}
 
 
 def scored(columns, missing=None):
@@ -121,11 +115,8 @@ def test_the_worlds_observers_lean_as_they_are_known_to(tmp_path, monkeypatch):
     db = str(tmp_path / "results.db")
     names = ["ideal-shape", "ideal-texture", "world-standard-0", "world-stylised-0"]
     api.run(db=db, models=names, suites="cue-conflict:ranks", limit=64)
-    found = {
-        (row.observer, row.metric): row.value
-        for row in open_store(db, write=False).latest_scores()
-        if not row.condition
-    }
+    rows = [row for row in open_store(db, write=False).latest_scores() if not row.condition]
+    found = {(row.observer, row.metric): row.value for row in rows}
     assert found["ideal-shape", "shape_mrr"] == found["ideal-texture", "texture_mrr"] == 1
     assert found["ideal-shape", "texture_mrr"] == pytest.approx(1 / 9)  # fifteen share the places 2 to 16
     leaning = {name: found[name, "relative_shape_mrr"] for name in names}
@@ -133,11 +124,9 @@ def test_the_worlds_observers_lean_as_they_are_known_to(tmp_path, monkeypatch):
     assert leaning["world-stylised-0"] > 0.7 and leaning["world-standard-0"] < 0.5
 
 
-FREQUENCIES, SHAPES = FREQUENCY.score, CONFIGURAL.score
-
-
-def by_name(scores):
-    return {(part.metric, part.condition): part for part in scores}
+def by_name(suite, columns):
+    assert all(part.value is None for part in suite.score(None, Trials(columns={})))
+    return {(part.metric, part.condition): part for part in suite.score(None, Trials(columns=columns))}
 
 
 def test_every_image_is_low_once_and_meets_another_category():
@@ -152,12 +141,8 @@ def test_every_image_is_low_once_and_meets_another_category():
     assert mixed.decode(3).shape == source.decode(3).shape
     with pytest.raises(MissingStimuli, match="one category"):
         hybrids(_pick(source, (0, 16)), 8)
-
-
-def test_photographs_of_other_sizes_are_cropped():
-    source = toy_stimuli("natural", size=4)
-    wide = type(source)(**{**vars(source), "decode": lambda i: np.full((300 + i, 400, 3), 9 * i, np.uint8)})
-    assert hybrids(wide, 8).decode(1).shape == (224, 224, 3)
+    wide = replace(source, decode=lambda i: np.full((300 + i, 400, 3), 9, np.uint8))
+    assert hybrids(wide, 8).decode(1).shape == (224, 224, 3)  # photographs of other sizes are cropped
 
 
 def test_frequency_bias_by_hand():
@@ -167,32 +152,26 @@ def test_frequency_bias_by_hand():
         "stimulus": np.tile([f"i{i}" for i in range(4)], 2), "category": np.full(8, "cat"), "shape": np.full(8, "cat"),
         "texture": np.full(8, "dog"), "response": np.array(["cat", "dog", "dog", "car", "cat", "cat", "cat", "dog"]),
     }  # fmt: skip
-    scores = by_name(FREQUENCIES(None, Trials(columns=columns)))
+    scores = by_name(FREQUENCY, columns)
     assert scores["low_frequency_bias", ""].value == pytest.approx(4 / 7)
     assert scores["low_frequency_bias", "cut/4"].value == pytest.approx(1 / 3)
     assert scores["low_frequency_bias", "cut/16"].value == 0.75
     assert (scores["low_fraction", ""].value, scores["high_fraction", ""].value) == (0.5, 3 / 8)
     assert list(scores).index(("low_frequency_bias", "cut/4")) < list(scores).index(("low_frequency_bias", "cut/16"))
-    assert all(part.value is None for part in FREQUENCIES(None, Trials(columns={})))
 
 
 def test_configural_sensitivity_by_hand():
     right = {"whole": [1, 1, 1, 1, 0], "frankenstein": [1, 0, 0, 0, 1], "fragmented": [1, 1, 1, 0, 0]}
     names, answers = zip(*((name, hit) for name, hits in right.items() for hit in hits), strict=True)
-    columns = {
-        "role": np.full(15, "silhouettes"),
-        "condition": np.array(names),
-        "stimulus": np.tile([f"i{i}" for i in range(5)], 3),
-        "category": np.full(15, "cat"),
-        "response": np.where(answers, "cat", "dog"),
-    }
-    scores = by_name(SHAPES(None, Trials(columns=columns)))
+    scores = by_name(CONFIGURAL, {
+        "role": np.full(15, "silhouettes"), "condition": np.array(names), "category": np.full(15, "cat"),
+        "stimulus": np.tile([f"i{i}" for i in range(5)], 3), "response": np.where(answers, "cat", "dog"),
+    })  # fmt: skip
     assert scores["configural_sensitivity", ""].value == pytest.approx(4 / 5 - 2 / 5)
     assert scores["fragmentation_cost", ""].value == pytest.approx(1 / 5)
     assert scores["inversion_cost", ""].value is None and scores["inversion_cost", ""].reason
     assert scores["silhouette_accuracy", "frankenstein"].value == 0.4
     assert scores["configural_sensitivity", ""].method == "t (by stimulus)"
-    assert all(part.value is None for part in SHAPES(None, Trials(columns={})))
 
 
 def test_variants_and_their_plans():

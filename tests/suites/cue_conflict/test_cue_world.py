@@ -16,13 +16,8 @@ def scores(tmp_path_factory):
         db = str(folder / "results.db")
         report = api.run(db=db, models="ideal-*", suites="cue-conflict")
         assert report.exit_code == 0 and not (folder / "decoded").exists()
-        names = [card.name for card in api.models("ideal-*")]
-        return {
-            (row.observer, row.metric): row
-            for name in names
-            for row in api.show(api.Selection(db), name)
-            if row.condition == "" and row.space == "world16"
-        }
+        rows = [row for card in api.models("ideal-*") for row in api.show(api.Selection(db), card.name)]
+        return {(row.observer, row.metric): row for row in rows if row.condition == "" and row.space == "world16"}
 
 
 P = 0.75  # the noisy reader: shape with P, each of 15 others, the texture among them, with (1 - P) / 15

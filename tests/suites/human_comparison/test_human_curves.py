@@ -13,7 +13,6 @@ from suites.human_comparison.psychometric import fit_curve
 from suites.human_comparison.shown_experiments import BY_ROLE
 
 LOW_PASS = BY_ROLE["low-pass"]
-POOR = "the curve fits poorly"
 
 
 def levels(role="low-pass"):
@@ -51,45 +50,32 @@ def test_threshold_is_found(make, join, role, threshold):
     assert curve.low < curve.value < curve.high and not curve.flags
 
 
-@pytest.mark.parametrize(
-    ("shares", "reason"),
-    [
-        ([0.9] * 8, ">= 40: accuracy stays above one half"),
-        ([0.1] * 8, "<= 1: accuracy stays below one half"),
-        (
-            [0.9] + [0.06] * 7,
-            "<= 1: the fitted curve crosses one half outside the levels",
-        ),  # it falls somewhere below the smallest blur shown
-    ],
-)
+@pytest.mark.parametrize(("shares", "reason"), [
+    ([0.9] * 8, ">= 40: accuracy stays above one half"), ([0.1] * 8, "<= 1: accuracy stays below one half"),
+    # it falls somewhere below the smallest blur shown
+    ([0.9] + [0.06] * 7, "<= 1: the fitted curve crosses one half outside the levels"),
+])  # fmt: skip
 def test_not_reached_is_said(make, join, shares, reason):
     curve = fitted(make, join, 100 * np.array(shares), 100)
     assert curve.value is None and curve.reason.startswith(reason)
 
 
-def test_a_threshold_beyond_the_levels_is_a_bound_whichever_way_they_go(make, join):
+def test_a_threshold_beyond_the_levels_is_a_bound_and_too_few_levels_or_a_poor_fit_are_said(make, join):
     levels = ("c100", "c30", "c10", "c03", "c01")
     for right, reason in ((1, "<= 1: accuracy stays above"), (0, ">= 100: accuracy stays below")):
         parts = (make([right] * 20, "contrast", name, 100 * i) for i, name in enumerate(levels))
         assert fit_curve(BY_ROLE["contrast"], join(*parts)).reason.startswith(reason)
-
-
-def test_no_curve_where_there_are_no_levels(make):
     assert "too few" in fit_curve(LOW_PASS, make([1, 0], "low-pass", ["1", "3"])).reason
-
-
-def test_a_curve_that_does_not_fit_is_called_poor(make, join):
-    assert fitted(make, join, 160 * np.array([0.9, 0.9, 0.2, 0.9, 0.2, 0.7, 0.1, 0.06]), 160).flags[0] == POOR
+    shares = np.array([0.9, 0.9, 0.2, 0.9, 0.2, 0.7, 0.1, 0.06])
+    assert fitted(make, join, 160 * shares, 160).flags[0] == "the curve fits poorly"
 
 
 def test_rankings_are_by_the_mean_of_three_ranks():
     """Ranks of a: 1, 2, 1; of b: 2, 1, 2; of c, which has no value of one metric, none; accuracy: b, then a and c."""
     names = ("accuracy_difference", "observed_consistency", "error_consistency", "ood_accuracy")
     table = {"b": (0.2, 0.8, 0.3, 0.6), "a": (0.1, 0.7, 0.4, 0.5), "c": (0.3, 0.9, None, 0.5)}
-    rows = [
-        SimpleNamespace(observer=name, cells=dict(zip(names, map(Cell, row), strict=True)))
-        for name, row in table.items()
-    ]
+    cells = {name: dict(zip(names, map(Cell, row), strict=True)) for name, row in table.items()}
+    rows = [SimpleNamespace(observer=name, cells=row) for name, row in cells.items()]
     table = likeness_table(SimpleNamespace(rows=rows, sets={}))
     assert table.rows == (("a", "1.33", "1", "2.5"), ("b", "1.67", "2", "1"), ("c", "-", "-", "2.5"))
 
@@ -125,6 +111,5 @@ def test_the_interval_ends_where_twice_the_log_likelihood_has_fallen_by_3_84(mak
         start, bounds = [np.log(6.0), 0.05], [(-2, 6), (0, 0.45)]
         return minimize(loss, start, args=(threshold,), method="Nelder-Mead", bounds=bounds, tol=1e-8).fun
 
-    best = profile(np.log10(curve.value))
-    assert profile(np.log10(curve.low)) - best == pytest.approx(3.8415, abs=0.2)
-    assert profile(np.log10(curve.high)) - best == pytest.approx(3.8415, abs=0.2)
+    best, *ends = (profile(np.log10(level)) for level in (curve.value, curve.low, curve.high))
+    assert [end - best for end in ends] == pytest.approx([3.8415] * 2, abs=0.2)

@@ -18,11 +18,10 @@ from suites.human_comparison.shown_experiments import BY_ROLE
 pytestmark = pytest.mark.slow
 
 KAPPAS = {
-    "colour": 0.4154, "contrast": 0.4370, "cue-conflict": 0.3311, "edges": 0.3184,
-    "eidolonI": 0.3863, "eidolonII": 0.4540, "eidolonIII": 0.4595, "false-colour": 0.4440,
-    "high-pass": 0.4401, "low-pass": 0.4689, "phase-scrambling": 0.4467,
-    "power-equalisation": 0.5106, "rotation": 0.4385, "silhouettes": 0.4757, "sketch": 0.3696,
-    "stylised": 0.5006, "uniform-noise": 0.4341,
+    "colour": 0.4154, "contrast": 0.4370, "cue-conflict": 0.3311, "edges": 0.3184, "eidolonI": 0.3863,
+    "eidolonII": 0.4540, "eidolonIII": 0.4595, "false-colour": 0.4440, "high-pass": 0.4401, "low-pass": 0.4689,
+    "phase-scrambling": 0.4467, "power-equalisation": 0.5106, "rotation": 0.4385, "silhouettes": 0.4757,
+    "sketch": 0.3696, "stylised": 0.5006, "uniform-noise": 0.4341,
 }  # fmt: skip
 #: Human accuracy, mean over people, in the order of the experiment's conditions.
 ACCURACIES = {
@@ -55,15 +54,13 @@ def group(humans):
 @pytest.fixture(scope="module")
 def frame(data):
     """All human trials as one table, read anew: types inferred, names taken by position."""
-    return pd.concat([_read(path) for path in sorted((data / "human-trials").glob("*/*.csv"))])
-
-
-def _read(path):
-    table = pd.read_csv(path).rename(columns=str.lower)
-    table["image"] = table["imagename"].str.split("_", n=6).str[6]
-    table["right"] = (table["object_response"] == table["category"]).astype(float)
-    table["condition"] = table["condition"].astype(str)
-    return table.assign(experiment=path.parent.name)
+    tables = []
+    for path in sorted((data / "human-trials").glob("*/*.csv")):
+        table = pd.read_csv(path).rename(columns=str.lower)
+        image, right = table["imagename"].str.split("_", n=6).str[6], table["object_response"] == table["category"]
+        own = {"image": image, "right": right.astype(float), "condition": table["condition"].astype(str)}
+        tables.append(table.assign(**own, experiment=path.parent.name))
+    return pd.concat(tables)
 
 
 def wide(frame, role):

@@ -85,15 +85,7 @@ def right_answers(path: Path) -> dict[str, pd.Series]:
 
 
 def spelled(condition: str) -> str:
-    try:
-        return str(float(condition))
-    except ValueError:
-        return condition.lower()
-
-
-def by_hand(a: pd.Series, b: pd.Series) -> list[float]:
-    assert a.index.equals(b.index)
-    return [measure(a.to_numpy(), b.to_numpy()) for measure in MEASURES.values()]
+    return str(float(condition)) if re.fullmatch(r"[\d.]+", condition) else condition.lower()
 
 
 @pytest.mark.release
@@ -110,9 +102,10 @@ def test_agreement_with_people_is_an_independent_computation(unpacked):
             pairs = [(next(iter(mine.values())), next(iter(each.values()))) for each in theirs]
         else:
             pairs = [(mine[one], each[one]) for each in theirs for one in map(spelled, BY_ROLE[role].averaged)]
-        expected = np.mean([by_hand(a, b) for a, b in pairs], axis=0)
+        assert all(a.index.equals(b.index) for a, b in pairs)
+        answers = [(a.to_numpy(), b.to_numpy()) for a, b in pairs]
+        expected = [np.mean([measure(*pair) for pair in answers]) for measure in MEASURES.values()]
         people = {str(one.who): role_trials(one, role) for one in crowd}
-        scores = {
-            s.metric: s.value for s in people_scores(None, role_trials(own, role), people) if s.condition == "kept"
-        }
+        found = people_scores(None, role_trials(own, role), people)
+        scores = {score.metric: score.value for score in found if score.condition == "kept"}
         assert [scores[name] for name in MEASURES] == pytest.approx(expected, abs=1e-6), experiment
