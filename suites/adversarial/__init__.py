@@ -6,7 +6,7 @@ from benchmark.contracts import Suite
 from benchmark.contracts.declarations import declared_suite
 from benchmark.identity import code_digest
 from suites.adversarial.attack_plugins import ATTACKS, BROKEN
-from suites.adversarial.config import LINF, PROTOCOLS, QUICK, VARIANTS, AdversarialConfig, NormName, PluggedIn, Threat
+from suites.adversarial.config import LINF, PROTOCOLS, QUICK, VARIANTS, AdversarialConfig, PluggedIn, Threat
 from suites.adversarial.metrics import protocol_metrics
 from suites.adversarial.observe import observe
 from suites.adversarial.plan import plan
@@ -19,15 +19,13 @@ def variants_of(plain: Suite) -> dict[str, Suite]:
     for name, own in VARIANTS.items():
         refused = f" (an attack of that name is BROKEN: {BROKEN[name]})" if name in BROKEN else ""
         rows[name] = PROTOCOLS[name], own["summary"] + refused, own.get("passes", plain.passes)
-    alone: dict[str, tuple[NormName, tuple[float, ...], str, str]] = {
-        name: (attack.norm, attack.budgets, code_digest(attack.points), f"{attack.title}, of another package, alone")
-        for name, attack in ATTACKS.items()
-    }
-    broken = {name: reason for name, reason in BROKEN.items() if name not in PROTOCOLS}
-    alone |= {name: ("linf", LINF.epsilons, "", f"BROKEN: {reason}") for name, reason in broken.items()}
-    for name, (norm, epsilons, code, summary) in alone.items():
-        threats, attacks = (Threat(norm=norm, epsilons=epsilons),), (PluggedIn(name, code),)
-        rows[name] = AdversarialConfig(threats=threats, stages=(), attacks=attacks), summary, plain.passes
+    for name in (*ATTACKS, *(name for name in BROKEN if name not in PROTOCOLS)):
+        attack, threat, code, summary = ATTACKS.get(name), LINF, "", f"BROKEN: {BROKEN.get(name)}"
+        if attack is not None:
+            threat = Threat(norm=attack.norm, epsilons=attack.budgets)
+            code, summary = code_digest(attack.points), f"{attack.title}, of another package, alone"
+        config = AdversarialConfig(threats=(replace(threat, far=0.0),), stages=(), attacks=(PluggedIn(name, code),))
+        rows[name] = config, summary, plain.passes
     named = {name: replace(plain, name=f"{plain.name}:{name}") for name in rows}
     return {
         name: replace(named[name], config=config, metrics=(*protocol_metrics(config),), summary=summary, passes=passes)

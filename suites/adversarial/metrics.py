@@ -1,5 +1,4 @@
-"""The metrics as data, over every image shown. Those that compare networks are ratios of sums over images, so intervals
-and paired tests derive from one definition; costs of attacks are not tested."""
+"""The metrics as data; those that compare networks are ratios of sums over all images shown, which are tested."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,6 +1,5 @@
 """The conditions of each protocol, as data (`protocols.yaml`), and the version that follows from them."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
@@ -39,15 +38,6 @@ def shown_corruptions(config: CorruptionConfig, space: str) -> Entries:
         if name not in known:
             raise unknown_name("corruption", name, known)
     return {name: entry for name, entry in entries.items() if groups_of(name) & set(config.corruptions)}
-
-
-def not_listed_then(config: CorruptionConfig, conditions: Iterable[str]) -> tuple[str, ...]:
-    """Return the corruptions that these trials lack, by the nearer of two label spaces' lists."""
-    if config.source == "plugins":
-        return ()
-    seen = {condition.partition("/")[0] for condition in conditions}
-    lists = (shown_corruptions(config, space) for space in ("", WORLD))
-    return min((tuple(name for name in entries if name not in seen) for entries in lists), key=len)
 
 
 def versioned(suite: Suite) -> Suite:

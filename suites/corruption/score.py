@@ -12,9 +12,9 @@ from benchmark.stats.intervals import Floats, confidence_sequence, percentiles
 from benchmark.stimuli.roles import ROLE
 from suites.corruption.calibration import calibration, exact_share
 from suites.corruption.cells import FAMILIES, RESAMPLES, SEEN, CellTable, Flags, Shares, What, by_corruption
-from suites.corruption.config import CorruptionConfig, Sweep
+from suites.corruption.config import WORLD, CorruptionConfig, Sweep
 from suites.corruption.metrics import RATIOS, lacking, mean_ce, metrics, normalised, over_alexnet
-from suites.corruption.protocols import not_listed_then
+from suites.corruption.protocols import shown_corruptions
 
 NOT_THEN = "these trials lack it: run it again"
 NO_MEAN = "no mean over corruptions of other packages: it would depend on which are installed"
@@ -26,8 +26,11 @@ def score(config: Sweep, trials: Trials) -> Sequence[Score]:
     role = ROLE if isinstance(config, CorruptionConfig) else ""  # of one set, or of a set in many folders
     if not len(trials):
         return [Score(metric=metric.name, value=None, reason="no trials", role=role) for metric in metrics()]
-    if isinstance(config, CorruptionConfig):
-        shorter = not_listed_then(config, trials.coded("condition").used)
+    if isinstance(config, CorruptionConfig) and config.source != "plugins":
+        # What these trials lack, by the nearer of two label spaces' lists.
+        shown = {condition.partition("/")[0] for condition in trials.coded("condition").used}
+        lists = (shown_corruptions(config, space) for space in ("", WORLD))
+        shorter = min(([name for name in entries if name not in shown] for entries in lists), key=len)
         trials = replace(trials, missing={**dict.fromkeys(shorter, NOT_THEN), **trials.missing})
     table = CellTable(trials)
     scores = [replace(part, role=role) for parts in (_cells, _means, calibration) for part in parts(table)]

@@ -65,8 +65,7 @@ def observe(_config: None, view: View) -> Mapping[str, Array]:
 
 
 def reciprocal_ranks(logits: Array, members: Sequence[Sequence[int]]) -> Array:
-    """Return 1 / mid-rank of the best of each row's members in logits [n, classes]: [n] float32, NaN without
-    members."""
+    """Return [n] float32 1 / mid-rank of the best of each row's members in logits [n, classes]; NaN without."""
     ranks = np.full(len(logits), np.nan, dtype=np.float32)
     for row, (values, own) in enumerate(zip(logits, members, strict=True)):
         if len(own):

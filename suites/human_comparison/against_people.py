@@ -43,8 +43,7 @@ class Averages:
 
 
 def people_scores(config: Experiment | None, trials: Trials, references: Observers) -> Sequence[Score]:
-    """Return the scores per experiment and condition, per experiment (condition "kept"), and over experiments.
-    references: name -> trials, never the observer's own."""
+    """Return the scores by condition, by experiment ("kept") and over all. references: never the observer's own."""
     scores: list[Score] = []
     averages: list[Averages] = []
     answered_by_all: list[tuple[ExperimentAnswers, ExperimentDraws]] = []

@@ -74,8 +74,7 @@ def fit_curve(experiment: Experiment, trials: Trials) -> Score:
 
 
 def _deviance(points: Points, sign: float, parameters: tuple[float, float, float]) -> tuple[float, Floats]:
-    """Return the deviance, twice the distance in log likelihood from the curve to the data themselves, of (threshold,
-    log slope, lapse), and its derivatives by (log slope, lapse, threshold)."""
+    """Return the deviance of (threshold, log slope, lapse), and its slopes by log slope, lapse and threshold."""
     (threshold, log_slope, lapse), guess = parameters, points.guess
     size, slope = 1 - guess - lapse, sign * np.exp(log_slope)
     q = (HALF - guess) / size  # of the core, where the curve is one half

@@ -104,8 +104,7 @@ def ood_accuracy(trials: Trials, experiments: Shown = BY_ROLE) -> Score:
 
 
 def _answers(experiment: Experiment, condition: str, trials: Trials) -> Iterator[Score]:
-    """Yield the entropy (bits) and largest share of the answers in one condition ("all" if there is only one), the
-    median reaction time and confidence, and the share of ranked answers right."""
+    """Yield the entropy (bits) and largest share of a condition's answers, and what was measured beside them."""
     # Under strong noise networks fall back on one category (Geirhos et al. 2018, section 4 and figure 4).
     said = Counter(trials["response"].tolist())
     counts = np.array([said[category] for category in experiment.answers])

@@ -8,10 +8,10 @@ from suites.saliency.map_plugins import ADDED, BROKEN, SIGNATURES, added_metrics
 from suites.saliency.metrics import METRICS
 from suites.saliency.observe import observe
 from suites.saliency.plan import plan
-from suites.saliency.score import reference_condition, score
+from suites.saliency.score import score
 
 _DECLARED = declared_suite(
     __name__, "suite", {}, plan=plan, observe=observe, score=score, config=SaliencyConfig(added=SIGNATURES),
-    spaces=tuple(SHOWN), references={reference_condition(name): title for name, title in REFERENCES.items()},
+    spaces=tuple(SHOWN), references={f"reference: {name}": title for name, title in REFERENCES.items()},
 )  # fmt: skip
 SUITE = replace(_DECLARED, metrics=(*METRICS, *added_metrics(ADDED, BROKEN)))

@@ -20,11 +20,6 @@ NO_MASKS = "the stimuli have no object masks"
 NO_EVIDENCE = "no exchange changes its answers: it does not look at the images"
 
 
-def reference_condition(name: str) -> str:
-    """Return the condition of a reference map's scores."""
-    return f"reference: {name}"
-
-
 def score(_config: SaliencyConfig, trials: Trials) -> Sequence[Score]:
     """Return the scores of one observer, on each of its sets that has a board, and beside them on the others."""
     boards, scores = board_roles(trials), list[Score]()
@@ -60,7 +55,7 @@ def score(_config: SaliencyConfig, trials: Trials) -> Sequence[Score]:
 
 def _beside(trials: Trials, role: str, where: str) -> Iterator[Score]:
     for name in REFERENCES:
-        condition = where + reference_condition(name)
+        condition = f"{where}reference: {name}"
         yield Score(metric=HEADLINE, value=None, reason=NO_ANSWER, condition=condition, role=role)
         for metric, ratio in zip(_HELD[1:], (mean_excess(name), mean_of(f"{name}_auc")), strict=True):
             yield _measured(replace(_BY_NAME[metric], ratio=ratio), trials, role, condition)

@@ -1,5 +1,4 @@
-"""Balls in pixel space. Images and perturbations are NCHW; epsilon and step sizes are one number per image, [n]. A
-clean image lies in the box [0,1], so clamping moves a point no further from it: a point in the ball stays there."""
+"""Balls in pixel space: images NCHW, epsilon and step sizes [n]; clamping to the box keeps a point in its ball."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from suites.adversarial.attacks.balls import wide
+from suites.adversarial.attacks.balls import BALLS, seeded, wide
 from suites.adversarial.attacks.losses import gradient_of, margin
 from suites.adversarial.attacks.problem import Forward, GradientTrace, Problem, Rows, wrong
 from suites.adversarial.trust.report import NO_SLOPE, READINGS, SCALED
@@ -51,12 +51,12 @@ def otherwise(forward: Forward, images: Tensor, labels: Tensor, batch: int) -> N
 def slopes(problem: Problem, plain: Forward, rows: Rows) -> NDArray[np.float64]:
     """Return [5, rows] for each image at `rows` (NaN: rounding exceeds the differences):
 
-    error: distance |g.v - d| of the margin's slopes along random directions v, by the gradient and by differences of
-    the network as it was loaded, over the longer of the two, the smallest over all `LENGTHS`; spread: the same between
-    the differences of the shortest and the longest length; company: distance between the gradient in the attack's batch
-    and alone; rise: ratio of the measured to the predicted rise of the margin along the gradient's signs, over that
-    along the gradient itself, the largest over all `LENGTHS` (NaN: the gradient claims none); scale: ratio of the
-    measured slopes to the gradient's, by least squares. If only the length differs, error is of the correct length."""
+    error: distance of the margin's slopes along random directions, by the gradient and by differences of the network as
+    it was loaded, over the longer of the two (at the correct length, if only that differs), the smallest over all
+    `LENGTHS`; spread: the same between differences of the shortest and the longest length; company: distance between
+    the gradient in the attack's batch and alone; rise: the measured over the predicted rise of the margin along the
+    gradient's signs, over that along the gradient itself, the largest over all `LENGTHS` (NaN: it claims none); scale:
+    ratio of the measured slopes to the gradient's, by least squares."""
     # A gradient that is blurred, sparse, noisy or replaced is not zero, and the loss may rise along it, but slowly: the
     # image seems robust. Differences of the length of an attack's moves reveal this for any mask. As attacks follow
     # signs, small misleading entries disturb them too: those show in the rise along the attack's own directions.
@@ -64,9 +64,9 @@ def slopes(problem: Problem, plain: Forward, rows: Rows) -> NDArray[np.float64]:
     # misleading one does most harm, count where more of them are off.
     followed, edge = problem.followed, GradientTrace(wanted=problem.followed.wanted, within=problem.followed.within)
     for some in _batches(problem, [row for row in rows.tolist() if row not in followed.point]):
-        shifts = [2 * torch.rand(problem.images[row].shape, generator=_generator(problem, row)) - 1 for row in some]
         images = problem.images[some]
-        _note(problem, followed, some, (images + SHIFT * torch.stack(shifts).to(images)).clamp(0.0, 1.0))
+        shifts = seeded(BALLS["linf"].draw, images, [int(problem.seeds[row]) + SEED for row in some])
+        _note(problem, followed, some, (images + SHIFT * shifts).clamp(0.0, 1.0))
     for some in _batches(problem, [row for row in rows.tolist() if row in followed.point]):
         # The last correctly answered point of each image along the signs of the gradients that were followed.
         images, signs = problem.images[some], torch.stack([followed.direction[row] for row in some]).sign()
@@ -98,15 +98,12 @@ def _batches(problem: Problem, rows: list[int]) -> list[list[int]]:
     return [rows[i : i + problem.batch] for i in range(0, len(rows), problem.batch)]
 
 
-def _generator(problem: Problem, row: int) -> torch.Generator:
-    return torch.Generator().manual_seed((int(problem.seeds[row]) + SEED) % 2**63)
-
-
 def _slope(problem: Problem, plain: Forward, row: int, gradients: GradientTrace, scale: float) -> tuple[float, ...]:
     """Return error, spread, company, rise and scale of one gradient; only error and spread if its scale is known."""
     point, way, rival = gradients.point[row][None], gradients.direction[row][None], gradients.rival[row]
     label, company, rise = problem.labels[row : row + 1], np.nan, np.nan
-    ways = (torch.randint(2, (DIRECTIONS, *point.shape[1:]), generator=_generator(problem, row)) * 2.0 - 1).to(point)
+    stream = torch.Generator().manual_seed((int(problem.seeds[row]) + SEED) % 2**63)
+    ways = (torch.randint(2, (DIRECTIONS, *point.shape[1:]), generator=stream) * 2.0 - 1).to(point)
     if first := np.isnan(scale):
         at = point.detach().clone().requires_grad_()
         alone = gradient_of(margin(problem.forward(at), label, torch.tensor([rival], device=point.device)), at)
@@ -152,8 +149,7 @@ def _apart(a: Tensor, b: Tensor) -> float:
 
 
 def company_differences(plain: Forward, images: Tensor, rows: Rows) -> NDArray[np.float64]:
-    """Return [2, rows]: distances of an image's logits in a batch with its own copy. The first is to those in a batch
-    with the next image of the chunk, the second to those of the copy. See `answers_apart`."""
+    """Return [2, rows]: how far logits beside the own copy are from those beside the next image, and the copy's."""
     apart = np.zeros((2, len(rows)))
     for place, row in enumerate(rows.tolist()):
         image, other = images[row : row + 1], images[(row + 1) % len(images)][None]

@@ -109,9 +109,33 @@ def flags(config: AdversarialConfig, trials: Trials) -> tuple[str, ...]:
 
 def oddities(config: AdversarialConfig, c: Trials) -> tuple[list[str], list[str]]:
     """Return wrong and odd signs: of gradients, outputs and other images of the batch."""
-    masked, unclear = slope_flags(config.threat("linf") or config.threats[0], c)
-    beside, slight = company(c)
-    return [*masked, *beside], [*unclear, *gradients(c), *slight]
+    wrong, odd = slope_flags(config.threat("linf") or config.threats[0], c)
+    if (tied := share_of(c["tied"])) > TIED:
+        wrong.append(f"exact ties between the largest outputs: {tied:.0%} of images")
+    # Gradients of the cross entropy may be zero or nearly so, also because the loss is zero in float32, though the
+    # margin's may be correct. Outputs may be attacked by their pre-image.
+    zero, small = c["gradient_norm"] == 0, c["gradient_norm"] < VANISHING
+    if share_of(zero) > ZERO_GRADIENT:
+        odd.append(f"zero gradient: {share_of(zero):.0%} of images")
+    if share_of(small & ~zero) > ZERO_GRADIENT:
+        odd.append(f"vanishing gradient: {share_of(small & ~zero):.0%} of images")
+    if (flat := share_of((c["loss"] == 0) & small)) > SATURATED:
+        odd.append(f"saturated: cross entropy is 0 on {flat:.0%} of images")
+    if share_of(c["probabilities"]) == 1:
+        odd.append("outputs are probabilities, not logits: attacked through their logarithms")
+    elif share_of(c["bounded"]) == 1:
+        odd.append("outputs lie between two ends: attacked through the logits of a sigmoid")
+    alone = c["alone_difference"] > REPEAT
+    beside = np.where(alone, 0.0, np.nan_to_num(c["company_difference"]))
+    if (beside > REPEAT).any() and not alone.any():
+        text = "batch: answers depend on the other images of the batch"
+        if beside.max() <= SLIGHT:
+            odd.append(f"{text} a little (by up to {beside.max():.2g} of their length)")
+        else:
+            wrong.append(text)
+    elif (moved := share_of((c["repeat_difference"] > REPEAT) | alone)) > 0:
+        wrong.append(f"random: two passes of one image differ ({moved:.0%} of images)")
+    return wrong, odd
 
 
 def preprocessing(trials: Trials) -> Iterator[str]:
@@ -126,23 +150,6 @@ def preprocessing(trials: Trials) -> Iterator[str]:
     low, high = wilson(int(exact.sum()), len(trials))
     if not low <= share_of(shown) <= high:
         yield f"precision: {share_of(shown):.1%} right as it was run, {share_of(exact):.1%} in float32"
-
-
-def gradients(c: Trials) -> Iterator[str]:
-    """Yield remarks on gradients of the cross entropy and on outputs. Gradients may be zero or nearly so, also because
-    the loss is zero in float32, though the margin's may be correct. Outputs may be attacked by their pre-image."""
-    zero, small = c["gradient_norm"] == 0, c["gradient_norm"] < VANISHING
-    flat = share_of((c["loss"] == 0) & small)
-    if share_of(zero) > ZERO_GRADIENT:
-        yield f"zero gradient: {share_of(zero):.0%} of images"
-    if share_of(small & ~zero) > ZERO_GRADIENT:
-        yield f"vanishing gradient: {share_of(small & ~zero):.0%} of images"
-    if flat > SATURATED:
-        yield f"saturated: cross entropy is 0 on {flat:.0%} of images"
-    if share_of(c["probabilities"]) == 1:
-        yield "outputs are probabilities, not logits: attacked through their logarithms"
-    elif share_of(c["bounded"]) == 1:
-        yield "outputs lie between two ends: attacked through the logits of a sigmoid"
 
 
 def slope_flags(threat: Threat, c: Trials) -> tuple[list[str], list[str]]:
@@ -175,23 +182,6 @@ def slope_flags(threat: Threat, c: Trials) -> tuple[list[str], list[str]]:
     if np.median(spread[off] / error[off]) > CLEAR:
         return wrong, [f"rough gradient: {text}"]
     return [*wrong, f"masked gradient: {text}"], []
-
-
-def company(c: Trials) -> tuple[list[str], list[str]]:
-    """Return wrong and odd signs: equal largest outputs, and answers that differ or depend on other images."""
-    tied = share_of(c["tied"])
-    wrong = [f"exact ties between the largest outputs: {tied:.0%} of images"] if tied > TIED else []
-    alone = c["alone_difference"] > REPEAT
-    beside = np.where(alone, 0.0, np.nan_to_num(c["company_difference"]))
-    if (beside > REPEAT).any() and not alone.any():
-        text = "batch: answers depend on the other images of the batch"
-        if beside.max() <= SLIGHT:
-            return wrong, [f"{text} a little (by up to {beside.max():.2g} of their length)"]
-        return [*wrong, text], []
-    moved = share_of((c["repeat_difference"] > REPEAT) | alone)
-    if moved > 0:
-        wrong.append(f"random: two passes of one image differ ({moved:.0%} of images)")
-    return wrong, []
 
 
 def failures(config: AdversarialConfig, c: Trials, threat: Threat) -> Iterator[str]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchmark.contracts import Array
 from benchmark.failures import ModelFailure
-from suites.saliency.maps.localisation import Floats, defined
+from suites.saliency.maps.localisation import Floats, defined, quotient
 
 Forward = Callable[[Tensor], Tensor]
 #: (logits [n, k], inside [n, k] bool) -> [n] what is differentiated.
@@ -123,7 +123,7 @@ def frequencies(gradients: Array) -> tuple[Floats, Floats]:
     power[:, :, 1 : (width + 1) // 2] *= 2
     rho = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
     moments = (np.einsum("nhw,hw->n", power, weights) for weights in (rho, 1.0 * (rho > _HIGH)))
-    centroid, high = (_where(good, moment, power.sum(axis=(1, 2))) for moment in moments)
+    centroid, high = (quotient(moment, power.sum(axis=(1, 2)), good) for moment in moments)
     return centroid, high
 
 
@@ -132,7 +132,7 @@ def total_variation(gradients: Array) -> Floats:
     size = np.abs(gradients).mean(axis=(1, 2, 3), dtype=np.float64)
     steps = (np.abs(np.diff(gradients, axis=axis)) for axis in (2, 3))
     varied = sum(step.mean(axis=(1, 2, 3), dtype=np.float64) for step in steps)
-    return _where(np.isfinite(size) & (size > 0), np.asarray(varied), size)
+    return quotient(np.asarray(varied), size, np.isfinite(size) & (size > 0))
 
 
 def gini(maps: Array) -> Floats:
@@ -140,7 +140,7 @@ def gini(maps: Array) -> Floats:
     ordered = np.sort(maps.reshape(len(maps), -1), axis=1).astype(np.float64)
     pixels = ordered.shape[1]
     weights = 2 * np.arange(1, pixels + 1) - pixels - 1
-    return _where(defined(maps), np.einsum("np,p->n", ordered, weights), pixels * ordered.sum(axis=1))
+    return quotient(np.einsum("np,p->n", ordered, weights), pixels * ordered.sum(axis=1), defined(maps))
 
 
 def centred_cosine(images: Array, gradients: Array) -> Floats:
@@ -150,7 +150,7 @@ def centred_cosine(images: Array, gradients: Array) -> Floats:
     x -= x.mean(axis=2, keepdims=True)
     lengths = np.sqrt(_products(x, x)) * np.sqrt(_products(g, g))
     good = np.isfinite(lengths) & (lengths > 0)
-    return _where(good, np.abs(_products(x, g)), lengths)
+    return quotient(np.abs(_products(x, g)), lengths, good)
 
 
 def log_norm(gradients: Array) -> Floats:
@@ -163,7 +163,3 @@ def log_norm(gradients: Array) -> Floats:
 def _products(a: Floats, b: Floats) -> Floats:
     count = len(a)
     return np.asarray(np.einsum("np,np->n", a.reshape(count, -1), b.reshape(count, -1)))
-
-
-def _where(good: Array, num: Floats, den: Floats) -> Floats:
-    return np.asarray(np.divide(num, den, out=np.full(num.shape, np.nan), where=good))

@@ -47,7 +47,7 @@ def auc_of_ranks(ranks: Floats, masks: Floats, valid: Flags | None = None) -> Fl
     sizes = sizes if valid is None else counts @ masks.T
     m = sizes.astype(np.float64)
     sums = ranks @ masks.T  # of halves: exact in any order
-    return _ratio(sums - m * (m + 1) / 2, m * (counts.sum(axis=1)[:, None] - m))
+    return quotient(sums - m * (m + 1) / 2, m * (counts.sum(axis=1)[:, None] - m))
 
 
 def auc_of_own(ranks: Floats, masks: Flags, valid: Flags | None = None) -> Floats:
@@ -61,7 +61,7 @@ def mean_auc_of_others(ranks: Floats, own: Array, pool: Floats, categories: Arra
     [k]."""
     areas = auc_of_ranks(ranks, pool, valid)
     other = (own[:, None] != categories[None, :]) & np.isfinite(areas)
-    return _ratio(np.where(other, areas, 0.0).sum(axis=1), other.sum(axis=1))
+    return quotient(np.where(other, areas, 0.0).sum(axis=1), other.sum(axis=1))
 
 
 def area_share(masks: Flags, valid: Flags | None = None) -> Floats:
@@ -76,9 +76,9 @@ def mass_columns(maps: Array, masks: Flags, valid: Flags | None = None) -> dict[
     area). Also return skill [n]: (mass - area) / (1 - area) (0 by chance, 1 with all mass on it)."""
     counts, area = _pixels(maps, valid), area_share(masks, valid)
     flat = np.where(counts, maps.reshape(counts.shape), 0).astype(np.float64)
-    share = _ratio(np.where(masks.reshape(counts.shape), flat, 0.0).sum(axis=1), flat.sum(axis=1))
+    share = quotient(np.where(masks.reshape(counts.shape), flat, 0.0).sum(axis=1), flat.sum(axis=1))
     mass = np.where(defined(flat) & (area > 0) & (area < 1), share, np.nan)
-    return {"mass_ratio": _ratio(mass, area), "skill": _ratio(mass - area, 1 - area)}
+    return {"mass_ratio": quotient(mass, area), "skill": quotient(mass - area, 1 - area)}
 
 
 def rank_accuracy(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
@@ -102,8 +102,9 @@ def _pixels(values: Array, valid: Flags | None) -> Flags:
     return every.reshape(len(values), int(np.prod(values.shape[1:])))
 
 
-def _ratio(num: Floats, den: Array) -> Floats:
-    return np.asarray(np.divide(num, den, out=np.full(num.shape, np.nan), where=np.asarray(den) != 0))
+def quotient(num: Floats, den: Array, good: Array | None = None) -> Floats:
+    """Return num / den, NaN where it is not good (None: where den is 0)."""
+    return np.asarray(np.divide(num, den, out=np.full(num.shape, np.nan), where=den != 0 if good is None else good))
 
 
 # Where the objects of a chunk are, and what a map on it is held against.

@@ -47,8 +47,7 @@ def rank_share(logits: Tensor, inside: Tensor) -> Tensor:
 
 
 def partners(view: View) -> dict[int, int]:
-    """Return each image's exchange partner, the next free one of another category in the order of their digests. Pairs
-    are within a chunk: an interval resamples pairs."""
+    """Return image -> partner within its chunk: the next free one of another category in the order of digests."""
     stimuli = view.block.stimuli
     category, digests = objects(stimuli), [crc32(str(item).encode()) for item in stimuli.items]
     order = sorted(range(len(stimuli)), key=lambda i: (i // CHUNK, digests[i], i))

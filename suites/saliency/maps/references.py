@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmark.contracts import Array
-from suites.saliency.maps.localisation import Floats, MaskContext, pixel_ranks
+from suites.saliency.maps.localisation import Floats, MaskContext, pixel_ranks, quotient
 
 _AT_ONCE = 16
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
@@ -118,8 +118,7 @@ def alignment(maps: Array, human: Array) -> Floats:
     ranks = (pixel_ranks(maps), pixel_ranks(human))
     first, second = (part - part.mean(axis=1, keepdims=True) for part in ranks)
     lengths = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
-    r = np.full(len(maps), np.nan)
-    return np.asarray(np.divide((first * second).sum(axis=1), lengths, out=r, where=lengths > 0))
+    return quotient((first * second).sum(axis=1), lengths, lengths > 0)
 
 
 def _bilinear(maps: Tensor, size: tuple[int, ...]) -> Tensor:
