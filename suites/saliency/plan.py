@@ -12,18 +12,12 @@ from suites.saliency.config import CLICKED, CLICKME_SIDE, MASKED, OWN, SHOWN, Sa
 
 def plan(_config: SaliencyConfig, shelf: Shelf) -> Plan:
     """Plan images with object masks (conflict images whole, photographs as the card states), and with clicks."""
-
-    def to_clickme_side(images, _seeds):  # type: ignore[no-untyped-def]  # tensors
-        from torch.nn import functional
-
-        return functional.interpolate(images, (CLICKME_SIDE, CLICKME_SIDE), mode="bilinear", align_corners=False)
-
     counts, blocks = SHOWN.get(shelf.space, OWN), []
     sets, missing = sets_of(shelf, counts)
     for role, whole_set in sets.items():
         stimuli = subset(whole_set, counts[role])
         if role == CLICKED:
-            whole = Transform(name="bilinear", params={"side": CLICKME_SIDE}, apply=to_clickme_side)
+            whole = Transform(name="bilinear", params={"side": CLICKME_SIDE}, apply=_clickme_side)
             blocks.append(Block(stimuli=stimuli, transform=whole, presentation="whole", role=role))
             continue
         # Every network asks for the masks: each is drawn or read once.
@@ -33,3 +27,9 @@ def plan(_config: SaliencyConfig, shelf: Shelf) -> Plan:
     if not blocks:
         raise MissingStimuli("; ".join(missing.values()))
     return Plan(tuple(blocks), missing)
+
+
+def _clickme_side(images, _seeds):  # type: ignore[no-untyped-def]  # tensors; its name is part of the trials' key
+    from torch.nn import functional
+
+    return functional.interpolate(images, (CLICKME_SIDE, CLICKME_SIDE), mode="bilinear", align_corners=False)
