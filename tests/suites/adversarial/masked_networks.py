@@ -34,17 +34,13 @@ def instead(run, backward, forward=torch.clone):
     return lambda x: run(_Instead.apply(x, forward, backward))
 
 
-def then(run, change):
-    return lambda x: change(run(x))
-
-
 def backward(change):
     """The gradient is changed, the answers are not."""
     return lambda n: instead(n.run, change)
 
 
 def outputs(change):
-    return lambda n: then(n.run, change)
+    return lambda n: lambda x: change(n.run(x))
 
 
 def inputs(change):
@@ -87,10 +83,6 @@ def blurred(gradient, _=None):
     return avg_pool2d(gradient, 5, 1, 2)
 
 
-def blur(n):
-    return instead(n.run, blurred)
-
-
 def blurred_beyond(count):
     return lambda gradient, x: blurred(gradient) if len(x) > count else gradient
 
@@ -125,27 +117,16 @@ def at_rest_alone(n):
     return answer
 
 
-def confident(z):
-    return z.softmax(dim=1).amax(dim=1) > 0.9
-
-
-def turned(n):
-    return instead(n.run, lambda gradient, _: -gradient)
-
-
 def levels(x, count=8):
     return (x * (count - 1)).round() / (count - 1)
 
 
 def jpeg(x):
-    return torch.stack([_stored(image) for image in x])
-
-
-def _stored(image):
-    file = io.BytesIO()
-    pixels = (image.permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).numpy()
-    Image.fromarray(pixels).save(file, "JPEG", quality=75)
-    return torch.from_numpy(np.asarray(Image.open(file), dtype=np.float32) / 255).permute(2, 0, 1)
+    stored = []
+    for pixels in (x.permute(0, 2, 3, 1) * 255).round().clamp(0, 255).to(torch.uint8).numpy():
+        Image.fromarray(pixels).save(file := io.BytesIO(), "JPEG", quality=75)
+        stored.append(np.asarray(Image.open(file), dtype=np.float32) / 255)
+    return torch.from_numpy(np.stack(stored)).permute(0, 3, 1, 2)
 
 
 def median(x):
@@ -156,11 +137,6 @@ def median(x):
 def random_inputs(n):
     generator = torch.Generator().manual_seed(0)
     return lambda x: n.run(x + 0.02 * torch.randn(x.shape, generator=generator))
-
-
-def never(run):
-    """The last class has a logit of -1e9."""
-    return lambda x: torch.cat([(z := run(x))[:, :-1], torch.full_like(z[:, -1:], -1e9)], dim=1)
 
 
 def detector(n):
@@ -224,6 +200,10 @@ def vision_transformer(n):
 
 
 MASKED, BATCH = "trust: masked", "trust: batch: gradients"
+STAIRS = (
+    "trust: zero gradient: 100% of images", "trust: more steps are not stronger than one",
+    "trust: linf: the loss does not rise on 100% of unbroken images", "trust: black box beats white box: square on",
+)  # fmt: skip
 #: Masks that make a number wrong, and how a flag, or each of several flags, begins that says so.
 WRONG = {
     "blurred in batches of two and more": (backward(blurred_beyond(1)), (BATCH, MASKED)),
@@ -234,23 +214,18 @@ WRONG = {
     # fine waves on the pixels, too small to be seen; half the slopes point the other way
     "ripples on the pixels": (inputs(lambda x: x + 0.004 * torch.sin(2000 * x)), MASKED),
     "no gradient": (inputs(torch.detach), ("trust: zero gradient: 100%", "trust: black box beats white box")),
-    "16 levels": (
-        inputs(lambda x: levels(x, 16)),
-        (
-            "trust: zero gradient: 100% of images",
-            "trust: more steps are not stronger than one",
-            "trust: linf: the loss does not rise on 100% of unbroken images",
-            "trust: black box beats white box: square on",
-        ),
-    ),
-    "gradient turned round": (turned, "trust: linf: the loss does not rise"),
+    "16 levels": (inputs(lambda x: levels(x, 16)), STAIRS),
+    "gradient turned round": (backward(lambda g, _: -g), "trust: linf: the loss does not rise"),
     "gradient at the images alone": (at_rest_alone, "trust: FGSM beats PGD"),
     "random inputs": (random_inputs, "trust: random"),
     "batch statistics": (changed(batch_statistics), "trust: batch: answers"),
     # of a referee
     "smallest entries turned, 3 %": (weakest(0.03, lambda g: -g), MASKED),
     "no smallest entries, 20 %": (weakest(0.2, torch.zeros_like), MASKED),
-    "blurred where confident": (lambda n: where(n.run, blur(n), confident), MASKED),
+    "blurred where confident": (
+        lambda n: where(n.run, backward(blurred)(n), lambda z: z.softmax(1).amax(1) > 0.9),
+        MASKED,
+    ),
     "gradient of the next image": (backward(lambda g, _: g.roll(1, dims=0)), BATCH),
     "one hot": (outputs(lambda z: one_hot(z.argmax(dim=1), 16).float()), "trust: "),
     "sigmoid of 20 times the logits": (outputs(lambda z: (20 * z).sigmoid()), "trust: exact ties"),

@@ -19,12 +19,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.release]
 #: The default at two budgets.
 BRIEF = replace(SUITE.config, threats=(linf(1.0, 4.0),))
 #: A mask leaves all that it is put before standing, for the dearest attacks: short ones show it as well.
-SHORT = replace(
-    BRIEF,
-    opinion=(Square(30), Apgd(loss="margin", steps=10)),
-    check=Square(30),
-    finish=Finish(attack=Apgd(loss="margin", steps=10), near=0.3),
-)
+LITTLE = Apgd(loss="margin", steps=10)
+SHORT = replace(BRIEF, opinion=(Square(30), LITTLE), check=Square(30), finish=Finish(attack=LITTLE, near=0.3))
 #: Rounded values are told from masks on the way that the whole sweep takes.
 SWEEP = replace(SHORT, threats=(linf(0.25, 0.5, 1.0, 2.0, 4.0, 8.0),), check=None, finish=None)
 
@@ -78,14 +74,10 @@ def test_probabilities_are_attacked_like_the_logits_they_come_from():
     assert judged(masks.ODD["sigmoid of twice the logits"][0], SWEEP)[0] <= plain + 3 / 24
 
 
-@pytest.mark.parametrize("name", masks.HONEST)
-def test_honest_networks_raise_no_flag(name):
-    assert judged(masks.HONEST[name])[1] == ()
-
-
-@pytest.mark.parametrize("name", ["world-detector-0", "world-uniform-noise-0"])
-def test_other_networks_of_the_world_raise_no_flag(name):
-    assert judged(AS_IT_IS, name=name)[1] == ()
+@pytest.mark.parametrize("name", [*masks.HONEST, "world-detector-0", "world-uniform-noise-0"])
+def test_honest_networks_and_others_of_the_world_raise_no_flag(name):
+    given = {} if name in masks.HONEST else {"name": name}
+    assert judged(masks.HONEST.get(name, AS_IT_IS), **given)[1] == ()
 
 
 @pytest.mark.parametrize("name", masks.ROUNDED)

@@ -103,16 +103,11 @@ def test_a_reading_is_flagged_where_it_was_meant(reading, world):
     assert all(flag.startswith("preprocessing: ") for flag in flags)
 
 
-@pytest.mark.parametrize(
-    ("asked_", "right", "better", "said"),
-    [
-        (40, 20, 38, ["preprocessing: 50% right as shown, 95% normalised once more"]),
-        (40, 20, 24, []),  # a tenth, not more
-        (40, 20, 2, []),  # it answers far worse
-        (8, 4, 7, []),  # three more of eight may be chance
-        (0, 0, 0, []),
-    ],
-)
+@pytest.mark.parametrize(("asked_", "right", "better", "said"), [
+    (40, 20, 38, ["preprocessing: 50% right as shown, 95% normalised once more"]),
+    # a tenth, not more; it answers far worse; three more of eight may be chance
+    (40, 20, 24, []), (40, 20, 2, []), (8, 4, 7, []), (0, 0, 0, []),
+])  # fmt: skip
 def test_a_reading_that_is_answered_better_is_said(asked_, right, better, said):
     """Of 50 images some are asked; the first `right` as shown, the first `better` otherwise; the rest are wrong."""
     row = np.arange(50)
@@ -123,14 +118,11 @@ def test_a_reading_that_is_answered_better_is_said(asked_, right, better, said):
     assert list(preprocessing(Trials(columns=columns))) == said
 
 
-TWO = ((0,), (1,))
-
-
 def seen(forward, plain, n=10, batch=4):
     images = torch.linspace(0.1, 1.0, n).view(n, 1, 1, 1)
     labels = {"category": np.array(["a"] * n)}
     return SimpleNamespace(
-        images=images, labels=labels, categories=("a", "b"), outputs=TWO, batch=batch,
+        images=images, labels=labels, categories=("a", "b"), outputs=((0,), (1,)), batch=batch,
         seeds=np.arange(n, dtype=np.uint64), forward=forward, plain=plain, logits=level(images),
     )  # fmt: skip
 

@@ -97,13 +97,7 @@ def test_a_network_that_cannot_be_loaded_is_a_reason_and_no_crash(tmp_path):
 
 @pytest.mark.release
 def test_a_mask_that_stops_gradients_does_not_stop_what_others_made(target, trials_of):
-    masked = trials_of("world-standard-0", run=lambda x: hidden(target, x))
-    said = flags(CONFIG, masked)
-    assert any(flag.startswith("trust: black box beats white box: transfer") for flag in said)
-    honest = trials_of("world-standard-1")
-    assert not any("transfer" in flag for flag in flags(CONFIG, honest))
-
-
-def hidden(target, x):
-    """The network behind a quantiser, answering a little differently so that it is not taken for itself."""
-    return 1.1 * target.feed.run((x * 63).round() / 63)
+    """The network behind a quantiser answers a little differently, so that it is not taken for itself."""
+    masked = trials_of("world-standard-0", run=lambda x: 1.1 * target.feed.run((x * 63).round() / 63))
+    assert any(flag.startswith("trust: black box beats white box: transfer") for flag in flags(CONFIG, masked))
+    assert not any("transfer" in flag for flag in flags(CONFIG, trials_of("world-standard-1")))
