@@ -17,11 +17,10 @@ def digest_of(pixels):
 
 
 class Model:
-    """Says `truth[digest]`, or of other images "I see noise.".
-
-    faults: statuses of the next requests, in their order; asked: (digest, text) of each request that was let in;
-    answered: the digests of those that were replied to; hold: after so many answers requests wait for `gate`; replies:
-    digest -> the whole reply instead; drip: what is sent instead, and then a byte now and then without an end."""
+    """Says `truth[digest]`, or of other images "I see noise.". faults: statuses of the next requests; asked: (digest,
+    text) of each request that was let in; answered: the digests of those that were replied to; hold: after so many
+    answers requests wait for `gate`; replies: digest -> status and reply instead; drip: what is sent instead, and then
+    a byte now and then without an end."""
 
     def __init__(self, truth):
         self.truth, self.faults, self.replies, self.served = truth, [], {}, "toy-1"

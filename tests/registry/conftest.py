@@ -92,7 +92,6 @@ def nine(tmp_path: Path) -> str:
 
 @pytest.fixture
 def factories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An importable module of small factories, unique to the test."""
     name = f"factories_{abs(hash(str(tmp_path)))}"
     (tmp_path / f"{name}.py").write_text(FACTORIES)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -111,7 +110,6 @@ def card(nine: str):
 
 @pytest.fixture(scope="session")
 def photographs() -> Path:
-    """The folder of ImageNet photographs named by BENCH_TEST_DATA."""
     folder = Path(os.environ.get("BENCH_TEST_DATA", "nowhere")) / "imagenet-sample"
     if not folder.is_dir():
         pytest.skip("set BENCH_TEST_DATA to a folder that holds imagenet-sample/WNID/*.JPEG")

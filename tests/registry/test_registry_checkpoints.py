@@ -241,12 +241,9 @@ def test_two_networks_that_nothing_tells_apart(content, tmp_path):
     assert [read_weights(tmp_path / "net.pt", NETWORK, name).name for name in names] == names
 
 
-def test_the_whole_name_of_a_set_takes_that_one():
+def test_a_whole_name_takes_its_set_and_a_pattern_leaves_keys():
     content = {"module": {**RIGHT, **under("ema.", WRONG)}}
     assert [choose_weights(content, NETWORK, key).name for key in (None, "module")] == ["module.ema", "module"]
-
-
-def test_ignored_keys_are_listed_and_a_pattern_that_fits_none_is_refused():
     content = {"model": {**RIGHT, "decoder.weight": WRONG["head.weight"], "token": torch.ones(1)}}
     chosen = choose_weights(content, NETWORK, ignore=["decoder.*", "token"])
     assert chosen.state.keys() == NETWORK.keys() and chosen.ignored == ("decoder.weight", "token")

@@ -136,11 +136,10 @@ def view_of(*found, threshold=0.05):
     network = BoxAnswers(Says(*found), Boxes(columns=tuple(range(1, 17)), outputs=17, threshold=threshold)).eval()
     model = LoadedModel(card=card, module=network, digest="", labels=space)
     stimuli = generated_set("world-natural")
-    index = torch.arange(3).numpy()
     pixels = model.present([stimuli.decode(i) for i in range(3)], "whole")
     block = Block(stimuli=stimuli, condition="natural", transform="whole")
     how = {"feed": feed(model, Tuning(2), device="cpu"), "grouping": space.grouping("world16"), "seed": 0}
-    return NetworkView(**how, block=block, index=index, pixels=pixels)
+    return NetworkView(**how, block=block, index=np.arange(3), pixels=pixels)
 
 
 def test_no_box_is_no_answer_and_ties_go_to_the_first():
@@ -185,7 +184,6 @@ def test_a_detector_of_python_is_registered(labels, folders, tmp_path):
 @pytest.mark.release
 def test_a_detector_of_torchvision_with_random_weights(folders):
     card, checks = register("mine", "torchvision:ssdlite320_mobilenet_v3_large", "random:0", **folders)
-    assert card.labels == "coco80"
-    assert {check.name: check.ok for check in checks}["gradients reach the input"]
+    assert card.labels == "coco80" and all(check.ok for check in checks)
     model = load_network(card, folders["place"])
     assert model.forward(torch.rand(1, 3, 224, 224)).shape == (1, 81)

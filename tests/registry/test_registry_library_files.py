@@ -81,14 +81,11 @@ def timm_script(name, **said):
     return case
 
 
-def torchvision_script(name, crop, resize, ema=False):
+def torchvision_script(name, crop, resize):
     def case(folder):
         network = lively(models.get_model(name, num_classes=9))
         args = Namespace(model=name, val_crop_size=crop, val_resize_size=resize, interpolation="bilinear", weights=None)
-        saved = {"model": network.state_dict(), "epoch": 3, "args": args}
-        if ema:
-            saved["model_ema"] = torch.optim.swa_utils.AveragedModel(network).state_dict()
-        torch.save(saved, folder / "model_3.pth")
+        torch.save({"model": network.state_dict(), "epoch": 3, "args": args}, folder / "model_3.pth")
         return f"torchvision:{name}", folder / "model_3.pth", shown_to(network, evaluation(crop, resize))
 
     return case
@@ -175,7 +172,7 @@ CASES = {
     "script-timm-squash": timm_script("test_vit", crop_mode="squash"),
     "script-torchvision": torchvision_script("shufflenet_v2_x0_5", 224, 256),
     "script-torchvision-232": torchvision_script("mnasnet0_5", 224, 232),
-    "script-torchvision-ema": torchvision_script("mobilenet_v2", 128, 147, ema=True),
+    "script-torchvision-147": torchvision_script("mobilenet_v2", 128, 147),
     "example-torchvision": imagenet_example("torchvision", "shufflenet_v2_x0_5"),
     "example-timm": imagenet_example("timm", "mobilenetv3_small_050"),
     "file-of-a-folder": its_file(timm_folder("test_convnext", {"crop_mode": "squash", "mean": (0.4, 0.5, 0.6)})),

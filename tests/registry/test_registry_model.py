@@ -16,7 +16,6 @@ from torch import nn
 from torchvision import transforms
 
 from registry.cards import ModelCard, Preprocess
-from registry.files import digest_state
 from registry.labels import label_space
 from registry.model import LoadedModel, fold_batch_norm, present_plane, presented
 
@@ -28,19 +27,9 @@ def image(height, width, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-@pytest.fixture
-def model(tiny, card, nine):
-    return LoadedModel(card=card(None), module=tiny, digest=digest_state(tiny.state_dict()), labels=label_space(nine))
-
-
-def with_preprocess(model, **changes):
-    how = model.preprocess.model_copy(update=changes)
-    return replace(model, card=model.card.model_copy(update={"preprocess": how}))
-
-
-def test_caffe_preprocessing(model):
-    caffe = with_preprocess(model, channels="bgr", scale=255.0, mean=(103.9, 116.8, 123.7), std=(1.0, 1.0, 1.0))
-    x = torch.rand(2, 3, 8, 8)
+def test_caffe_preprocessing():
+    how = {"channels": "bgr", "scale": 255.0, "mean": (103.9, 116.8, 123.7), "std": (1.0, 1.0, 1.0)}
+    caffe, x = network(Preprocess(size=8, resize=8, **how)), torch.rand(2, 3, 8, 8)
     by_hand = torch.stack([x[:, 2] * 255 - 103.9, x[:, 1] * 255 - 116.8, x[:, 0] * 255 - 123.7], dim=1)
     assert_close(caffe.normalise(x), by_hand)
 
@@ -75,10 +64,9 @@ def test_fit_only_where_one_size_is_taken():
     batch = torch.rand(2, 3, 224, 224)
     assert network(ANY).fit(batch) is batch and network(FIXED).fit(batch) is batch
     tiny = network(Preprocess(size=64, resize=64, fixed_size=True))
-    small = tiny.fit(batch)
-    assert small.shape == (2, 3, 64, 64) and torch.allclose(small * 255, (small * 255).round(), atol=1e-4)
     pixels = torch.randint(0, 256, (1, 3, 224, 224)).float() / 255
     ours = tiny.fit(pixels)
+    assert ours.shape == (1, 3, 64, 64) and torch.allclose(ours * 255, (ours * 255).round(), atol=1e-4)
     peer = Image.fromarray((pixels[0] * 255).round().byte().permute(1, 2, 0).numpy())
     peer = np.asarray(peer.resize((64, 64), Image.Resampling.BILINEAR), dtype=float)
     assert np.abs(ours[0].permute(1, 2, 0).numpy() * 255 - peer).max() <= 1.01
@@ -101,14 +89,13 @@ def test_masks_follow_their_image(presentation, preprocess, size):
     assert (found == (batch > 0.5))[clear].mean() > 0.995
 
 
-def test_identity_is_what_decides_the_answers(model):
-    named = model.card.model_copy(update={"name": "other", "weights": "x.pt", "description": "new"})
-    assert replace(model, card=named).identity == model.identity
-    built = replace(model, card=model.card.model_copy(update={"arch": "x"}))
-    inputs = with_preprocess(model, resize=40), with_preprocess(model, channels="bgr")
-    changes = {"digest": "0" * 64}, {"labels": label_space("world16")}, {"code": "f"}
-    others = [model, built, *inputs, *(replace(model, **change) for change in changes)]
-    assert len({other.identity for other in others}) == 7
+def test_identity_is_what_decides_the_answers(nine):
+    model, same = network(ANY), {"name": "other", "weights": "x.pt", "description": "new"}
+    inputs = ({"preprocess": ANY.model_copy(update=change)} for change in ({"resize": 240}, {"channels": "bgr"}))
+    cards = [model.card.model_copy(update=change) for change in (same, {"arch": "x"}, *inputs)]
+    changes = [{"card": card} for card in cards] + [{"digest": "0" * 64}, {"labels": label_space(nine)}, {"code": "f"}]
+    named, *others = (replace(model, **change).identity for change in changes)
+    assert named == model.identity and len({named, *others}) == 7
 
 
 X = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))

@@ -119,16 +119,10 @@ def test_random_weights_come_from_their_seed_and_are_called_untrained(nine, fold
     assert not missing_weights(cards[0], folders["place"])
 
 
-FIXED = """
-from torch import nn
-def fixed():
-    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 96 * 96, 9))
-"""
-
-
 @pytest.mark.slow
 def test_a_factory_that_takes_one_size_only_is_registered_so(nine, folders, tmp_path, factories):
-    (tmp_path / "zz_fixed.py").write_text(FIXED)
+    code = "from torch import nn\ndef fixed():\n    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 96 * 96, 9))\n"
+    (tmp_path / "zz_fixed.py").write_text(code)
     how = {**HALF, **folders, "size": 96, "labels": nine}
     card, _ = register("one", f"python:{tmp_path / 'zz_fixed.py'}:fixed", "random:0", **how)
     assert card.preprocess.fixed_size and read_cards(folders["cards_folder"])["one"] == card

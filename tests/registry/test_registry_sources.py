@@ -57,9 +57,7 @@ def test_torchvision_by_name(card, tmp_path):
     assert load_network(mine, place).digest == digest_state(network.state_dict())
     with pytest.raises(UnknownName, match="IMAGENET1K_V1"):
         load_network(mine.model_copy(update={"weights": "V7"}), place)
-
-
-def test_older_spellings_of_torchvision_keys():
+    # keys in an older spelling
     network = torchvision.models.DenseNet(8, (2, 2), 8, num_classes=9)
     old = [name.replace("norm1.", "norm.1.").replace("conv2.", "conv.2.") for name in network.state_dict()]
     assert list(renew_keys(dict.fromkeys(old))) == list(network.state_dict())
@@ -162,13 +160,12 @@ def test_weights_at_an_address_are_registered_from_there(served, tiny, nine, tmp
     card = gb.register("mine", "timm:test_resnet", f"{url}/tiny.pt", labels=nine)
     assert card.weights == f"{url}/tiny.pt" and card.sha256 == digest_state(tiny.state_dict())
     assert Server.asked == ["/tiny.pt"]
-    with pytest.raises(WeightsError, match="HTTP status 404"):
-        gb.register("other", "timm:test_resnet", f"{url}/gone.pt", labels=nine)
-    with pytest.raises(CardError, match="takes a file of this machine"):
-        gb.register("other", "onnx", f"{url}/net.onnx", labels=nine)
-    (folder / "net.pt").write_bytes(CONTENT)
-    with pytest.raises(WeightsError, match="checkpoint"):
-        gb.register("other", "timm:test_resnet", f"{url}/net.pt", labels=nine)
+    for name, arch, said in (
+        ("gone.pt", "timm:test_resnet", "HTTP status 404"), ("net.onnx", "onnx", "takes a file of this machine"),
+        ("net.pt", "timm:test_resnet", "checkpoint"),
+    ):  # fmt: skip
+        with pytest.raises((WeightsError, CardError), match=said):
+            gb.register("other", arch, f"{url}/{name}", labels=nine)
     assert len([*(tmp_path / "home" / "weights").glob("*.pt")]) == 1  # the first alone
 
 
