@@ -1,7 +1,5 @@
 """Tiny folders in the published layouts of sets with masks and maps, made by code."""
 
-import csv
-
 import numpy as np
 from PIL import Image
 
@@ -20,23 +18,17 @@ def save(path, pixels, mode=None):
 
 
 def photo(seed, height=12, width=16):
-    """HWC random pixels."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def box(top, bottom, left, right, height=12, width=16):
-    """HW bool of a rectangle."""
-    flags = np.zeros((height, width), dtype=bool)
+def box(top, bottom, left, right):
+    flags = np.zeros((12, 16), dtype=bool)
     flags[top:bottom, left:right] = True
     return flags
 
 
 def write_labels(folder, rows):
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "labels.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write(folder / "labels.csv", "\n".join(",".join(row) for row in (rows[0], *(row.values() for row in rows))))
 
 
 def masks_folder(folder):

@@ -82,9 +82,10 @@ def test_the_published_are_written_so():
     assert edges.single and edges.averaged == ("",) and published_experiments()["stylized"].role == "stylised"
 
 
-@pytest.mark.parametrize(
-    "file", [*(Path(__file__).parents[2] / "docs" / "experiments").glob("*.yaml")], ids=lambda file: file.stem
-)
+DOCS = Path(__file__).parents[2] / "docs" / "experiments"
+
+
+@pytest.mark.parametrize("file", [*DOCS.glob("*.yaml")], ids=lambda file: file.stem)
 def test_the_published_examples_of_the_docs_are_read(file):
     own = read_experiment(file)
     assert len(own.answers) == 16 and own.citation and own.presentation.duration == (200,)
@@ -106,22 +107,19 @@ def test_images_and_people_of_a_laboratory(tmp_path):
     assert {*shown} == {*images} and {*first.columns["response"].tolist()} <= {*GERMAN.values(), "na"}
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"conditions": [100, 60]}, r"line \d+ \(`conditions:`\): lacks '50/collinear'"),
-        ({"control": 70}, r"line \d+ \(`conditions:`\): .*'70'"),
-        ({"categories": ["apple", "mug"]}, r"line \d+ \(`categories:`\): lacks 'spoon'"),
-        ({"compared": {"kind": ["collinear", "other"]}}, r"line \d+ \(`compared:`\)"),
-        ({"stimuli": {"names": "(?P<category>["}}, r"`names:`.*a pattern"),
-        ({"colour": 1}, r"no such field"),
-        ({"trials": {"colums": {}}}, r"`colums:`.*no such field; fields are columns, answers, names"),
-        ({"scale": "cubic"}, r"line \d+ \(`scale:`\)"),
-        ({"space": "no-space", "categories": []}, "no built-in label space"),
-        ({"stimuli": {"folder": "images", "names": "{category}.png"}}, r"line \d+ \(`names:`\): .* has another form"),
-        ({"stimuli": {"folder": "nowhere"}}, r"line \d+ \(`folder:`\): there is no folder"),
-    ],
-)
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"conditions": [100, 60]}, r"line \d+ \(`conditions:`\): lacks '50/collinear'"),
+    ({"control": 70}, r"line \d+ \(`conditions:`\): .*'70'"),
+    ({"categories": ["apple", "mug"]}, r"line \d+ \(`categories:`\): lacks 'spoon'"),
+    ({"compared": {"kind": ["collinear", "other"]}}, r"line \d+ \(`compared:`\)"),
+    ({"stimuli": {"names": "(?P<category>["}}, r"`names:`.*a pattern"),
+    ({"colour": 1}, r"no such field"),
+    ({"trials": {"colums": {}}}, r"`colums:`.*no such field; fields are columns, answers, names"),
+    ({"scale": "cubic"}, r"line \d+ \(`scale:`\)"),
+    ({"space": "no-space", "categories": []}, "no built-in label space"),
+    ({"stimuli": {"folder": "images", "names": "{category}.png"}}, r"line \d+ \(`names:`\): .* has another form"),
+    ({"stimuli": {"folder": "nowhere"}}, r"line \d+ \(`folder:`\): there is no folder"),
+])  # fmt: skip
 def test_a_mistake_names_the_line_of_the_yaml(tmp_path, changes, said):
     with pytest.raises(StimuliError, match=said):
         list(experiment_images(read_experiment(write(tmp_path, **changes))))
@@ -133,15 +131,12 @@ def test_class_names_that_match_nothing_are_said(tmp_path, settings):
     assert "(`categories:`): aple, spoonn: no class of a built-in" in said[-1]
 
 
-@pytest.mark.parametrize(
-    ("trials", "said"),
-    [
-        ({"columns": {"person": "Name"}}, r"no column 'name', which .*line \d+ \(`columns:`\)"),
-        ({"answers": {"Apfel": "apple"}}, r"object_response is 'weiß nicht'.*line \d+ \(`answers:`\)"),
-        ({"left_out": {"Phase": "Übung"}}, r"no column 'Phase'; .*line \d+ \(`left_out:`\)"),
-        ({"left_out": {}}, r"already in row \d+; .*`repeats: first`.*line \d+ \(`trials:`\)"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("trials", "said"), [
+    ({"columns": {"person": "Name"}}, r"no column 'name', which .*line \d+ \(`columns:`\)"),
+    ({"answers": {"Apfel": "apple"}}, r"object_response is 'weiß nicht'.*line \d+ \(`answers:`\)"),
+    ({"left_out": {"Phase": "Übung"}}, r"no column 'Phase'; .*line \d+ \(`left_out:`\)"),
+    ({"left_out": {}}, r"already in row \d+; .*`repeats: first`.*line \d+ \(`trials:`\)"),
+])  # fmt: skip
 def test_a_table_that_reads_otherwise_names_the_line(tmp_path, trials, said):
     own = read_experiment(write(tmp_path, trials={**FRAGMENTS["trials"], **trials}))
     with pytest.raises(TrialsError, match=said):

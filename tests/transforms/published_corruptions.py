@@ -1,9 +1,7 @@
-"""The published corruptions for comparison: `imagecorruptions` where it is the same, else spelled out.
+"""The published corruptions: `imagecorruptions` where it is the same, else spelled out (zoom, snow, frost, elastic,
+pixelate) with numpy, scipy and OpenCV. Images are HWC uint8; results are uint8, cut like the published ones.
 
-`imagecorruptions` needs functions that its own dependencies have since removed; stand-ins for those are put in place
-while it is imported and nothing else of it is changed. Where it departs from the published set (zoom, snow, frost,
-elastic, pixelate) the steps are spelled out here with numpy, scipy and OpenCV. Images are HWC uint8; results are uint8,
-cut like the published ones."""
+`imagecorruptions` needs functions that its own dependencies have since removed: stand-ins for its import are below."""
 
 import math
 import sys

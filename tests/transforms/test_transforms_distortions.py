@@ -100,7 +100,7 @@ def opencv(cv2, name, level, image):
 
 
 @pytest.mark.parametrize(
-    ("name", "level"), [("bilateral", 6), ("non-local-means", 15), ("gaussian-blur", 5), ("grey", 1)]
+    ("name", "level"), {"bilateral": 6, "non-local-means": 15, "gaussian-blur": 5, "grey": 1}.items()
 )
 def test_filters_are_opencvs_on_small_images(name, level):
     cv2, pixels = pytest.importorskip("cv2"), synthetic(4, 40, seed=3)

@@ -2,8 +2,6 @@
 
 import torch
 
-WORD = "no function"
-
 
 def darken(images, level, seeds):
     return images * level
