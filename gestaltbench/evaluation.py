@@ -87,8 +87,7 @@ def evaluate(
 
     Raises BenchError of one line for an input that nobody states, and for a network that fails a check."""
     from benchmark.engine.device_choice import choose_device
-    from benchmark.engine.devices import check_tuned
-    from benchmark.engine.untouched import training_untouched
+    from benchmark.engine.devices import check_tuned, training_untouched
     from registry.determinism_checks import probe
     from registry.families.family import Draft
     from registry.in_memory import hold

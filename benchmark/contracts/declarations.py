@@ -42,9 +42,8 @@ def declared_metrics(
 def declared_suite(
     package: str, name: str, ratios: Mapping[str, Ratio], *, clusters: ClustersOf | None = None, **functions: Any
 ) -> Suite:
-    """Return the suite that NAME.yaml of a package declares: fields of `Suite`, with `metrics` (name -> fields),
-    `common` (fields of every metric) and `figures`. clusters: of every metric. functions: fields that are not text or
-    numbers."""
+    """Return the suite that NAME.yaml of a package declares: fields of `Suite`, with `common` (fields of every metric).
+    clusters: of every metric. functions: fields that are not text or numbers."""
     data = dict(package_data(package, name))
     metrics = declared_metrics(data.pop("metrics"), ratios, clusters=clusters, **data.pop("common", {}))
     figures = tuple(SuiteFigure(**figure) for figure in data.pop("figures", ()))

@@ -82,8 +82,7 @@ def thread_count() -> int:
 
 @dataclass(frozen=True)
 class Tuning:
-    """The batch and threads of a model, and whether channels come last in memory (on a CPU they always do). They are
-    not part of an observation's identity."""
+    """A model's batch and threads, and whether channels come last in memory: no part of an observation's identity."""
 
     batch: int
     threads: int = field(default_factory=thread_count)
@@ -98,8 +97,7 @@ def usual_tuning(device: str, seconds: float) -> Tuning:
 
 
 def remembered(card: ModelCard, device: str, notes: Path) -> tuple[Tuning, float, bool] | None:
-    """Return the setting of this architecture on this device, its seconds per image, and whether it was tuned or only
-    timed; None if it was neither."""
+    """Return the setting of this architecture on this device, its seconds per image, and whether it was tuned."""
     known = _read(notes).get(_key(card, device))
     if known is None:
         return None

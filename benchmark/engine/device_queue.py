@@ -1,5 +1,4 @@
-"""What a device does while the processor goes on: images are made beside the network, and answers come to the
-processor while the next ones are computed."""
+"""What a device does while the processor goes on: it makes images beside the network, and answers arrive meanwhile."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,11 +1,11 @@
-"""The device and precision of a run, the batch and threads of a network on it, and checks that a network's answers
-depend on the image only."""
+"""The device and precision of a run, a network's tuned form, and checks that it answers each image by itself."""
 
 import contextlib
 import copy
 import ctypes
 import ctypes.util
 import platform
+import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.modules import module as hooked
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from benchmark.contracts import Policy
@@ -38,8 +39,7 @@ from registry.user_errors import reason
 
 @contextlib.contextmanager
 def numerics(policy: Policy) -> Iterator[None]:
-    """Set the precision of matrix products, the choice of kernels and how networks are compiled; restore the former
-    settings at the end."""
+    """Set the precision of products, the kernels and how networks are compiled; restore all of it at the end."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(_matrix_products(tf32=policy.precision == "tf32"))
         if policy.device != "cpu":  # whose kernels are deterministic anyway
@@ -84,6 +84,34 @@ def _matrix_products(*, tf32: bool) -> Iterator[None]:
         yield
     finally:
         matrices.allow_tf32, convolutions.allow_tf32 = before
+
+
+@contextlib.contextmanager
+def training_untouched() -> Iterator[None]:
+    """Compute within the block as in a fresh process: float32, gradients on, no autocast, no hooks on every module.
+    Afterwards all of that and every generator of random numbers (Python, NumPy, torch on each device) is as it was."""
+    gpus, mps = torch.cuda.device_count(), torch.backends.mps.is_available()
+    with contextlib.ExitStack() as stack:
+        stack.callback(random.setstate, random.getstate())
+        stack.callback(np.random.set_state, np.random.get_state())
+        stack.enter_context(torch.random.fork_rng(range(gpus)))
+        if mps:
+            stack.callback(torch.mps.set_rng_state, torch.mps.get_rng_state())
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
+        stack.callback(torch.set_default_dtype, torch.get_default_dtype())
+        torch.set_default_dtype(torch.float32)
+        # Hooks of all modules: profilers and loggers of a training would see the copy's passes as the network's.
+        for name, hooks in vars(hooked).items():
+            if name.startswith("_global_") and isinstance(hooks, dict):
+                stack.callback(hooks.update, dict(hooks))
+                hooks.clear()
+        stack.enter_context(torch.inference_mode(mode=False))
+        stack.enter_context(torch.enable_grad())
+        if torch.empty(0).device.type != "cpu":  # torch.set_default_device
+            stack.enter_context(torch.device("cpu"))
+        for device in ("cpu", *["cuda"] * bool(gpus), *["mps"] * mps):
+            stack.enter_context(torch.autocast(device, enabled=False))
+        yield
 
 
 def pinned(pixels: Tensor, device: str) -> Tensor:
@@ -219,9 +247,8 @@ def tune(
     announce: Callable[[], None] = lambda: None,
     passes: float = float("inf"),
 ) -> Tuning:
-    """Return the remembered setting of the model's architecture on this device, or measure and remember it; a usual one
-    if measuring would cost more than a twentieth of the run. announce: called before measuring, which takes seconds;
-    passes: forward passes of the run."""
+    """Return the remembered setting of the architecture on this device, or measure it; a usual one if that would cost
+    more than a twentieth of the run. announce: called before measuring, which takes seconds; passes: of the run."""
     if model.card.source == "api":  # an endpoint, whose answers cost money, is not timed
         return Tuning(API_BATCH, 1)
     known = remembered(model.card, device, notes)

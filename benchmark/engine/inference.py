@@ -55,9 +55,8 @@ def decoded_chunks(
     each: Each = map,
     prepared: Callable[[Images], Any] = lambda images: images,
 ) -> Iterator[Any]:
-    """Yield `prepared(images)` of each chunk, in order. The next two chunks are always under way, so that no decoder
-    waits for the last image of a chunk: memory holds three chunks. Raises what `stimuli.decode` raises. cache: folder
-    of decoded images, or None; each: like `map`, on several threads."""
+    """Yield `prepared(images)` of each chunk, in order; the next two are always under way. Raises what `stimuli.decode`
+    raises. cache: folder of decoded images, or None; each: like `map`, on several threads."""
     read = _reader(stimuli, cache)
 
     def load(chunk: int) -> Any:
@@ -265,8 +264,7 @@ class InferenceLoop:
         yield from done
 
     def _step(self, under_way: Sequence[_Work], *new: _Work) -> list[_Work]:
-        """Begin further work, send what it gave to the processor, and go on with work that was begun before. Returns
-        what has not ended."""
+        """Begin work, send what it gave, and go on with what was begun before; return what has not ended."""
         begun = [work for work in new if next(work, _ENDED) is not _ENDED]
         self.queue.send()
         return [*(work for work in under_way if next(work, _ENDED) is not _ENDED), *begun]
@@ -370,8 +368,7 @@ class InferenceLoop:
         return cast(Views, views)
 
     def _proof(self, cells: Sequence[_Cell], done: deque[_Cell]) -> _Work:
-        """Compare the parameters with those at the beginning, and images of a chunk with themselves shown again, in
-        batches; then the cells of the chunk are `done`."""
+        """Compare parameters with the beginning's, and images with themselves shown again; then cells are `done`."""
         arriving = list[tuple[LoadedObserver, TunedModel, Callable[[], Checksum], Arriving | None]]()
         for loaded in {id(job.loaded): job.loaded for cell in cells for job in cell.asked}.values():
             network = loaded.observer
@@ -396,8 +393,7 @@ class InferenceLoop:
         done.extend(cells)
 
     def _pixels(self, block: Block, feed: TunedModel | None, index: NDArray[np.int64], ready: _Decoded) -> Shown:
-        """Return the images of a chunk as a network is shown them: resized, cropped and transformed. feed: None for
-        images that the processor makes in another thread."""
+        """Return a chunk's images as a network is shown them. feed: None where the processor makes them ahead."""
         transform, here = block.transform, self._made_here(block)
         shown = ready.here if here else ready.pixels
         if shown is None:

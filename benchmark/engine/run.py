@@ -12,11 +12,10 @@ from benchmark.engine import devices
 from benchmark.engine.device_choice import Tuning, cores, remembered
 from benchmark.engine.devices import TunedModel, limit_malloc, numerics, require_sound
 from benchmark.engine.inference import InferenceLoop, Job, LoadedObserver, grouped
-from benchmark.engine.precision import precision_remark
 from benchmark.engine.reporters import Reporter
 from benchmark.engine.score_shards import RunReport, Status, owed_text, score_imported
 from benchmark.engine.scoring import AGAINST, BEYOND, Scorer, one_blas_thread
-from benchmark.engine.stored_answers import changed_answers
+from benchmark.engine.stored_answers import changed_answers, precision_remark
 from benchmark.engine.tasks import Task, chunk_index, suites_of
 from benchmark.failures import FAILURES, failure_line
 from benchmark.identity import environment_record, observation_key
@@ -301,8 +300,7 @@ class _Run:
         self._record(asked.row, task, status, failure, "" if part else owed)
 
     def _record(self, row: str | None, task: Task, status: Status, reason: str, detail: str = "") -> None:
-        """Record the outcome of a task, in the store unless it gave nothing new. row: the observer's id there, None if
-        it was not loaded."""
+        """Record how a task ended, in the store unless it gave nothing new. row: of an observer that was loaded."""
         self.report.add(task.work, status, reason)
         if status != "cached":
             self.store.put_outcome(self.run, row, task.work, status, reason, detail)

@@ -1,6 +1,5 @@
-"""Scoring of trials that several runs have stored: a plan's shards, or a killed run and the one that resumed it. Before
-its first answer a run stores which observations belong together (an outcome "partial"). These are scored once all of
-them are complete, because scores of a part of the trials would look like the whole suite's."""
+"""Score trials that several runs have stored: a plan's shards, or a killed run and the one that resumed it. Before its
+first answer a run stores which observations are scored together, once all are complete (an outcome "partial")."""
 
 from __future__ import annotations
 
@@ -76,8 +75,7 @@ def score_imported(scorer: Scorer, report: RunReport) -> None:
 
 
 def owed_text(observations: Sequence[Observation], missing: Mapping[str, str]) -> str:
-    """Write, as the detail of an outcome, which observations are scored together, in the order of their plan, and why
-    roles of the plan are missing."""
+    """Write, for an outcome, which observations are scored together, in their order, and why roles are missing."""
     return canonical({"observations": [row.key for row in observations], "missing": missing}, ascii=False)
 
 

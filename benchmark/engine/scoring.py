@@ -346,9 +346,8 @@ def same_score(stored: Any, computed: Any) -> bool:
 
 
 def guess_flag(trials: Trials, space: str, controls: Mapping[str, str | None] = NO_CONTROLS, of: int = 0) -> str:
-    """Return the flag of an observer that gave one answer to nearly all trials though few show it, or does not beat
-    chance where it should; "" otherwise. controls: as of a suite; of: the categories of an experiment's own label
-    space."""
+    """Return the flag of an observer that gave one answer to nearly all trials though few show it, or is at chance
+    where it should not be; "" otherwise. controls: as of a suite; of: categories of an experiment's own space."""
     columns = as_coded(trials.columns)
     if "response" not in columns or not len(trials):
         return ""

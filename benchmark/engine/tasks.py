@@ -1,6 +1,5 @@
-"""Plans: a task for each card and suite, with its images or the reason why the suite does not apply; and their shards.
-Every machine cuts the same plan in the same places, so nothing that differs between machines (speed, stored answers)
-decides a cut. Shards are stretches of the plan, so that each loads few networks."""
+"""Plans: a task for each card and suite, with its images or why the suite does not apply; and their shards. These are
+stretches of the plan, each of few networks; nothing that differs between machines decides where it is cut."""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -220,8 +219,7 @@ def cut_shards(tasks: Sequence[Task], n: int, cost: Cost) -> list[list[Task]]:
 
 
 def plan_digest(tasks: Sequence[Task], policy: Policy, cost: Cost = lambda _task, _block: 0) -> str:
-    """Return the digest, in 12 digits, of what machines must agree on to carry out parts of one plan: all that is
-    asked, and the costs by which each machine cuts it."""
+    """Return the digest, in 12 digits, of what machines must agree on to carry out parts of one plan."""
     asked = list[list[object]]()
     for task in tasks:
         row: list[object] = [task.card.name, task.suite.name, task.suite.version, task.space]

@@ -46,9 +46,8 @@ def store_trials(
     stated: TableHints = NO_HINTS,
     advance: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> ImportReport:
-    """Read a file or a folder of trial tables and store every observer's trials. training: recipes of published
-    networks by name, before the stored one and that in a name; advance: called with how many of how many pieces are
-    stored. Raises TrialsError."""
+    """Store every observer's trials of a file or a folder of tables. training: recipes of networks by name, before
+    stored ones and those in names; advance: called with (stored, all) pieces. Raises TrialsError."""
     tables = read_tables(path, stated)
     report = ImportReport(
         sources=tuple(sorted({file.who.source for file in tables.files})),

@@ -112,8 +112,7 @@ def problems(connection: sa.Connection) -> list[str]:
 
 
 def rules(connection: sa.Connection) -> Iterator[str]:
-    """Yield repeated keys, references to missing rows (a copy of a table may have lost its constraints), and trials
-    that two chunks claim."""
+    """Yield repeated keys, references to missing rows (of copies without constraints), and trials of two chunks."""
     for table in schema.METADATA.sorted_tables:
         keys = list(table.primary_key.columns)
         query = sa.select(*keys).group_by(*keys).having(sa.func.count() > 1)
@@ -177,8 +176,7 @@ def _score_sets(connection: sa.Connection) -> Iterator[str]:
 
 
 def _lost(connection: sa.Connection) -> Iterator[str]:
-    """Yield the newest imports whose observations are gone, and observers whose trials lack the scores of a run that
-    finished."""
+    """Yield newest imports whose observations are gone, and trials that lack the scores of a run that finished."""
     sets, outcomes = schema.SCORE_SETS.c, schema.OUTCOMES.c
     here = {*connection.scalars(sa.select(schema.OBSERVATIONS.c.key))}
     with suppress(ValueError):  # what is no list of texts is named with its row

@@ -1,6 +1,5 @@
-"""The tables, declared in tables.yaml. Rows are inserted, never changed; "newest" means the latest `created`. Keys are
-digests, so that a merge inserts new rows and ignores equal ones. A change of the tables needs a higher `HEAD`:
-leaderboards of another one are refused."""
+"""The tables, declared in tables.yaml. Rows are inserted, never changed; keys are digests, so that a merge ignores
+equal ones. A change of the tables needs a higher `HEAD`: leaderboards of another one are refused."""
 
 from typing import Any
 

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 import gestaltbench as gb
-from benchmark.engine.untouched import training_untouched
+from benchmark.engine.devices import training_untouched
 from benchmark.failures import BenchError, CardError, LabelError, WeightsError
 from benchmark.variables import read_settings
 from registry.code import code_digest
