@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmark import api, plugins
 from benchmark.api.exports import observer_trials
-from benchmark.api.leaderboards import Selection
+from benchmark.api.leaderboards import Selection, family
 from benchmark.contracts import Suite, Trials
 from benchmark.engine.scoring import compare_observers
 from benchmark.leaderboard.board_model import Board, Cell, Column, Row
@@ -270,7 +270,8 @@ def made(db: str, world: str | None, ladder: Path | None) -> dict[Path, str]:
     human = next(b for b in api.rank(api.Selection(db), "human-comparison") if _whole(b))
     tests, links = tests_of(cue, db), links_of(db)
     people = [row for row in cue.references if row.kind in ("group", "chance")]
-    shown, fewer = (collapse_rows(board, api.families(api.Selection(db))).rows for board in (cue, human))
+    families = {row.name: family(row) for row in api.observers(Selection(db))}
+    shown, fewer = (collapse_rows(board, families).rows for board in (cue, human))
     cue_columns = [("shape_bias", "shape bias"), ("edges_accuracy", "edges"), ("silhouettes_accuracy", "silhouettes")]
     human_columns = [(c.metric, c.title.partition(" (")[0]) for c in human.columns
                      if c.metric in ("error_consistency", "observed_consistency", "accuracy_difference",
