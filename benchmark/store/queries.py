@@ -355,14 +355,13 @@ def latest_scores(
             ]
             program = programs.get(newest.run, ("", ""))[newest.kind == "reported"]
             made = list(_score_rows(newest, wanted, policy, tuple(sorted(replaced)), program))
+            faults = () if checked else filter(None, map(fault, made))
             if not altered.isdisjoint((newest.id, newest.owner, newest.registration)):
                 sound = False
                 nothing: dict[str, Any] = {"value": None, "low": None, "high": None, "flags": (), "n": 0, "excluded": 0}
                 made = [row._replace(reason=ALTERED, **nothing) for row in made]
                 altered_scores.warning(SAID, newest.name, newest.suite)
-            elif not checked and (
-                why := next(filter(None, map(fault, made)), "")
-            ):  # nothing that this program writes has a fault
+            elif why := next(iter(faults), ""):  # nothing that this program writes has a fault
                 raise ValueError(f"a score of set {newest.id}: {why}")
             rows += made
     return rows, sound
