@@ -417,16 +417,13 @@ class Misfit:
 
 
 def fit_state(
-    module: nn.Module,
-    state: State,
-    origin: str,
-    advice: Callable[[Misfit], tuple[str, Remedy]] = lambda _misfit: ("", Remedy()),
+    module: nn.Module, state: State, origin: str, advice: Callable[[Misfit], tuple[str, Remedy]] | None = None
 ) -> None:
     """Load `state` of the file `origin` into `module`. Raises WeightsError with the first misfits and the `advice`."""
     want = module.state_dict()
     if (misfit := Misfit.between(state, want)).names:
         usual = "Choose the architecture (--arch) and label space (--labels) that it was trained with."
-        text, remedy = advice(misfit)
+        text, remedy = advice(misfit) if advice else ("", Remedy())
         raise WeightsError(f"checkpoint {origin} does not fit the architecture: {misfit}. {text or usual}", remedy)
     with foreign("checkpoint", origin, WeightsError, "It cannot be copied into the architecture."):
         want.update(state)  # with the versions of its modules, which some constructors' layouts hang on

@@ -299,13 +299,11 @@ def _saved(model: LoadedModel, checks: list[Check], shelf: CardFolder, own: _Obj
     return replace(model, card=admit(card, checks, shelf)[0])
 
 
-def _known(
-    module: nn.Module, digests: Sequence[str], draft: Draft, shelf: CardFolder
-) -> tuple[ModelCard | None, Draft]:
+def _known(net: nn.Module, digests: Sequence[str], draft: Draft, shelf: CardFolder) -> tuple[ModelCard | None, Draft]:
     """Return the card of the registered or published network of these weights, and the draft that it completes."""
     cards = [card for card in read_cards(shelf.cards).values() if card.sha256 in digests and card.source != "predict"]
     cards.sort(key=lambda card: card.name != draft.name)
-    twin = cards[0] if cards else known_card(state_key(module.state_dict()), shelf.place)
+    twin = cards[0] if cards else known_card(state_key(net.state_dict()), shelf.place)
     if twin is not None and twin.preprocess is not None:
         stated = StatedInput(twin.preprocess.model_dump(), f"as of '{twin.name}', whose weights these are")
         stated = draft.stated if draft.stated.fields else stated

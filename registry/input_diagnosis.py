@@ -37,6 +37,7 @@ NEIGHBOURS = 100  # classes from which on the head shows an order: right network
 FEW = 20  # classes of which any assignment to outputs is tried
 
 Order = NDArray[np.intp]
+Chosen = tuple[NDArray[np.float64], NDArray[np.bool_]]
 
 
 def _flags(how: Preprocess) -> str:
@@ -275,18 +276,13 @@ def head_order(model: LoadedModel) -> tuple[str, bool] | None:
     return f"by the head, neighbours are alike as in ImageNet's order (z = {z:.0f}; shifts are not seen)", False
 
 
-def _chosen(logits: Tensor, targets: Order) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _chosen(logits: Tensor, targets: Order) -> Chosen:
     """Return the log-probability of the right class [n], and whether it is the answer [n]."""
     logs = logits.double().log_softmax(1)[torch.arange(len(targets)), torch.from_numpy(targets)]
     return logs.numpy(), logits.argmax(1).numpy() == targets
 
 
-def _better_input(
-    shown: FedPhotographs,
-    targets: Order,
-    known: tuple[NDArray[np.float64], NDArray[np.bool_]],
-    divergence: float | None,
-) -> list[Finding]:
+def _better_input(shown: FedPhotographs, targets: Order, known: Chosen, divergence: float | None) -> list[Finding]:
     """Return the input, of a dozen, under which the correct classes are significantly more probable. `divergence` is
     that of the first batch norm: other normalisations are tried unless it fits, and only those that fit it better."""
     as_fed, (logs, right), n = shown.model.preprocess, known, len(targets)
@@ -295,7 +291,7 @@ def _better_input(
         limit = np.inf if divergence is None else divergence / 2
         usual = {name: each for name, each in _other_inputs(as_fed).items() if each.channels == "rgb"}
         others |= {name: each for name, each in usual.items() if (shown.divergence(each, slice(SAMPLE)) or 0.0) < limit}
-    found: dict[str, tuple[NDArray[np.float64], NDArray[np.bool_]]] = {}
+    found: dict[str, Chosen] = {}
     for name in (*TURNS, *others):
         way = others.get(name, as_fed), name if name in TURNS else ""
         logits = shown.logits(*way, slice(RACE))

@@ -54,9 +54,7 @@ def brought_transform(card: ModelCard) -> Transform | None:
     return own
 
 
-def stated_weights(
-    card: ModelCard, place: WeightSources, *, bare: bool = False
-) -> tuple[WeightChoice, ModelCard | None]:
+def stated_weights(card: ModelCard, place: WeightSources, *, bare: bool) -> tuple[WeightChoice, ModelCard | None]:
     """Return the weights chosen from the card's checkpoint, and the card of the published network that they belong to,
     if it is known. `bare` means the network without its classifier. Raises WeightsError as `load_network`."""
     module = _blank(card, labels_of(card))

@@ -33,6 +33,8 @@ _MOST_CONVERSIONS = 3
 
 #: What is tried of a loaded network beside its checks, with facts to report.
 Trial = Callable[[LoadedModel], Sequence[Check]]
+#: A card and the checks of its network.
+Checked = tuple[ModelCard, list[Check]]
 
 
 class Given(Overrides, total=False):
@@ -62,9 +64,7 @@ def require_free(name: str, folder: CardFolder) -> None:
         cards.card_file(name, folder.cards)
 
 
-def admit(
-    draft: ModelCard, rows: Iterable[Check], folder: CardFolder, trial: Trial = lambda _model: ()
-) -> tuple[ModelCard, list[Check]]:
+def admit(draft: ModelCard, rows: Iterable[Check], folder: CardFolder, trial: Trial = lambda _model: ()) -> Checked:
     """Return the card as it was written, and `rows` with the checks that the network passed; `trial` reports more on
     the loaded network. Raises WeightsError if a check fails, as `load_network` and as `trial`, and writes nothing."""
     model, checks = checked(load_network(draft, folder.place), rows, folder, trial)
@@ -226,9 +226,7 @@ def _options(arch: str, given: Given, of_family: Mapping[str, Any] = MappingProx
     return {**of_family, **{name: value for name, value in options.items() if value}}
 
 
-def _on_consent(
-    take: Callable[[str | None], tuple[ModelCard, list[Check]]], weights: str | None, given: Given
-) -> tuple[ModelCard, list[Check]]:
+def _on_consent(take: Callable[[str | None], Checked], weights: str | None, given: Given) -> Checked:
     """Return what `take` makes of the weights; with consent, of the file that a refusal offers to write instead."""
     rows = list[Check]()
     while True:
@@ -242,14 +240,12 @@ def _on_consent(
             rows.append(Check(name="converted", ok=True, detail=f"{shown(weights)}, written from {shown(former)}"))
 
 
-def backbone_card(
-    name: str, arch: str, weights: str | None, *, shelf: CardFolder, **given: Unpack[Given]
-) -> tuple[ModelCard, list[Check]]:
+def backbone_card(name: str, arch: str, weights: str | None, *, shelf: CardFolder, **given: Unpack[Given]) -> Checked:
     """Return the card of a network that is to get a head of its own, unwritten, and its preprocessing. Its labels
     decide nothing: its own classifier is taken off. Raises as `register`."""
     options = _options(arch, given)
 
-    def described(weights: str | None) -> tuple[ModelCard, list[Check]]:
+    def described(weights: str | None) -> Checked:
         draft = Draft(name=name, arch=arch, weights=weights, options=options, bare=True)
         return _described(draft, shelf, given)[1:]
 
@@ -269,7 +265,7 @@ def register(
     options: Mapping[str, Any] | None = None,
     trial: Trial = lambda _model: (),
     **given: Unpack[Given],
-) -> tuple[ModelCard, list[Check]]:
+) -> Checked:
     """Register a network; return its card, as written to `cards_folder`, and the checks that it passed.
 
     `arch` is "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION" or a member of a family.
@@ -287,7 +283,7 @@ def register(
             remember_network(model, place)
         return trial(model)
 
-    def admitted(text: str | None) -> tuple[ModelCard, list[Check]]:
+    def admitted(text: str | None) -> Checked:
         known, own = of_files(predicting(arch), text)
         if is_url(own) and family_of(known) is not None:
             raise CardError(f"arch '{known}' takes a file of this machine: download {public(str(own))} first.")

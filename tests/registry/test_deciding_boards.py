@@ -33,7 +33,6 @@ WORDS = label_space("world16").classes
 
 
 def said_of(digest):
-    """What the endpoint makes of an image: a name, or a refusal."""
     return "na" if int(digest, 16) % 3 == 0 else WORDS[int(digest, 16) % 16]
 
 

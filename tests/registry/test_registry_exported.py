@@ -95,8 +95,7 @@ class Asking(nn.Module):
 
 
 def pointed_at(source, path, target):
-    """The program with its tensor mapped onto a file: what is copied there is written to disk."""
-
+    # its tensor is mapped onto a file: what is copied there is written to disk
     given = {"filename": {"as_string": str(target)}, "shared": {"as_bool": True}, "size": {"as_int": 16}}
 
     def change(name, content):

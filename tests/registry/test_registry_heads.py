@@ -168,10 +168,9 @@ def test_a_detector_of_python_is_registered(labels, folders, tmp_path):
     names = label_space("world16").classes
     (tmp_path / "mapping.yaml").write_text(f"classes: {list(names)}")
     (tmp_path / "list.txt").write_text("\n".join(names))
-    card, checks = register(
-        "mine", "detector:python:registry.world_networks:tiny_detector", "random:0",
-        labels=labels if labels == "world16" else tmp_path / labels, options={"threshold": 0.01}, **IN, **folders,
-    )  # fmt: skip
+    arch = "detector:python:registry.world_networks:tiny_detector"
+    how = {"labels": labels if labels == "world16" else tmp_path / labels, "options": {"threshold": 0.01}, **IN}
+    card, checks = register("mine", arch, "random:0", **how, **folders)
     assert all(check.ok for check in checks)
     assert card.arch == "python:registry.world_networks:tiny_detector"
     assert card.options["boxes"] == {"columns": list(range(1, 17)), "outputs": 17, "threshold": 0.01}

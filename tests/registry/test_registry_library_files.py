@@ -38,7 +38,6 @@ def odd_sized(photographs):
 
 
 def lively(network):
-    """Weights and statistics that answer one photograph otherwise than another."""
     torch.manual_seed(0)
     for part in network.modules():
         if isinstance(part, nn.BatchNorm2d):
@@ -116,7 +115,6 @@ def evaluated(resize, size, how="bilinear"):
 
 
 def published(folder):
-    """Weights of a package, saved again."""
     card, place = builtin_cards()["efficientnet-lite0"], WeightSources(weights_folder=folder)
     network = load_network(card, place).module
     torch.save({"state_dict": nn.DataParallel(network).state_dict()}, folder / "net.pth")
