@@ -462,16 +462,12 @@ def discordant_of(both: ComparedTrials) -> list[DiscordantTrial]:
 
 # One thread for numpy's and scipy's matrix products: they are small in scoring, and on a busy machine threads that wait
 # for one another cost thirty to a hundred times the product. torch keeps its own number of threads.
+_libraries = lru_cache(ThreadpoolController)  # to look for them takes longer than most scoring
 
 
 def one_blas_thread() -> AbstractContextManager[Any]:
     """Let the BLAS of numpy and scipy use only the calling thread."""
-    limited: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
-    return limited
-
-
-@lru_cache  # to look for them takes longer than most scoring
-def _libraries() -> ThreadpoolController:
     import scipy.linalg  # noqa: F401  # its BLAS is seen only once it is loaded
 
-    return ThreadpoolController()
+    limited: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
+    return limited

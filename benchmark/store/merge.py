@@ -45,8 +45,8 @@ def merge_leaderboard(target: sa.Connection, source: Database) -> Merged:
     with source.reading() as connection:
         _refuse(rules(connection))  # a row that belongs to nothing would be left out in silence
         sides = connection, target
-        ever, here_ever = ({row.id: row for row in queries.observers(side, latest=False)} for side in sides)
-        current, here_current = ({row.name: row for row in queries.observers(side)} for side in sides)
+        ever, here_ever = ({row.id: row for row in queries.observer_rows(side, latest=False)} for side in sides)
+        current, here_current = ({row.name: row for row in queries.observer_rows(side)} for side in sides)
         # Names that stand for one observer there and for another here, neither of which the other side has ever known.
         strangers = {
             name

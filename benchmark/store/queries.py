@@ -65,7 +65,7 @@ def _registered(latest: bool = True) -> sa.FromClause:
     return schema.REGISTRATIONS.join(schema.OBSERVERS, sa.and_(_OBSERVERS.id == _CARDS.observer, newest))
 
 
-def observers(
+def observer_rows(
     connection: sa.Connection,
     *,
     latest: bool = True,

@@ -77,7 +77,7 @@ class Store:
     suite_names = _reading(queries.suite_names)
     score_sets = _reading(queries.score_sets, once=True)
     _latest_scores = _reading(queries.latest_scores, once=True)
-    observers = _reading(queries.observers, once=True)
+    observers = _reading(queries.observer_rows, once=True)
     has_scores = _reading(queries.has_scores)
     stored_scores = _reading(queries.newest_scores)
     outcomes = _reading(queries.outcomes)
