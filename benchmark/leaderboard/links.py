@@ -251,12 +251,9 @@ def measures_of(
     metric with a `cue` and are ranked by it, `shown` has the observers that a filter keeps. Rows are ordered by the
     measure that most observers have, shown or not: means of ranks over measures of different observers would say
     little."""
-    spaces: dict[tuple[str, str], set[str]] = {}
+    alone, textures, made = [], set(), []
     for metric, board in boards:
-        spaces.setdefault((board.suite, metric.name), set()).add(board.space)
-    alone, textures = [], set()
-    for metric, board in boards:
-        photographs = spaces[board.suite, metric.name] - {SPACE}
+        photographs = {b.space for m, b in boards if (b.suite, m.name) == (board.suite, metric.name)} - {SPACE}
         where = f", {board.space}" if len(photographs) > 1 and board.space in photographs else ""
         head, *others = board.columns
         name = f"{head.title} ({board.suite}{where})"
@@ -266,33 +263,24 @@ def measures_of(
         columns = (column, *(other for other in others if other.clean))
         notes = tuple(note for note in board.notes if not note.endswith("not ranked"))  # nothing is ranked here
         alone.append(replace(board, space=space, suite=name, columns=columns, notes=notes))
-    tables = [_ordered(table, shown) for table in summaries(alone)]
-    return [
-        CueMeasures(summary=table, links=links(table, cards), textures=frozenset(textures))
-        for table in tables
-        if table.headlines and (table.lines or table.references)
-    ]
-
-
-def _ordered(table: Summary, shown: Collection[str] | None) -> Summary:
-    """Return the summary in the order of its first measure, without ranks, and with the rows of those shown."""
-
-    def values(name: str) -> dict[str, float]:
-        return {row.observer: v for row in table.lines if (v := row.cells[name].value) is not None}
-
-    every = (*table.lines, *table.references)
-    heads = [head for head in table.headlines if any(row.cells[head.suite].value is not None for row in every)]
-    heads.sort(key=lambda head: -len(values(head.suite)))
-    first = values(heads[0].suite) if heads else {}
-    rows = sorted(table.lines, key=lambda row: (-first.get(row.observer, -inf), row.observer))
-    lines = [row._replace(rank=None, rank_low=None, rank_high=None) for row in rows]
-    beside = table.references
-    if shown is not None:
-        lines = [row for row in lines if row.observer in shown]
-        beside = tuple(row for row in beside if row.observer in shown or (row.kind == "chance" and shown))
-    empty = [f"no observer has a value: {head.suite}" for head in table.headlines if head not in heads]
-    notes = (*table.notes, *empty)
-    return replace(table, headlines=tuple(heads), lines=tuple(lines), references=beside, notes=notes)
+    for table in summaries(alone):
+        every = (*table.lines, *table.references)
+        heads = [head for head in table.headlines if any(row.cells[head.suite].value is not None for row in every)]
+        values = {head.suite: [(row.observer, row.cells[head.suite].value) for row in table.lines] for head in heads}
+        known = {name: {who: value for who, value in own if value is not None} for name, own in values.items()}
+        heads.sort(key=lambda head: -len(known[head.suite]))
+        first = known[heads[0].suite] if heads else {}
+        kept = [row for row in table.lines if shown is None or row.observer in shown]
+        kept.sort(key=lambda row: (-first.get(row.observer, -inf), row.observer))
+        lines = tuple(row._replace(rank=None, rank_low=None, rank_high=None) for row in kept)
+        wanted = {*shown, "chance"} if shown else set()
+        beside = tuple(row for row in table.references if shown is None or row.observer in wanted)
+        empty = [f"no observer has a value: {head.suite}" for head in table.headlines if head not in heads]
+        if heads and (lines or beside):
+            notes = (*table.notes, *empty)
+            table = replace(table, headlines=tuple(heads), lines=lines, references=beside, notes=notes)
+            made.append(CueMeasures(summary=table, links=links(table, cards), textures=frozenset(textures)))
+    return made
 
 
 def disagreement(link: Link, textures: frozenset[str]) -> tuple[float | None, list[tuple[str, float, float]]]:

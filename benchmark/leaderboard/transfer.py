@@ -82,9 +82,25 @@ def pools(store: Store, suites: Sequence[Suite], judge: Suite | None) -> list[Tr
     """Return the published experiments, then one pool per label space and collection of sets of each other suite, if it
     has observers. `suites` have degraded images (`degrades`). The suite `judge` decides by `seen` which published
     conditions a recipe trains on."""
-    shown = [suite for suite in suites if _shows_experiments(suite)]
-    collected = [_published(store, shown, judge)] if shown else []
-    notes = {note.digest: note for note in store.stimuli_names()}
+    shown, notes = list(filter(_shows_experiments, suites)), {note.digest: note for note in store.stimuli_names()}
+    keys: dict[str, dict[tuple[str, ...], str]] = defaultdict(dict)
+    for name, by_role in ImportedAnswers(store=store).main.items() if shown else ():
+        keys[name] = {(role,): row.key for role, row in by_role.items()}
+    for suite in shown:
+        own: dict[str, dict[tuple[str, ...], str]] = defaultdict(dict)
+        for scored in scored_trials(store, suite):  # the oldest first: of several score sets the newest counts
+            if scored.scores.space == PUBLISHED_SPACE:
+                own[scored.observer.name] |= {(row.role, row.condition): row.key for row in scored.observations}
+        for name, blocks in own.items():  # a variant adds the blocks that the plain suite does not show
+            keys[name] = blocks | keys[name]
+    experiments = []
+    for row in (row for row in store.observers() if row.name in keys and row.kind not in ASIDE):
+        trials = store.trials(tuple(keys[row.name].values()))
+        if graded := trials.where(np.asarray(trials["condition"] != "", dtype=bool)):
+            parts = zip(graded["role"].tolist(), graded["condition"].tolist(), strict=True)
+            experiments.append(_member(row, graded, np.array(["/".join(part) for part in parts], dtype=str), judge))
+    title, found = "published experiments", tuple(experiments)
+    collected = [TrialPool(title=title, space=PUBLISHED_SPACE, categories=16, members=found)] if found else []
     for suite in (suite for suite in suites if suite.seen is not None and suite not in shown):
         groups: dict[Shown, dict[str, ObserverTrials]] = defaultdict(dict)
         for scored in scored_trials(store, suite):
@@ -95,9 +111,8 @@ def pools(store: Store, suites: Sequence[Suite], judge: Suite | None) -> list[Tr
             used = sorted({f"{notes[digest].name} ({digest[:8]})" for _, digest in sets})
             on = ", ".join(used) if len(used) <= 3 else f"{len(used)} stimulus sets"
             title, n = f"{suite.name} (version {suite.version}), {space}: {on}", 1000 if space == "imagenet1k" else 16
-            pool = TrialPool(title=title, space=space, categories=n, members=tuple(members.values()))
-            collected.append(pool)
-    return [pool for pool in collected if pool.members]
+            collected.append(TrialPool(title=title, space=space, categories=n, members=tuple(members.values())))
+    return collected
 
 
 def degrades(suite: Suite) -> bool:
@@ -108,28 +123,6 @@ def degrades(suite: Suite) -> bool:
 
 def _shows_experiments(suite: Suite) -> bool:
     return not set(own_list("human")).isdisjoint(suite.experiments.values())
-
-
-def _published(store: Store, suites: Sequence[Suite], judge: Suite | None) -> TrialPool:
-    keys: dict[str, dict[tuple[str, ...], str]] = defaultdict(dict)
-    for name, by_role in ImportedAnswers(store=store).main.items():
-        keys[name] = {(role,): row.key for role, row in by_role.items()}
-    for suite in suites:
-        own: dict[str, dict[tuple[str, ...], str]] = defaultdict(dict)
-        for scored in scored_trials(store, suite):  # the oldest first: of several score sets the newest counts
-            if scored.scores.space == PUBLISHED_SPACE:
-                own[scored.observer.name] |= {(row.role, row.condition): row.key for row in scored.observations}
-        for name, blocks in own.items():  # a variant adds the blocks that the plain suite does not show
-            keys[name] = blocks | keys[name]
-    members = []
-    for row in store.observers():
-        trials = store.trials(tuple(keys[row.name].values())) if row.name in keys and row.kind not in ASIDE else None
-        graded = trials and trials.where(np.asarray(trials["condition"] != "", dtype=bool))
-        if graded:
-            parts = zip(graded["role"].tolist(), graded["condition"].tolist(), strict=True)
-            condition = np.array(["/".join(part) for part in parts], dtype=str)
-            members.append(_member(row, graded, condition, judge))
-    return TrialPool(title="published experiments", space=PUBLISHED_SPACE, categories=16, members=tuple(members))
 
 
 def _member(row: ObserverRow, trials: Trials, conditions: Array, judge: Suite | None) -> ObserverTrials:
