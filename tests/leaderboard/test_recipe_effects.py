@@ -16,33 +16,11 @@ from benchmark.leaderboard import recipe_effects as effects
 from benchmark.leaderboard.board_model import CLEAN
 from benchmark.leaderboard.lineage import lineage
 from benchmark.leaderboard.links import Observed
-from benchmark.leaderboard.recipe_effects import (
-    PAPERS,
-    SIZE,
-    HeadlineSample,
-    RecipeClaim,
-    TriedClaim,
-    claims_table,
-    compared_recipes,
-    dose_table,
-    doses_of,
-    read_claims,
-    recipe_comparison_table,
-    recipe_power_table,
-    recipe_table,
-    tried,
-)
+from benchmark.leaderboard.recipe_effects import SIZE, TriedClaim, claims_table, compared_recipes, dose_table, tried
 from benchmark.stats import network_samples
 from benchmark.stats.comparisons import Comparison
 from benchmark.stats.differences import Studentised
-from benchmark.stats.network_samples import (
-    TIMES,
-    fixed_images,
-    from_pairs,
-    mixed_difference,
-    over_networks,
-    sampled_ratio,
-)
+from benchmark.stats.network_samples import mixed_difference, over_networks, sampled_ratio
 from benchmark.stats.ratios import share
 
 NAMES = [f"net-{recipe}-{seed}" for recipe in ("standard", "stylised") for seed in range(3)]
@@ -56,16 +34,15 @@ def answers(right):
     return Trials(columns={**columns, "right": np.asarray(right, dtype=float)})
 
 
+def observed(name, *tags, **values):
+    return Observed(name=name, kind="network", lineage=lineage(name, tags), values=values)
+
+
 def sample(table, names, recipes):
     """table: [images, networks]."""
     found = sampled_ratio(METRIC, [answers(column) for column in np.transpose(table)])
-    networks = [
-        Observed(name=name, kind="network", lineage=lineage(name, (recipe,)), values={})
-        for name, recipe in zip(names, recipes, strict=True)
-    ]
-    return HeadlineSample(
-        suite="s", space="x", metric=METRIC, networks=tuple(networks), answers=found, over="networks and images"
-    )
+    shown = {"suite": "s", "space": "x", "metric": METRIC, "over": "networks and images"}
+    return effects.HeadlineSample(networks=tuple(map(observed, names, recipes)), answers=found, **shown)
 
 
 def seeds(right, recipes=("standard", "stylised"), names=NAMES):
@@ -97,7 +74,7 @@ def test_pairs_by_seed_are_a_crossed_analysis_of_variance(table):
     assert one.row.comparison.difference == pytest.approx(apart.mean())
     assert one.estimate.test.se**2 == pytest.approx(total)
     assert one.estimate.networks == pytest.approx(max(0.0, networks - rest) / apart.size)
-    shown = recipe_comparison_table([one])
+    shown = effects.recipe_comparison_table([one])
     share = shown.rows[0][shown.named("alone")[0]]
     assert share == pytest.approx(np.sqrt(2 / np.pi) * apart.mean(axis=0).std(ddof=1) / abs(apart.mean()))
     low, high = one.row.comparison.low, one.row.comparison.high
@@ -136,15 +113,15 @@ def test_a_metric_of_pairs_has_the_covariance_that_they_imply():
         for i, j in combinations(range(4), 2)
         for variance in [covariance[i, i] + covariance[j, j] - 2 * covariance[i, j]]
     ]
-    found = from_pairs(list("0123"), tests, np.sqrt(np.diag(covariance)))(weights)
+    found = network_samples.from_pairs(list("0123"), tests, np.sqrt(np.diag(covariance)))(weights)
     assert (found.value, found.df) == (pytest.approx(weights @ covariance @ weights), 7.0)
-    assert from_pairs(list("0123"), tests[1:], np.zeros(4)) is None
-    assert fixed_images(weights).value == 0
+    assert network_samples.from_pairs(list("0123"), tests[1:], np.zeros(4)) is None
+    assert network_samples.fixed_images(weights).value == 0
 
 
 def test_one_network_has_a_dash_and_its_reason(table):
     names, recipes = ["n-a-0", "n-a-1", "n-a-2", "n-b-0", "n-c-0", "n-c-1"], ["stylised"] * 3 + ["standard"] + ["x"] * 2
-    two, stylised, standard, within, between = recipe_table([sample(table[:, ::-1], names, recipes)]).rows
+    two, stylised, standard, within, between = effects.recipe_table([sample(table[:, ::-1], names, recipes)]).rows
     stylised, two = sorted([stylised, two], key=lambda row: row[0])
     assert stylised[2].value == pytest.approx(table[:, 3:].mean()) and stylised[2].low < stylised[2].value
     assert (two[2].value, two[2].low) == (pytest.approx(table[:, :2].mean()), None)
@@ -167,19 +144,15 @@ def test_a_plan_is_the_noncentral_t_of_more_networks_and_images(table):
     needed = next(k for k in range(2, 99) if chance(k) >= 0.8)
     assert chance(3, 1e6) < 0.8
     more = replace(one, estimate=replace(found, single=(0.0006, 0.01)))
-    times = min(t for t in TIMES if chance(3, t, (0.0006, 0.01)) >= 0.8)
+    times = min(t for t in network_samples.TIMES if chance(3, t, (0.0006, 0.01)) >= 0.8)
     plans = {replace(one, estimate=found): 0.5, more: None}
-    shown = recipe_power_table(plans, detect=0.1, power=0.8, training=2.0).rows
+    shown = effects.recipe_power_table(plans, detect=0.1, power=0.8, training=2.0).rows
     assert (shown[0][3], shown[0][7], shown[0][9]) == (3, needed, "no number")
     assert (shown[0][8], shown[1][9]) == (f"{2 * (needed - 3) * 2.5:.2g}", f"{times * 60:,.0f}")
 
 
 def test_the_first_command_ends_with_what_one_seed_is_worth():
     assert "one seed is no evidence on a recipe: bench run -m 'world-*'" in NEXT[-1]
-
-
-def observed(name, *tags, **values):
-    return Observed(name=name, kind="network", lineage=lineage(name, tags), values=values)
 
 
 def test_numbers_are_read_from_tags_and_a_standard_network_has_none_of_a_treatment():
@@ -190,7 +163,7 @@ def test_numbers_are_read_from_tags_and_a_standard_network_has_none_of_a_treatme
         observed("n-0", "standard", "epochs(30)"), observed("n-1", "standard", "epochs(90)"),
         observed("n-2", "standard"), observed("m", "noise(uniform)", "blur(1/0)"),
     ]  # fmt: skip
-    assert doses_of(networks) == {
+    assert effects.doses_of(networks) == {
         "adversarial-l2": {0: 0.0, 1: 3.0}, "stylised": {0: 0.0, 2: 0.5}, "epochs": {4: 30.0, 5: 90.0},
         "log10-parameters": {0: 6.0, 3: 8.0},
     }  # fmt: skip
@@ -264,7 +237,7 @@ def found():
     return effects.compared_recipes([seeds(right)], SIDES)[0]
 
 
-CLAIM = RecipeClaim(claim="it helps", over="stylised", suite="s", stated=date(2026, 1, 2), networks=5)
+CLAIM = effects.RecipeClaim(claim="it helps", over="stylised", suite="s", stated=date(2026, 1, 2), networks=5)
 
 
 @pytest.mark.parametrize(("change", "verdict"), [
@@ -308,10 +281,10 @@ def test_a_file_that_is_no_list_of_claims_is_refused_in_a_line(tmp_path, text, s
     file = tmp_path / "claims.yaml"
     file.write_text(text)
     with pytest.raises(BenchError, match=said):
-        read_claims(file)
+        effects.read_claims(file)
 
 
 def test_the_papers_claims_are_such_a_file():
-    claims = read_claims(PAPERS)
+    claims = effects.read_claims(effects.PAPERS)
     suites = {"cue-conflict", "corruption", "adversarial", "saliency", "human-comparison"}
     assert {claim.suite for claim in claims} == suites
