@@ -5,7 +5,7 @@ import lzma
 import tarfile
 
 import pytest
-from refusals import refused
+from set_checks import refused
 
 from benchmark.stimuli.fetch import unpack
 

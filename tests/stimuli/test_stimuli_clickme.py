@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from masked_fixtures import WNIDS, photo, save, write_labels
-from refusals import refused
+from set_checks import opened, refused
 
 from benchmark.stimuli.datasets import open_set, restrict
 from benchmark.stimuli.fetch import add_folder
@@ -63,7 +63,6 @@ def test_a_folder_gives_images_labels_and_maps(tmp_path, settings):
 def test_maps_that_are_none_are_refused(values, message, tmp_path, settings):
     folder = folder_form(tmp_path / "maps")
     np.save(folder / "heatmaps" / "0.npy", values)
-    add_folder("mine", folder, settings)
-    assert "0.npy" in refused(message, open_set("mine", settings).importance, 0)
+    assert "0.npy" in refused(message, opened("mine", folder, settings).importance, 0)
     (folder / "heatmaps" / "2.npy").unlink()
     refused(r"2\.npy: this file does not exist.*'2\.png'", add_folder, "mine", folder, settings)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from refusals import refused
+from set_checks import opened, refused
 
 from benchmark.stimuli import catalogue
 from benchmark.stimuli.catalogue import Entry, find_entry, stimuli_folder
@@ -168,8 +168,7 @@ def test_a_table_of_labels(settings, tmp_path, draw):
     table = tmp_path / "f" / "labels.csv"
     table.write_text("image,category,artist\none.png,cat,Goya\nsub/two.png,axolotl,Klee\n")
     refused("--space", add_folder, "mine", tmp_path / "f", settings)
-    add_folder("mine", tmp_path / "f", settings, space="my-space")
-    stimuli = open_set("mine", settings)
+    stimuli = opened("mine", tmp_path / "f", settings, space="my-space")
     assert (stimuli.ids, stimuli.labels["artist"].tolist()) == (("sub/two.png", "one.png"), ["Klee", "Goya"])
 
 

@@ -5,10 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
-from refusals import refused
+from set_checks import opened, refused
 
 from benchmark.stimuli.catalogue import find_entry
-from benchmark.stimuli.datasets import open_folder, open_set
+from benchmark.stimuli.datasets import open_folder
 from benchmark.stimuli.fetch import add_folder
 from benchmark.stimuli.verify import verify_set
 from registry.labels import label_space, match_name, subset_groups
@@ -47,9 +47,7 @@ def kaggle(folder, *rows, header="ImageId,PredictionString"):
 
 
 def same(settings, folder, published, name="imagenet-val"):
-    told = []
-    add_folder(name, folder, settings, report=told.append)
-    stimuli = open_set(name, settings)
+    stimuli = opened(name, folder, settings, report=(told := []).append)
     assert (stimuli.digest, stimuli.ids) == (published.digest, published.ids)
     assert np.array_equal(stimuli.decode(3), published.decode(3))
     return told
@@ -98,13 +96,13 @@ def test_lists_of_images_are_the_same_set(kind, name, build, settings, published
     if kind == "csv":
         line = rf"klass, conf could each be .*`bench data add {name} {folder} --columns label=klass`"
         refused(line, add_folder, name, folder, settings)
-    add_folder(name, folder, settings, columns=columns, report=told.append, space="imagenet1k" if numbers else None)
-    stimuli = open_set(name, settings)
+    space = "imagenet1k" if numbers else None
+    stimuli = opened(name, folder, settings, columns=columns, report=told.append, space=space)
     assert (stimuli.digest, stimuli.ids, stimuli.space) == (published.digest, published.ids, "imagenet1k")
     assert told[0].startswith(f"classes from {folder / file}, columns ")
     if place:
-        add_folder("inner", folder / file, settings, columns=columns, space="imagenet1k")
-        assert open_set("inner", settings).digest == published.digest
+        inner = opened("inner", folder / file, settings, columns=columns, space="imagenet1k")
+        assert inner.digest == published.digest
 
 
 #: Rows of list.csv beside a.png, b/b.png and c/b.png; options; the end of the error, or of the last note.
@@ -143,10 +141,9 @@ def test_folders_and_lists_that_disagree_are_not_guessed(tmp_path, draw, setting
     (tmp_path / "f" / "list.csv").write_text("image,label\n0.png,a\n1.png,b\n")
     assert add_folder("same", tmp_path / "f", settings, space="own").table == ""
     (tmp_path / "f" / "list.csv").write_text("image,label\n0.png,x\n1.png,y\n")
-    add_folder("x", tmp_path / "f" / "list.csv", settings, space="own")
-    assert open_set("x", settings).labels["category"].tolist() == ["x", "y"]
-    add_folder("x", tmp_path / "f", settings, space="own", layout="class-folder")
-    assert open_set("x", settings).labels["category"].tolist() == ["a", "b"]
+    listed = opened("x", tmp_path / "f" / "list.csv", settings, space="own")
+    classes = opened("x", tmp_path / "f", settings, space="own", layout="class-folder")
+    assert [x.labels["category"].tolist() for x in (listed, classes)] == [["x", "y"], ["a", "b"]]
     shutil.copy(tmp_path / "f" / "list.csv", tmp_path / "f" / "other.csv")
     several = r"several lists of its images: list.csv, other.csv.*f/other.csv`"
     refused(several, add_folder, "x", tmp_path / "f", settings, columns={"label": "label"})
@@ -174,8 +171,7 @@ def test_what_a_space_can_be_told_from(build, settings):
     assert add_folder("pets", pets, settings).space == "imagenet1k"
     kinds = build("kinds", ["dog/terriers", "dog", "cat/big"], ["a.png", "b.png", "c.png"])
     for space in ("geirhos16", "my-own"):
-        add_folder("super", kinds, settings, space=space)
-        assert open_set("super", settings).labels["category"].tolist() == ["cat", "dog", "dog"]
+        assert opened("x", kinds, settings, space=space).labels["category"].tolist() == ["cat", "dog", "dog"]
 
 
 def test_files_of_other_kinds_are_named(build, settings, published):
@@ -224,23 +220,21 @@ def test_a_wrong_table_of_labels(build, settings):
 
 def test_a_set_of_some_classes_knows_them(build, settings):
     classes = tuple(subset_groups("imagenet-a"))
-    add_folder("imagenet-a", build("a", classes[:2], ["a.png", "b.png"]), settings)
-    assert open_set("imagenet-a", settings).labels["category"].tolist() == sorted(classes[:2])
+    first = opened("imagenet-a", build("a", classes[:2], ["a.png", "b.png"]), settings)
+    assert first.labels["category"].tolist() == sorted(classes[:2])
     other, bare = build("b", ["n01440764"], ["a.png"]), build("c", ["6"], ["a.png"])
     refused("n01440764 is not one of the 200 classes of imagenet-a", add_folder, "imagenet-a", other, settings)
     refused("'6' is not a WordNet id", add_folder, "imagenet-a", bare, settings)  # an output, or the seventh?
     numbered = build("d", [str(i) for i in range(200)], [f"{i}.png" for i in range(200)])
-    add_folder("imagenet-a", numbered, settings)
-    stimuli = open_set("imagenet-a", settings)
+    stimuli = opened("imagenet-a", numbered, settings)
     assert dict(zip(stimuli.ids, stimuli.labels["category"].tolist(), strict=True))["123.png"] == classes[123]
 
 
 def test_objectnet_shows_what_imagenet_has_without_the_frame(build, settings):
     names = [f"{i}.png" for i in range(5)]
     places = [f"images/{name}" for name in ("alarm_clock", "alarm_clock", "t-shirt", "squeegee", "air_freshener")]
-    told = []
-    add_folder("objectnet", build("objectnet-1.0", places, names), settings, report=told.append)
-    stimuli = open_set("objectnet", settings)
+    folder = build("objectnet-1.0", places, names)
+    stimuli = opened("objectnet", folder, settings, report=(told := []).append)
     assert stimuli.labels["category"].tolist() == [WNIDS[409], WNIDS[409], match_name("jersey")]
     assert told == ["left out: 2 files of objects that ImageNet lacks"]
     assert stimuli.decode(0).shape == (4, 4, 3)

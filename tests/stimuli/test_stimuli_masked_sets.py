@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from masked_fixtures import WNIDS, box, loc_xml, photo, save, write
 from PIL import Image
-from refusals import refused
+from set_checks import opened, refused
 
 from benchmark.stimuli.datasets import open_set, restrict, sample
 from benchmark.stimuli.fetch import add_folder
@@ -21,11 +21,6 @@ from benchmark.stimuli.masked.published import main_object, read_markup, values_
 from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.verify import verify_set
 from registry.labels import label_space
-
-
-def opened(name, folder, settings, **how):
-    add_folder(name, folder, settings, **how)
-    return open_set(name, settings)
 
 
 def test_a_folder_of_masks_is_read_in_order(tmp_path, settings):
@@ -47,19 +42,12 @@ def test_what_counts_as_drawn_in_a_mask(tmp_path, settings):
     colour = np.zeros((12, 16, 4), np.uint8)
     colour[drawn, 2] = 1  # one channel by one step
     colour[:, :, 3] = 255  # opaque everywhere, which says nothing
-    forms = {
-        "bits": Image.fromarray(drawn),
-        "grey": Image.fromarray(drawn.astype(np.uint8)),
-        "16 bits": Image.fromarray(drawn.astype(np.uint16) * 256),
-        "colour": Image.fromarray(colour),
-        "grey and opacity": Image.merge("LA", [Image.fromarray(drawn.astype(np.uint8)), Image.new("L", (16, 12), 255)]),
-    }
-    palette = Image.fromarray(drawn.astype(np.uint8))
+    grey, wide = Image.fromarray(drawn.astype(np.uint8)), Image.fromarray(drawn.astype(np.uint16) * 256)
+    opaque, palette = Image.merge("LA", [grey, Image.new("L", (16, 12), 255)]), grey.copy()
     palette.putpalette([255, 255, 255, 0, 0, 0])  # index 0 is white
-    forms["palette"] = palette
-    for name, image in forms.items():
+    for image in (Image.fromarray(drawn), grey, wide, Image.fromarray(colour), opaque, palette):
         image.save(path)
-        assert np.array_equal(opened("mine", folder, settings).mask(1), drawn), name
+        assert np.array_equal(opened("mine", folder, settings).mask(1), drawn), image.mode
 
 
 def test_a_missing_mask_or_one_of_another_size_is_named(tmp_path, settings):
@@ -92,19 +80,16 @@ def test_class_folders_say_the_categories_where_there_is_no_table(tmp_path, sett
 def test_digests_follow_masks_and_images_and_are_kept_by_parts(tmp_path, settings):
     folder = layouts.masks_folder(tmp_path / "mine")
     before = opened("mine", folder, settings)
-    again = open_set("mine", settings)
-    assert (again.digest, list(again.items)) == (before.digest, list(before.items))
+    assert open_set("mine", settings).digest == before.digest
     save(folder / "masks" / "a.png", np.ones((12, 16), np.uint8))
     after = open_set("mine", settings)
     assert [a == b for a, b in zip(before.items, after.items, strict=True)] == [True, False, True]
     assert after.digest != before.digest
     part = restrict(after, ["b.jpg", "a.png"])
     assert part.mask(1).all() and not part.mask(0).all()
-    shelf = Resolver("geirhos16", settings, limit=2)
-    assert shelf.find("natural-masked").digest == sample(after, 2).digest
-    assert shelf.find("natural-masked").whole == 3
-    copy = pickle.loads(pickle.dumps(after))
-    assert np.array_equal(copy.mask(0), after.mask(0))
+    found = Resolver("geirhos16", settings, limit=2).find("natural-masked")
+    assert found.digest == sample(after, 2).digest and found.whole == 3
+    assert np.array_equal(pickle.loads(pickle.dumps(after)).mask(0), after.mask(0))
 
 
 def test_the_numbers_of_imagenet_s():
@@ -168,17 +153,15 @@ def test_what_is_wrong_with_imagenet_s_is_said(tmp_path, settings):
 def test_boxes_are_scaled_and_cut_to_the_image(tmp_path, settings):
     folder = layouts.boxes_folder(tmp_path / "boxes")
     markup = folder / "Annotations" / "val" / "ILSVRC2012_val_00000000.xml"
-    opened("mine", folder, settings)
-    write(markup, loc_xml(WNIDS[0], [(9, 5, 32, 12)], size=(64, 48)))  # four times the image
-    assert np.array_equal(open_set("mine", settings).mask(0), box(1, 3, 2, 8))
-    write(markup, loc_xml(WNIDS[0], [(0, -3, 400, 4)]))
-    assert np.array_equal(open_set("mine", settings).mask(0), box(0, 4, 0, 16))
-    write(markup, loc_xml(WNIDS[0], [(3, 2, 8, 5)], size=(0, 0)))  # says no size
-    assert np.array_equal(open_set("mine", settings).mask(0), box(1, 5, 2, 8))
-    write(markup, loc_xml(WNIDS[2], [(3, 2, 8, 5)]))  # no box of the class
-    assert not open_set("mine", settings).mask(0).any()
-    write(markup, loc_xml(WNIDS[0], [(20, 20, 30, 30), (-9, -9, -3, -3)]))  # outside
-    assert not open_set("mine", settings).mask(0).any()
+    for text, expected in (
+        (loc_xml(WNIDS[0], [(9, 5, 32, 12)], size=(64, 48)), box(1, 3, 2, 8)),  # four times the image
+        (loc_xml(WNIDS[0], [(0, -3, 400, 4)]), box(0, 4, 0, 16)),
+        (loc_xml(WNIDS[0], [(3, 2, 8, 5)], size=(0, 0)), box(1, 5, 2, 8)),  # says no size
+        (loc_xml(WNIDS[2], [(3, 2, 8, 5)]), box(0, 0, 0, 0)),  # no box of the class
+        (loc_xml(WNIDS[0], [(20, 20, 30, 30), (-9, -9, -3, -3)]), box(0, 0, 0, 0)),  # outside
+    ):
+        write(markup, text)
+        assert np.array_equal(opened("mine", folder, settings).mask(0), expected)
 
 
 def test_boxes_as_packed_take_the_class_from_the_file(tmp_path, settings):
@@ -337,20 +320,16 @@ def coco(folder):
 
 def test_coco_images_of_one_main_object(tmp_path, settings):
     stimuli = main_objects("coco", coco(tmp_path), settings)
-    plane, birds, dog = range(3)
-    assert np.array_equal(stimuli.mask(plane), box(0, 3, 0, 3) | box(8, 12, 8, 12))
-    assert not stimuli.ignored(plane).any()
-    assert np.array_equal(stimuli.mask(birds), box(2, 8, 6, 12))
-    assert np.array_equal(stimuli.ignored(birds), box(0, 4, 0, 8) & ~box(2, 8, 6, 12))
-    assert np.array_equal(stimuli.mask(dog), box(1, 7, 2, 9))
-    for i in range(3):
-        assert not (stimuli.mask(i) & stimuli.ignored(i)).any()
+    plane, birds, nothing = box(0, 3, 0, 3) | box(8, 12, 8, 12), box(2, 8, 6, 12), box(0, 0, 0, 0)
+    for i, (mask, ignored) in enumerate(
+        ((plane, nothing), (birds, box(0, 4, 0, 8) & ~birds), (box(1, 7, 2, 9), nothing))
+    ):
+        assert np.array_equal(stimuli.mask(i), mask) and np.array_equal(stimuli.ignored(i), ignored)
 
 
 def test_coco_counts_images_that_are_not_here_and_follows_the_outlines(tmp_path, settings):
     folder = coco(tmp_path)
-    add_folder("coco-objects", folder, settings)
-    before = open_set("coco-objects", settings)
+    before = opened("coco-objects", folder, settings)
     assert before.origin == "catalogue" and before.whole == len(before) == 3
     (folder / "val2017").rename(folder / "images")  # another place where images may lie
     assert open_set("coco-objects", settings).digest == before.digest

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from refusals import missing
+from set_checks import missing
 
 from benchmark.cli.data import data
 from benchmark.failures import UnknownName

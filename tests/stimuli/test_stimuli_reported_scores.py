@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from refusals import refused
+from set_checks import refused
 
 from benchmark import plugins
 from benchmark.stats import wilson

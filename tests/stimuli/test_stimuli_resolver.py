@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from refusals import missing, refused
+from set_checks import missing, refused
 
 from benchmark.failures import MissingStimuli, UnknownName
 from benchmark.settings import Settings

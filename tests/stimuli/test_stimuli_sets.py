@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from refusals import missing, refused
+from set_checks import missing, opened, refused
 
 from benchmark.contracts import Trials
 from benchmark.stimuli import image_files
@@ -143,8 +143,7 @@ def test_names_that_repeat_over_classes_carry_their_class(settings, draw, tmp_pa
     ids = ("n00000000/a.png", "n00000001/a.png", "n00000001/b.png")
     for i, name in enumerate(ids[::-1]):
         draw(tmp_path / "r" / name, seed=i)
-    add_folder("renditions", tmp_path / "r", settings)
-    stimuli = open_set("renditions", settings)
+    stimuli = opened("renditions", tmp_path / "r", settings)
     assert stimuli.ids == ids and len(set(stimuli.items)) == 3
     assert not np.array_equal(stimuli.decode(0), stimuli.decode(1))
 

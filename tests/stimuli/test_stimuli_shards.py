@@ -6,12 +6,11 @@ import tarfile
 import zipfile
 
 import pytest
-from refusals import refused
+from set_checks import opened, refused
 
 from benchmark.stimuli import shards
 from benchmark.stimuli.catalogue import find_entry
-from benchmark.stimuli.datasets import open_folder, open_set
-from benchmark.stimuli.fetch import add_folder
+from benchmark.stimuli.datasets import open_folder
 from registry.labels import label_space
 
 WNIDS, WORDS = label_space("imagenet1k").classes, label_space("imagenet1k").words
@@ -36,8 +35,7 @@ def published(images, tmp_path, settings):
 def added(folder, settings, name="imagenet-val", columns=None, **about):
     told = []
     place, columns = shards.unpack_shards(name, folder, about.get("space"), settings, told.append, columns or {})
-    add_folder(name, place, settings, report=told.append, columns=columns, **about)
-    return open_set(name, settings), told
+    return opened(name, place, settings, report=told.append, columns=columns, **about), told
 
 
 def tar(path, members):

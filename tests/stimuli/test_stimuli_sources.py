@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from refusals import refused
+from set_checks import refused
 
 from benchmark.stimuli.experiments import canonical_condition, experiment_of, published_experiments
 from benchmark.stimuli.fetch import fetch_set

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from refusals import refused
+from set_checks import refused
 
 from benchmark.api import stylise
 from benchmark.api.stylise import Order, SourcePicture, conflicting, make_stylised, textured

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from refusals import refused
+from set_checks import refused
 
 from benchmark.stimuli import text_tables
 from benchmark.stimuli.published_sources import prompt_order

@@ -1,10 +1,17 @@
-"""How what is wrong with a set is said."""
+"""How sets are added and opened, and how what is wrong with one is said."""
 
 from functools import partial
 
 import pytest
 
 from benchmark.failures import BenchError, MissingStimuli
+from benchmark.stimuli.datasets import open_set
+from benchmark.stimuli.fetch import add_folder
+
+
+def opened(name, folder, settings, **how):
+    add_folder(name, folder, settings, **how)
+    return open_set(name, settings)
 
 
 def refused(message, call, *words, kind=BenchError, **how):
