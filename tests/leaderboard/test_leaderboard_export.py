@@ -4,54 +4,33 @@ import csv
 import io
 from dataclasses import replace
 
-import pytest
-
 from benchmark.leaderboard import boards
 from benchmark.leaderboard.board_tables import board_table, score_table
 from benchmark.leaderboard.forms import latex_text, markdown_text, rendered
 
-EDGES = {"metric": "edges", "role": "edges"}
 
-
-@pytest.fixture
-def rows(score):
-    return [
-        score("net_a|b", 60, 180, flags=("near ties: 3", "50 % & more"), training=("std", "adv")),
-        score("=cmd()", 120, 180),
-        score("broken", reason="no trial counts"),
-        score("person", 170, 180, kind="human"),
-        score("net_a|b", 80, 160, **EDGES, excluded=4, set_id=7, training=("std", "adv")),
-        score("net_a|b", 2, 14, condition="cat"),
-    ]
-
-
-@pytest.fixture
-def board(rows, suite, sets):
-    return boards(rows, suite, sets)
-
-
-def export_scores(rows, form, sets):
-    return "".join(rendered([score_table(rows, sets)] if rows else [], form))
-
-
-def test_columns_are_chosen_by_key_or_title_in_order_and_rounded(board):
-    table = replace(board_table(board[0]).of_columns(["rank", "edges", "N"]), digits=2)
+def test_columns_are_chosen_by_key_or_title_in_order_and_rounded(suite, sets, score):
+    rows = [score("net_a|b", 60, 180), score("=cmd()", 120, 180), score("broken", reason="no trial counts")]
+    (board,) = boards([*rows, score("net_a|b", 80, 160, metric="edges", role="edges")], suite, sets)
+    table = replace(board_table(board).of_columns(["rank", "edges", "N"]), digits=2)
     text = "".join(rendered([table], "markdown"))
     assert "| observer | rank | edges | n |" in text and "| net\\_a\\|b | 2 | 0.50 \\[0.42, 0.58\\] | 160 |" in text
-    (line,) = [
-        row for row in csv.DictReader(io.StringIO("".join(rendered([table], "csv")))) if row["observer"][0] == "n"
-    ]
+    records = csv.DictReader(io.StringIO("".join(rendered([table], "csv"))))
+    (line,) = (row for row in records if row["observer"][0] == "n")
     assert (line["metric"], line["value"], line["low"], line["rank"]) == ("edges", "0.5", "0.42", "2")
-    assert board_table(board[0]).of_columns(["nothing"]) is None
+    assert board_table(board).of_columns(["nothing"]) is None
 
 
-def test_csv_runs_nothing_in_a_spreadsheet(rows, score, sets):
+def test_csv_runs_nothing_in_a_spreadsheet(score, sets):
     bad = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "\r=1", "\x00=1"]
-    lines = export_scores([score(name, 1, 2) for name in bad], "csv", sets)
-    cells = [line["observer"] for line in csv.DictReader(io.StringIO(lines, newline=""))]
+
+    def records(*rows):
+        lines = "".join(rendered([score_table(rows, sets)], "csv"))
+        return csv.DictReader(io.StringIO(lines, newline=""))
+
+    cells = [line["observer"] for line in records(*(score(name, 1, 2) for name in bad))]
     assert cells == ["'=1+1", "'+1", "'-1", "'@SUM(A1)", "' =1", "' =1", "' =1", "?=1"]
-    lines = export_scores([score("plain", 1, 2, value=-0.25, low=-0.5)], "csv", sets)
-    (line,) = csv.DictReader(io.StringIO(lines))
+    (line,) = records(score("plain", 1, 2, value=-0.25, low=-0.5))
     assert (line["value"], line["low"]) == ("-0.25", "-0.5")
 
 
