@@ -103,8 +103,6 @@ def environment_record(device: str, threads: int) -> dict[str, Any]:
 
 @cache  # the running code is what was imported, even if files are edited later
 def _revision(root: Path) -> dict[str, Any] | None:
-    if not (root / ".git").exists():
-        return None
     # A git hook sets GIT_DIR to another repository.
     git = ["git", f"--git-dir={root / '.git'}", f"--work-tree={root}", "describe", "--always", "--dirty"]
     with suppress(OSError, subprocess.SubprocessError):

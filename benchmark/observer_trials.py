@@ -23,7 +23,6 @@ Shown = tuple[str, frozenset[tuple[str, str]]]  # label space, (role, digest) pa
 ByRole = dict[str, StoredObservation]  # role -> an imported observer's answers to it
 
 NOT_RUN = (*IMPORTED_KINDS, "reported")  # kinds of observers whose answers or scores are imported
-_SHOWN = 6  # names in a line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -311,5 +310,5 @@ def left_out(store: Store, experiments: Iterable[str]) -> list[str]:
             if not (wanted <= answered if human else any(images <= answered for images in usual.values())):
                 lacking.append(f"{name} lacks {len(wanted - answered)} of {len(wanted)}")
         if lacking:
-            lines.append(f"{role}: {some_of(lacking, _SHOWN)} {why}")
+            lines.append(f"{role}: {some_of(lacking, 6)} {why}")
     return lines

@@ -9,15 +9,13 @@ from pathlib import Path
 from benchmark.settings import Settings
 from registry.files import Caches, expanded
 
-DEFAULT_DB = "results.db"
-
 
 def read_settings(db: str | None = None) -> Settings:
     """Return the settings of this process; `db` (a file or URL, from `--db`) precedes the environment."""
     from platformdirs import user_data_dir
 
     data, hub = os.environ.get("BENCH_DATA"), os.environ.get("HF_HUB_CACHE")
-    where = str(db or os.environ.get("BENCH_DB") or DEFAULT_DB)
+    where = str(db or os.environ.get("BENCH_DB") or "results.db")
     home = expanded(os.environ.get("BENCH_HOME") or user_data_dir("gestaltbench"))
     if expanded(where).absolute().parent == home.absolute():
         with suppress(OSError):  # a leaderboard's folder must exist; this one is the program's own

@@ -125,8 +125,6 @@ class Processes:
 
     def results(self, work: Sequence[ShardWork], parts: Sequence[RunPlan]) -> Generator[tuple[int, Result]]:  # noqa: ARG002
         """Start all at once; restart a process that was killed."""
-        with open_store(self.plan.settings.db):  # created before several processes open it
-            pass
         context: SpawnContext | ForkServerContext = multiprocessing.get_context("spawn")
         if self.devices[0] == "cpu" and "forkserver" in multiprocessing.get_all_start_methods():
             context = multiprocessing.get_context("forkserver")  # forks of a process that has imported gestaltbench

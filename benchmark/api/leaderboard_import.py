@@ -34,7 +34,6 @@ from benchmark.variables import read_settings
 from registry.user_errors import foreign, some_of
 
 Sets = Mapping[int, ExportedScoreSet]
-SHOWN = 6  # scores in a line
 #: Fields of a foreign card that are shown; the whole card is kept beside them, for the words that register it.
 TEXTS = ("arch", "family", "license", "paper", "description")
 NUMBERS = ("parameters", "year")
@@ -264,7 +263,7 @@ def _compare(
             given = "nothing" if row is None else str(row.value)
             found[stated.observer, stated.suite].append(f"{named} is {stated.value}, the trials give {given}")
     for (name, suite), lines in found.items():
-        text = f"{len(lines)} scores are not what the trials give: {some_of(lines, SHOWN)}"
+        text = f"{len(lines)} scores are not what the trials give: {some_of(lines, 6)}"
         report.different.append(printable(f"{name} under {suite}: {text}"))
 
 

@@ -66,10 +66,6 @@ class Ranks:
         if self.size == 1:
             return execute(plan, reporter, command)
         parts = cut_plan(plan, devices_and_policy(plan.request)[1], self.size)
-        if self.rank == 0:
-            with open_store(plan.settings.db):  # created before several processes open it
-                pass
-        self.exchange(None)
         own = run_here(parts[self.rank], reporter, f"{command} (shard {self.rank + 1}/{self.size})")
         reports = self.exchange(own)
         if self.rank:

@@ -38,7 +38,7 @@ def test_shards_that_cannot_be(bench, tmp_path):
 
 
 @pytest.mark.slow
-def test_status_check_and_vacuum_of_a_leaderboard(bench, tmp_path):
+def test_status_check_and_vacuum_make_no_leaderboard(bench, tmp_path):
     assert bench(*IDEALS, "--db", tmp_path / "a.db").code == 0
     told = bench("db", "status", "--db", tmp_path / "a.db")
     assert (told.code, told.err) == (0, "")
@@ -46,9 +46,6 @@ def test_status_check_and_vacuum_of_a_leaderboard(bench, tmp_path):
     told = bench("db", "check", "--db", tmp_path / "a.db")
     assert (told.code, told.out, told.err) == (0, "sound: every row was read\n", "")
     assert bench("db", "vacuum", "--db", tmp_path / "a.db").code == 0
-
-
-def test_no_command_makes_a_leaderboard(bench, tmp_path):
     for command in ("status", "check", "vacuum"):
         ended = bench("db", command, "--db", tmp_path / "none.db")
         assert (ended.code, len(ended.errors)) == (1, 1) and "no leaderboard at" in ended.err

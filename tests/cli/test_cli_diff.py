@@ -45,9 +45,6 @@ def test_flipped_images_are_listed_as_many_as_asked(bench, board):
 def test_nothing_in_common_is_no_verdict(bench, board):
     ended = bench("diff", *NETS, "--suite", "corruption", "--db", board)
     assert ended.code == 3 and "inconclusive: no such score of the base and the new one" in ended.out
-
-
-def test_what_no_headline_has_a_number_of_is_no_verdict():
     found = judged(Compared(a="new", b="base", headlines=(), secondary=()), [], None)
     assert (found.verdict, found.exit_code) == ("inconclusive", 3)
     assert "the two have no headline in common" in diff_markdown(found)

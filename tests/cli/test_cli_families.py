@@ -164,7 +164,7 @@ def open_clips_own(clip):
     return transform, lambda images: scale * model.encode_image(images, normalize=True) @ vectors
 
 
-def test_an_image_text_model_answers_as_open_clip_does(answered, open_clips_own):
+def test_an_image_text_model_answers_and_has_gradients_as_open_clip(answered, open_clips_own):
     transform, logits = open_clips_own
     table = answered.trials("sixteen", "cue-conflict", "cue-conflict")
     conflict = generated_set("world-cue-conflict")
@@ -176,10 +176,6 @@ def test_an_image_text_model_answers_as_open_clip_does(answered, open_clips_own)
     shape, texture = (int((table["response"] == table[cue]).sum()) for cue in ("shape", "texture"))
     cell = answered.headlines("cue-conflict")["sixteen"]
     assert (cell.n, cell.value) == (shape + texture, pytest.approx(shape / (shape + texture)))
-
-
-def test_its_gradients_are_open_clips(answered, open_clips_own):
-    _, logits = open_clips_own
     table = answered.trials("sixteen", "saliency", "natural")
     images = shown(generated_set("world-natural"), table["stimulus"])
     truth = [NAMES.index(name) for name in table["category"]]
@@ -277,18 +273,12 @@ def networks():
     }
 
 
-DETECTORS = ("world-detector-0", "faster")
-
-
-@pytest.mark.parametrize("name", DETECTORS)
-def test_detectors_answer_with_their_best_box(name, detected, networks):
+@pytest.mark.parametrize("name", ["world-detector-0", "faster"])
+def test_detectors_answer_with_their_best_box_and_gradients_are_those_of_the_boxes(name, detected, networks):
     table = detected.trials(name, "cue-conflict", "cue-conflict")
     found = networks[name](shown(generated_set("world-cue-conflict"), table["stimulus"]))
     assert table["response"].tolist() == best_boxes(found, 0.05) and len(table) == SHOWN
 
-
-@pytest.mark.parametrize("name", DETECTORS)
-def test_gradients_are_those_of_the_boxes_that_decide(name, detected, networks):
     def logits(images):
         rows = []
         for boxes in networks[name](images):

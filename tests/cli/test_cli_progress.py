@@ -34,9 +34,7 @@ def test_a_line_comes_when_a_minute_has_passed():
     clock.now += 61
     beat.work("net", 80)
     assert lines[1] == ("after 3 min: 70% of the work, 5 trials stored, 1.5 passes/s, about 77 s left")
-
-
-def test_the_time_left_is_of_the_whole_plan():
+    # of a whole plan
     beat, clock, lines = beats({"first": 100.0, "second": 300.0, "stored": 500.0})
     beat.expect("stored", 0, 0)
     beat.expect("first", 10, 100.0)

@@ -141,16 +141,12 @@ def test_filters_are_one_value_that_every_verb_obeys_or_refuses(db):
 
 
 @pytest.mark.slow
-def test_a_summary_has_a_column_per_suite(db):
+def test_summaries_comparisons_scores_and_consistency(db):
     (found,) = gb.summary(db=db)
     assert [headline.suite for headline in found.headlines] == ["cue-conflict", "human-comparison"]
     assert [line.observer for line in found.lines if line.kind == "network"] == NETS[::-1]
     frame = gb.summary(NETS, db=db).frame()
     assert set(frame.observer[frame.section == "ranked"]) == set(NETS)
-
-
-@pytest.mark.slow
-def test_comparisons_scores_and_consistency(db):
     assert "difference" in gb.compare(*NETS, db=db).frame()
     shown = gb.show(NETS[0], db=db).frame()
     assert {"value", "low", "high", "n", "method", "set"} <= set(shown)
