@@ -161,13 +161,17 @@ def test_operators_arguments_and_sizes_are_looked_at(program, tmp_path, old, new
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-@pytest.mark.parametrize("member", ["net/data/aotinductor/code.so", "archive_format", "net/data/weights/weight_999"])
-def test_a_member_that_torch_does_not_write(member, program, tmp_path):
+@pytest.mark.parametrize(("member", "method", "said"), [
+    ("net/data/aotinductor/code.so", zipfile.ZIP_STORED, "code.so, which a program of plain tensors does not"),
+    ("archive_format", zipfile.ZIP_STORED, "two members of one name"),
+    ("net/data/weights/weight_999", zipfile.ZIP_DEFLATED, "compressed, which torch never writes"),
+])  # fmt: skip
+def test_a_member_that_torch_does_not_write(member, method, said, program, tmp_path):
     path = rewrite(program, tmp_path / "bad.pt2", lambda name, content: content)
     with zipfile.ZipFile(path, "a") as archive:
         name = next((name for name in archive.namelist() if name.endswith(member)), member)
-        archive.writestr(name, bytes(2**24), zipfile.ZIP_DEFLATED)
-    with pytest.raises(WeightsError, match=r"aotinductor|two members of one name|compressed, which torch never writes"):
+        archive.writestr(name, bytes(2**20), method)
+    with pytest.raises(WeightsError, match=said):
         checked_archive(path)
 
 

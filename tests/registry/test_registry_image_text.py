@@ -94,8 +94,9 @@ def test_templates_of_ones_own(folder, folders, tmp_path):
     assert details(checks)["templates"].startswith("2, such as 'a drawing of a {}.'")
     assert read_cards(folders["cards_folder"])["mine"].options == card.options
     assert card.options["templates"] == "a drawing of a {}.\nthe {} itself"
-    for text, told in (("a photo", "a photo"), ("{} and {}", "and"), ("", "nothing"), ("9", "'9'")):
-        file.write_text(text)
+    for text, told in (("a photo", "a photo"), ("{} and {}", "and"), ("", "nothing"), (None, "'9'")):
+        file.write_text(text or "")
+        options = {"templates": str(file) if text is not None else "9"}
         with pytest.raises(CardError, match=rf"{told}.* is not a template.*Expected single, 7, 80"):
             register("other", place, labels="geirhos16", options=options, **folders)
 

@@ -93,6 +93,8 @@ def test_a_mapping_file_by_index_name_and_synset(tmp_path):
     space = label_space(str(path))
     assert space.answers == ("mine", "imagenet1k", "geirhos16", "planes")
     assert space.grouping("planes").indices == ((404, 895),)
+    path.write_text(f"classes: [{', '.join([*SIZES][::-1])}]\n")  # the sixteen categories in an order of one's own
+    assert label_space(str(path)).grouping("geirhos16").indices == tuple((i,) for i in range(15, -1, -1))
 
 
 @pytest.mark.parametrize(("text", "message"), [

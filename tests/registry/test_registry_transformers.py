@@ -171,9 +171,11 @@ def test_it_answers_as_the_pipeline_of_transformers(kind, towers, folders, trans
             logits = model.forward(model.prepare([image], "card"))[0]
         scores = logits.sigmoid() if kind == "siglip" else logits.softmax(0)
         assert torch.allclose(scores, wanted, atol=1e-4) and scores.std() > 1e-3
-    images = torch.rand(2, 3, 32, 32)
-    with torch.no_grad():  # the image tower alone is a backbone
-        features = load_network(card, folders["place"], bare=True).module(images)
+    images, shelf = torch.rand(2, 3, 32, 32), CardFolder(cards=folders["cards_folder"], place=folders["place"])
+    own, _ = backbone_card("own", f"hf:{folder}", None, shelf=shelf)  # the image tower alone
+    assert "text_head" not in own.options
+    with torch.no_grad():
+        features = load_network(own, shelf.place, bare=True).module(images)
         assert torch.allclose(features, pipeline.model.get_image_features(images).pooler_output, atol=1e-6)
 
 
