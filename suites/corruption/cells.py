@@ -93,8 +93,8 @@ class CellTable:
         self.trials = trials
         self.images, self.row = stimulus.words, stimulus.codes
         self.cells = cells_of(condition.used)
-        place = {CLEAN: 0, **{cell.condition: at for at, cell in enumerate(self.cells, 1)}}
-        self.column = np.array([place.get(label, -1) for label in condition.words.tolist()], int)[condition.codes]
+        self.place = {CLEAN: 0, **{cell.condition: at for at, cell in enumerate(self.cells, 1)}}
+        self.column = np.array([self.place.get(label, -1) for label in condition.words.tolist()], int)[condition.codes]
         first = category.words[category.codes[:99]].tolist()
         self.thousand = bool(first) and all(re.fullmatch(r"n\d{8}", name) for name in first)
 
@@ -152,8 +152,7 @@ class CellTable:
 
     def columns(self, cells: Iterable[SweepCell]) -> list[int]:
         """Return the positions of the cells."""
-        place = {cell.condition: at for at, cell in enumerate(self.cells, 1)}
-        return [place[cell.condition] for cell in cells]
+        return [self.place[cell.condition] for cell in cells]
 
     def weights(self, cells: Iterable[SweepCell]) -> Floats:
         """Return [c + 1] 1 for the cells, 0 for others."""

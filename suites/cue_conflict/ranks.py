@@ -18,12 +18,8 @@ CUES = ("shape", "texture")
 RANK = "{}_reciprocal_rank"  # columns of trials
 #: Folders of images that show one cue alone, answered in ImageNet's classes.
 FOLDERS = {f"refined-{cue}": cue for cue in CUES}
-
-
-def refined_classes() -> Mapping[str, Mapping[str, Sequence[str]]]:
-    """Return cue -> class of its folder -> WordNet ids."""
-    classes: Mapping[str, Mapping[str, Sequence[str]]] = package_data("suites.cue_conflict", "refined_classes")
-    return classes
+#: Cue -> class of its folder -> WordNet ids.
+REFINED: Mapping[str, Mapping[str, Sequence[str]]] = package_data("suites.cue_conflict", "refined_classes")
 
 
 def plan(_config: None, shelf: Shelf) -> Plan:
@@ -36,7 +32,7 @@ def plan(_config: None, shelf: Shelf) -> Plan:
     blocks = []
     for role, own in sets.items():
         # A folder's images get their first ImageNet class as category, and their own in `named`.
-        known, names = refined_classes()[FOLDERS[role]], own.labels["category"].tolist()
+        known, names = REFINED[FOLDERS[role]], own.labels["category"].tolist()
         if strange := sorted(set(names) - known.keys()):
             expected = f"Expected folders called {', '.join(known)}."
             raise StimuliError(f"'{own.name}' has the class '{strange[0]}'. {expected}")
@@ -56,7 +52,7 @@ def observe(_config: None, view: View) -> Mapping[str, Array]:
     for cue in CUES:
         members: list[tuple[int, ...]] = [()] * len(logits)
         if own == cue:
-            classes = [refined_classes()[cue][name] for name in view.labels["named"].tolist()]
+            classes = [REFINED[cue][name] for name in view.labels["named"].tolist()]
             members = [tuple(at for wnid in wnids for at in outputs[wnid]) for wnids in classes]
         elif own is None:
             members = [outputs.get(name, ()) for name in view.labels[cue].tolist()]

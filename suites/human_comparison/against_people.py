@@ -65,9 +65,9 @@ def people_scores(config: Experiment | None, trials: Trials, references: Observe
             reasons[role] = answers.reason
             continue
         answered_by_all.append((answers, bootstrap.draw(answers)))
-        single, kept = _experiment(experiments[role], trials.of(role), *answered_by_all[-1])
-        averages += kept
-        scores += [score for part in (*single, *kept) for score in scores_of(part)]
+        parts = list(_experiment(experiments[role], trials.of(role), *answered_by_all[-1]))
+        averages += (part for part in parts if part.blank.condition == KEPT)
+        scores += (score for part in parts for score in scores_of(part))
     blank = Score(metric="error_consistency", value=None, condition=KEPT)
     scores += (replace(blank, reason=text, role=role) for role, text in reasons.items())
     if averages:
@@ -83,8 +83,8 @@ def people_scores(config: Experiment | None, trials: Trials, references: Observe
 
 def _experiment(
     experiment: Experiment, trials: Trials, answers: ExperimentAnswers, draws: ExperimentDraws
-) -> tuple[list[Averages], list[Averages]]:
-    """Return the values of each condition (where there are several), and the averages over the kept ones, if any."""
+) -> Iterator[Averages]:
+    """Yield the values of each condition (where there are several), and the averages over the kept ones, if any."""
     role, out, people = answers.role, answers.left_out, len(answers.observers) - 1
     seen = len(trials) - answers.unseen
     absent = {
@@ -94,20 +94,19 @@ def _experiment(
     absences = (text for text, number in absent.items() if number)
     simulated = () if bootstrap.sampled(answers.observers) else (SIMULATED,)
     flags = (*simulated, *caveats(trials, experiment), *absences)
-    single, kept, blank = [], [], Score(metric="", value=None, role=role, flags=flags)
+    blank = Score(metric="", value=None, role=role, flags=flags)
     for part in answers.conditions:
         if part.condition:
             extra = flags if part.kept else (*flags, "not in the averages")
             own = replace(blank, n=len(part.right), condition=part.condition, flags=extra)
             pairs = draws.pairs[part.condition]
             values = _against_people({metric: pairs[metric] for metric in AGREEMENT}, draws.people)
-            single.append(Averages(blank=own, values=values, people=people))
+            yield Averages(blank=own, values=values, people=people)
     if answers.kept:
         values = _against_people({metric: draws.mean(metric) for metric in (*AGREEMENT, *BESIDE)}, draws.people)
         values |= {FRACTION: share_of_ceiling(values), **margin_draws(trials, answers)}
         own = replace(blank, n=answers.n, excluded=len(trials) - answers.n, condition=KEPT)
-        kept.append(Averages(blank=own, values=values, people=people))
-    return single, kept
+        yield Averages(blank=own, values=values, people=people)
 
 
 def _on_shared(experiment: Experiment, observers: Observers, pairs: Sequence[tuple[str, str]]) -> Averages | None:

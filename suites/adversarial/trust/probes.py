@@ -129,8 +129,7 @@ def _slope(problem: Problem, plain: Forward, row: int, gradients: GradientTrace,
         signs, weaker, itself = (measured / claimed)[:, DIRECTIONS:].unbind(dim=1)
         weaker = weaker / length
         weaker = torch.where(weaker > 1, 1 / weaker, weaker)
-        if claimed[-2] == 0:
-            weaker = (measured[:, -2] == 0).double()
+        weaker = (measured[:, -2] == 0).double() if claimed[-2] == 0 else weaker
         rise = float(torch.minimum(signs / itself.abs(), weaker).amax())
     claimed, measured, risen = claimed[:DIRECTIONS] * length, measured[:, :DIRECTIONS], risen[:, :DIRECTIONS]
     clear = [max(float(risen[i].norm()), 2 * t * float(claimed.norm())) > rounding for i, t in enumerate(LENGTHS)]

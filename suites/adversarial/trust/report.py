@@ -101,8 +101,8 @@ def flags(config: AdversarialConfig, trials: Trials) -> tuple[str, ...]:
         asked = (c["second_opinion"] >= 0).any(axis=1)
         stood = int((asked | (c["linf_epsilon"] > linf.epsilons[0] * CLOSE)).sum())
         if stood and (stood < FEW or asked.sum() < min(LEAST_ASKED, stood)):
-            few = f"{int(asked.sum())} of {stood} images that stood were attacked otherwise, too few"
-            wrong.append(f"cannot be checked: {few}")
+            n = int(asked.sum())
+            wrong.append(f"cannot be checked: {n} of {stood} images that stood were attacked otherwise, too few")
     grade = CONFIRMED if second and not wrong else DISTRUST
     return (*(f"{DISTRUST}{text}" for text in wrong), *(f"{grade}{text}" for text in odd))
 

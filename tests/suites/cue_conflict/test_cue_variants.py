@@ -17,7 +17,7 @@ from registry.labels import built_in_space
 from suites.cue_conflict import SUITE
 from suites.cue_conflict.configural import CONFIGURAL
 from suites.cue_conflict.frequency import FREQUENCY, hybrids
-from suites.cue_conflict.ranks import RANKS, observe, reciprocal_ranks, refined_classes
+from suites.cue_conflict.ranks import RANKS, REFINED, observe, reciprocal_ranks
 
 
 class View:
@@ -50,7 +50,7 @@ def test_ranks_are_those_of_a_sorted_list():
 
 
 def test_folders_of_one_cue_are_ranked_among_imagenets_classes():
-    classes, place = refined_classes(), {wnid: at for at, wnid in enumerate(built_in_space("imagenet1k").classes)}
+    classes, place = REFINED, {wnid: at for at, wnid in enumerate(built_in_space("imagenet1k").classes)}
     assert [len(classes[cue]) for cue in ("shape", "texture")] == [10, 10]
     assert all(wnid in place for own in classes.values() for wnids in own.values() for wnid in wnids)
     logits = np.tile(-np.arange(1000.0), (3, 1))
