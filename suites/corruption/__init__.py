@@ -11,13 +11,12 @@ from benchmark.transforms.listing import plugin_names
 from suites.corruption import laion_c as laion
 from suites.corruption.bands import BANDS_SUITE
 from suites.corruption.cells import seen
-from suites.corruption.config import CorruptionConfig, Folders
+from suites.corruption.config import PROTOCOLS, CorruptionConfig, Folders, versioned
 from suites.corruption.feature_reliance import SUPPRESSION
 from suites.corruption.metrics import metrics
 from suites.corruption.natural import NATURAL, STYLISED
 from suites.corruption.observe import observe
 from suites.corruption.plan import plan, plan_folders
-from suites.corruption.protocols import PROTOCOLS, versioned
 from suites.corruption.score import over_reference, score, settled
 
 IMAGENET, PICTURES = ("imagenet1k",), ("imagenet1k", "geirhos16")

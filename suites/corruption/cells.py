@@ -17,8 +17,7 @@ from benchmark.contracts.trials import alike
 from benchmark.stats.intervals import Floats
 from benchmark.stimuli.roles import ROLE, STAND_INS, stand_in_flags
 from benchmark.transforms.listing import own_list, plugins
-from suites.corruption.config import SIZE_224
-from suites.corruption.protocols import COMMON, PROTOCOLS, world_list
+from suites.corruption.config import COMMON, PROTOCOLS, SIZE_224, world_list
 
 CLEAN = "clean"  # condition of the images as they are
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")

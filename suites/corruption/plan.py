@@ -10,8 +10,7 @@ from benchmark.stimuli.datasets import restrict, shuffled, subset
 from benchmark.stimuli.roles import ROLE, natural_images, sets_of
 from benchmark.transforms.listing import plugins, transform
 from suites.corruption.cells import CLEAN
-from suites.corruption.config import SIZE_224, WORLD, CorruptionConfig, Folders
-from suites.corruption.protocols import groups_of, shown_corruptions
+from suites.corruption.config import SIZE_224, WORLD, CorruptionConfig, Folders, groups_of, shown_corruptions
 
 WORLD_IMAGES = 160  # images of the built-in world: ten of each category
 SIDE = 224

@@ -12,9 +12,8 @@ from benchmark.stats.intervals import Floats, confidence_sequence, percentiles
 from benchmark.stimuli.roles import ROLE
 from suites.corruption.calibration import calibration, exact_share
 from suites.corruption.cells import FAMILIES, RESAMPLES, SEEN, CellTable, Flags, Shares, What, by_corruption
-from suites.corruption.config import WORLD, CorruptionConfig, Sweep
+from suites.corruption.config import WORLD, CorruptionConfig, Sweep, shown_corruptions
 from suites.corruption.metrics import RATIOS, lacking, mean_ce, metrics, normalised, over_alexnet
-from suites.corruption.protocols import shown_corruptions
 
 NOT_THEN = "these trials lack it: run it again"
 NO_MEAN = "no mean over corruptions of other packages: it would depend on which are installed"

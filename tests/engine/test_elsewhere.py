@@ -19,7 +19,7 @@ from benchmark.plugins import find_suites
 from benchmark.store import open_store
 from benchmark.transforms.listing import own_list
 from registry.labels import label_space
-from suites.corruption.protocols import PROTOCOLS
+from suites.corruption.config import PROTOCOLS
 
 pytestmark = [
     pytest.mark.release,

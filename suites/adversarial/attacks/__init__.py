@@ -1,2 +1,1 @@
-"""The attacks. Each takes a `Problem` (images, labels, the network) and returns a verdict for every image;
-`attack_sequence` runs those of a configuration, the cheapest first."""
+"""The attacks: each takes a `Problem` and returns a verdict for every image; `attack_sequence` runs them."""

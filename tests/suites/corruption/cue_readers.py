@@ -46,7 +46,7 @@ def colour_reader(images):
 
 def texture_reader(images):
     """What the cells of 8 x 8 px say one by one of their luminance, wherever they lie (a bag of patches)."""
-    votes = _cell_reader().predict_log_proba(_cells(images))
+    votes = cell_reader().predict_log_proba(cells(images))
     return votes.reshape(len(images), -1, len(CATEGORIES)).mean(axis=1).round(9).argmax(axis=1)
 
 
@@ -57,7 +57,7 @@ def shape_reader(images):
         return module((torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25).argmax(1).numpy()
 
 
-def _cells(images):
+def cells(images):
     side = images.shape[1] // CELL
     grey = ((images / 255) @ LUMA).reshape(len(images), side, CELL, side, CELL).swapaxes(2, 3)
     waves = dctn(grey, axes=(3, 4), norm="ortho").reshape(-1, CELL**2)[:, 1:]
@@ -65,11 +65,11 @@ def _cells(images):
 
 
 @cache
-def _cell_reader():
+def cell_reader():
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
     images, category = drawn(training_set("textures", 320, 0), 320)
-    return LinearDiscriminantAnalysis().fit(_cells(tinted(images, category)), category.repeat(64))
+    return LinearDiscriminantAnalysis().fit(cells(tinted(images, category)), category.repeat(64))
 
 
 READERS = {"shape": shape_reader, "texture": texture_reader, "colour": colour_reader}

@@ -11,11 +11,10 @@ import suites.corruption as room
 from benchmark.failures import MissingStimuli, UnknownName
 from benchmark.stimuli.datasets import restrict
 from benchmark.testing import toy_stimuli
-from suites.corruption import SUITE, protocols
+from suites.corruption import SUITE, config
 from suites.corruption.cells import cells_of
-from suites.corruption.config import CorruptionConfig, Folders
+from suites.corruption.config import CorruptionConfig, Folders, conditions_digest, versioned
 from suites.corruption.plan import plan, plan_folders
-from suites.corruption.protocols import conditions_digest, versioned
 
 
 def conditions(made):
@@ -50,16 +49,16 @@ def test_training_images_stand_in_and_are_named():
 
 def test_a_new_corruption_joins_no_protocol_and_a_longer_list_is_another_version(monkeypatch):
     for suite in (SUITE, *SUITE.variants.values()):
-        digests = protocols.PROTOCOLS["digests"].get(suite.name)
+        digests = config.PROTOCOLS["digests"].get(suite.name)
         assert digests is None or conditions_digest(suite) == digests[-1], f"{suite.name}: {conditions_digest(suite)}"
-    extra, known = SUITE.variants["extra"], dict(protocols.own_list("imagenet-c"))
+    extra, known = SUITE.variants["extra"], dict(config.own_list("imagenet-c"))
     known["sparkles"] = replace(known["saturate"], name="sparkles")
-    monkeypatch.setattr(protocols, "own_list", lambda name: known)
+    monkeypatch.setattr(config, "own_list", lambda name: known)
     names = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
-    assert tuple(protocols.shown_corruptions(extra.config, "imagenet1k")) == names and versioned(extra) is extra
-    lists = protocols.PROTOCOLS["lists"]
+    assert tuple(config.shown_corruptions(extra.config, "imagenet1k")) == names and versioned(extra) is extra
+    lists = config.PROTOCOLS["lists"]
     monkeypatch.setitem(lists, "extra", [*names, "sparkles"])
-    assert tuple(protocols.shown_corruptions(extra.config, "imagenet1k")) == (*names, "sparkles")
+    assert tuple(config.shown_corruptions(extra.config, "imagenet1k")) == (*names, "sparkles")
     assert versioned(extra).version == extra.version + 1 and versioned(SUITE) is SUITE
     trials = table({f"{name}/{level}": [1, 0] for name in names for level in (1, 2, 3, 4, 5)})
     mean = next(score for score in extra.score(extra.config, trials) if score.metric == "corruption_accuracy")

@@ -6,7 +6,7 @@ import torch
 from scipy import ndimage, stats
 
 from benchmark.transforms.listing import transform
-from suites.corruption.protocols import world_list
+from suites.corruption.config import world_list
 from suites.corruption.world import contrast, low_pass, rotation, salt_and_pepper, uniform_noise
 
 RNG = np.random.default_rng(0)

@@ -27,15 +27,12 @@ def test_keeps_the_contract():
     assert [check for check in check_suite(SUITE) if not check.ok] == []
 
 
-def test_plan_takes_what_is_there_and_says_what_is_not():
+def test_plan_takes_what_is_there_and_says_what_is_not_and_shows_nothing_of_cue_conflict_again():
     plan = SUITE.plan(None, Shelf("geirhos16", only=("edges", "contrast")))
     assert {block.role for block in plan.blocks} == {"edges", "contrast"}
     assert len(plan.missing) == 15 and plan.missing["colour"] == "'colour' is not here"
     with pytest.raises(MissingStimuli, match="none of the 17"):
         SUITE.plan(None, Shelf("geirhos16", only=()))
-
-
-def test_what_cue_conflict_shows_is_not_shown_again():
     shelf = ToyShelf("world16")
     cues, own = ({block_key(b, Codes()) for b in suite.plan(None, shelf).blocks} for suite in (CUE_CONFLICT, SUITE))
     assert len(cues & own) == 3  # cue conflict, edges, silhouettes

@@ -61,9 +61,8 @@ def test_answers_split_the_conflict_images(toy):
     found = scores(with_columns(toy, response=response))
     conflict = toy["shape"] != toy["texture"]
     counts = [found["cue-conflict", "object_auc", f"answered {answer}"].n for answer in ("shape", "texture", "other")]
-    assert sum(counts) == conflict.sum()
-    assert counts[0] == (conflict & (response == toy["shape"])).sum()
-    assert counts[2] == (conflict & (response == "nothing")).sum()
+    shape, other = ((conflict & (response == answer)).sum() for answer in (toy["shape"], "nothing"))
+    assert (sum(counts), counts[0], counts[2]) == (conflict.sum(), shape, other)
 
 
 def test_the_contrast_is_paired_and_over_conflict_images_alone(toy):
