@@ -1,7 +1,5 @@
 """`bench data regenerate` with a handful of photographs in the layout of ImageNet."""
 
-import csv
-
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -14,7 +12,7 @@ from benchmark.stimuli.regenerate import cropped, make_set
 from benchmark.stimuli.resolver import Resolver
 from benchmark.variables import read_settings
 
-HEADER = ["subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename"]
+HEADER = "subj,session,trial,rt,object_response,category,condition,imagename"
 SHOWN = [("c50", "bear", "n02134084_5274"), ("c05", "airplane", "n02690373_12984"), ("c100", "knife", "n03041632_7380")]
 
 
@@ -25,13 +23,12 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_DATA", str(folder))
     tables = folder / "human-trials" / "contrast"
     tables.mkdir(parents=True)
-    for person in (1, 2):
-        with (tables / f"contrast_subject-0{person}_session_1.csv").open("w", newline="") as file:
-            out = csv.writer(file)
-            out.writerow(HEADER)
-            for i, (condition, category, name) in enumerate(SHOWN):
-                image = f"{i:04d}_cop_s0{person}_{condition}_{category}_10_{name}.png"
-                out.writerow([f"subject-0{person}", 1, i, 0.5, "cat", category, condition, image])
+    for who in (1, 2):
+        rows = [
+            f"subject-0{who},1,{i},0.5,cat,{category},{condition},{i:04d}_cop_s0{who}_{condition}_{category}_10_{name}.png"
+            for i, (condition, category, name) in enumerate(SHOWN)
+        ]
+        (tables / f"contrast_subject-0{who}_session_1.csv").write_text("\n".join([HEADER, *rows]))
     for i, (_, _, name) in enumerate(SHOWN):
         path = folder / "imagenet-train" / name[:9] / f"{name}.JPEG"
         path.parent.mkdir(parents=True)

@@ -13,7 +13,7 @@ from set_checks import missing, refused
 from benchmark.failures import MissingStimuli, UnknownName
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, added_file, find_entry, is_fetchable, read_catalogue, stimuli_folder
-from benchmark.stimuli.datasets import open_set, read_names
+from benchmark.stimuli.datasets import open_set, read_names, restrict
 from benchmark.stimuli.fetch import add_folder, fetch_set
 from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.roles import natural_images, stand_in_flags
@@ -83,11 +83,8 @@ def test_the_named_images_in_the_order_of_their_set(settings, listed):
     assert stimuli.name == NAME and len(stimuli) == 4
     assert stimuli.ids == tuple(f"ILSVRC2012_val_{i:08d}.JPEG" for i in (0, 4, 7, 2))
     assert stimuli.labels["category"].tolist() == [WNIDS[i] for i in (0, 1, 1, 2)]
-    for i, name in enumerate(stimuli.ids):
-        at = whole.ids.index(name)
-        assert np.array_equal(stimuli.decode(i), whole.decode(at))
-        assert stimuli.items[i] == whole.items[at]
-    assert stimuli.digest != whole.digest
+    same = restrict(whole, stimuli.ids)
+    assert stimuli.digest == same.digest != whole.digest and np.array_equal(stimuli.decode(2), same.decode(2))
     listed(0, 40, 41)
     refused("lacks 2 of the 3 images", open_set, NAME, settings)
     for numbers in ((), (1, 1)):

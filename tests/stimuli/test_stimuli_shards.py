@@ -27,8 +27,8 @@ def images(tmp_path, draw):
 def published(images, tmp_path, settings):
     """The six in class folders."""
     for name, data, output in zip(NAMES, images, OUTPUTS, strict=True):
-        (tmp_path / "plain" / WNIDS[output]).mkdir(parents=True, exist_ok=True)
-        (tmp_path / "plain" / WNIDS[output] / name).write_bytes(data)
+        (folder := tmp_path / "plain" / WNIDS[output]).mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
     return open_folder(find_entry("imagenet-val", settings), tmp_path / "plain", settings)
 
 
@@ -188,17 +188,16 @@ HOSTILE = {
     "a link": ([("c/a.png", b"/etc/passwd")], stat.S_IFLNK | 0o777, "is not a plain file; refused"),
     "a bomb": ([(f"c/{i}.png", bytes(2**24)) for i in range(2)], 0o100644, "more than 17.* bytes .* refused"),
     "one name twice as file and folder": ([("c/a.png", b"x"), ("c/a.png/b.png", b"x")], 0o100644, "cannot be read"),
-    "no zip": (None, 0, "File is not a zip file"),
+    "no zip": ((), 0, "File is not a zip file"),
 }
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_a_zip_that_is_refused_leaves_nothing(kind, tmp_path, settings):
     members, mode, message = HOSTILE[kind]
-    if members is None:
+    zipped(tmp_path / "x.zip", members, mode)
+    if kind == "no zip":
         (tmp_path / "x.zip").write_bytes(b"PK\x03\x04" + bytes(99))
-    else:
-        zipped(tmp_path / "x.zip", members, mode)
     refused(message, added, tmp_path / "x.zip", settings, "mine", space="own")
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["x.zip"]
     (tmp_path / "b.zip").symlink_to(tmp_path / "nowhere.zip")
