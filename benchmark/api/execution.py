@@ -1,6 +1,5 @@
-"""Carry out a plan in this process, in a process for each of several devices, or on Ray.
-
-Parallel work is always shards: each worker stores the trials of its shard, and all are scored once at the end."""
+"""Carry out a plan in this process, in a process for each of several devices, or on Ray. Parallel work is always
+shards: each worker stores the trials of its shard, and all are scored once at the end."""
 
 from __future__ import annotations
 

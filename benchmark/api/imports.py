@@ -43,9 +43,7 @@ def rescore(suite: SuiteName = None, *, db: Db = None) -> int:
 
 
 def score_again(store: Store, run: str, suite: str | None = None) -> Completed:
-    """Score observations that were completed in parts, then all trials whose scores are outdated.
-
-    Raise PluginError, naming the suite, if its code fails."""
+    """Score observations that were completed in parts, then outdated ones. PluginError: the code of a suite fails."""
     codes, total, shelf = Codes(), Completed(), plugins.find_suites(suite)
     suites = {chosen.name: chosen for chosen in chosen_suites(store, suite, shelf)}
     if not suite or suite == "all":

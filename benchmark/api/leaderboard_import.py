@@ -268,9 +268,7 @@ def _compare(
 
 
 def _bring_in(store: Store, theirs: Store, document: Document, run: str) -> tuple[dict[str, int], list[str]]:
-    """Merge the staged trials of new observers; return (observer -> trials) and why others were refused.
-
-    An observer that is known by its identity brings nothing: its answers are equal, or refused."""
+    """Merge the staged trials of new observers; return (observer -> trials) and why others were refused."""
     here = {row.name: row for row in store.observers()}
     known = {(row.kind, row.identity) for row in store.observers(latest=False)}
     keys = defaultdict[str, set[str]](set)
@@ -280,7 +278,7 @@ def _bring_in(store: Store, theirs: Store, document: Document, run: str) -> tupl
     for observer in theirs.observers(names=keys.keys()):
         named, asked = f"'{observer.name}' ({observer.identity[:12]})", keys[observer.name]
         stated, own = theirs.chunk_seals(asked), store.chunk_seals(asked)
-        if (observer.kind, observer.identity) in known:
+        if (observer.kind, observer.identity) in known:  # it brings nothing: its answers are equal, or refused
             if any(seals - own.get(key, set()) for key, seals in stated.items()):
                 refused.append(f"{named} is in this leaderboard already, with other answers than in the document")
         elif observer.name in here:

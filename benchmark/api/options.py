@@ -1,6 +1,5 @@
-"""Parameters of verbs: their help and their flags, declared once in a signature.
-
-The command line derives its options from the signature (`benchmark.cli.derive`), the Python API its documentation."""
+"""Parameters of verbs: their help and their flags, declared once in a signature. The command line derives its options
+from the signature (`benchmark.cli.derive`), the Python API its documentation."""
 
 from __future__ import annotations
 

@@ -120,9 +120,8 @@ class RunPlan:
         return replace(self, tasks=tasks, suites=shelf)
 
     def on_all_cores(self) -> RunPlan:
-        """Return the plan for two processes if the device is "auto", the CPU has several cores and the work is long.
-
-        An endpoint's cap on requests holds for one process. Only commands call this: scripts would run in each."""
+        """Return the plan for two processes if the device is "auto", the CPU has several cores and the work is long."""
+        # An endpoint's cap on requests holds for one process. Only commands call this: scripts would run in each.
         from benchmark.engine.device_choice import cores
 
         request = self.request
@@ -186,9 +185,8 @@ def prepare(request: RunRequest, settings: Settings, loaded: Sequence[LoadedMode
 
 
 def array_script(request: RunRequest, db: str, tasks: int) -> str:
-    """Return a bash script that submits a plan to Slurm as an array of shards, then a job that merges and scores.
-
-    Each shard starts its own leaderboard with the trials of `db`; a server's leaderboard is shared."""
+    """Return a bash script that submits a plan to Slurm as an array of shards, then a job that merges and scores. Each
+    shard starts its own leaderboard with the trials of `db`; a server's leaderboard is shared."""
     from benchmark import templates
     from benchmark.store.location import parse_location
 
@@ -234,9 +232,7 @@ def _lacks_parts(store: Store) -> bool:
 
 
 def run_here(plan: RunPlan, reporter: Reporter, command: str = "bench run", known: Collection[str] = ()) -> RunReport:
-    """Carry out a plan or a shard in this process, on one device.
-
-    known: keys of complete observations of another leaderboard, which are not computed again."""
+    """Carry out a plan or a shard here, on one device. known: keys of complete observations of another leaderboard."""
     from benchmark.engine.run import RunOptions, execute_tasks
 
     request = plan.request
