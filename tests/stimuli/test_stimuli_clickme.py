@@ -54,8 +54,8 @@ def test_a_folder_gives_images_labels_and_maps(tmp_path, settings):
 
 
 @pytest.mark.parametrize(("values", "message"), [
-    (np.full((SIDE, SIDE), np.nan), "NaN, infinite or negative"),
-    (np.full((SIDE, SIDE), -0.1), "NaN, infinite or negative"),
+    (np.diag([np.nan] * SIDE), "NaN, infinite or negative"),
+    (-0.1 * np.eye(SIDE), "NaN, infinite or negative"),
     (np.ones((SIDE, SIDE + 1)), "13 x 12 pixels, but the image that it belongs to has 12 x 12"),
     (np.full((SIDE, SIDE), "a"), "a map of <U1; expected numbers"),
     (np.array([{"a": 1}], dtype=object), "cannot be read.*not a whole NumPy file"),  # nothing in it is run
