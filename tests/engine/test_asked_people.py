@@ -6,10 +6,14 @@ import shutil
 import pytest
 
 from benchmark import api
+from benchmark.engine.tasks import plan_tasks
 from benchmark.failures import TrialsError
+from benchmark.plugins import find_suites
 from benchmark.stimuli.datasets import sample
 from benchmark.stimuli.trial_tables import TableHints, read_tables
 from benchmark.stimuli.world.sets import generated_set
+from benchmark.variables import read_settings
+from registry.cards import read_cards
 
 SIXTEEN = 16
 
@@ -57,6 +61,8 @@ def test_late_trials_and_checks_do_not_count_and_are_counted(tmp_path):
     (kept,) = read_tables(place, TableHints(keep_late=True)).files
     assert len(kept) == SIXTEEN and "3b" not in kept.columns["trial"].tolist()
     assert kept.remarks[0] == "2 of 17 trials had a late frame: kept"
+    with pytest.raises(TrialsError, match="--keep-late"):
+        read_tables(table(tmp_path / "asked.csv", rows("subject-01", status="late")))
 
 
 @pytest.mark.slow
@@ -70,9 +76,6 @@ def test_presentation_times_are_kept_as_ways_of_asking(tmp_path):
     with api.Selection(db).reading() as store:
         stored = {row.details["prompt"]: row.n for row in store.observations(suite="trials")}
     assert stored == {"200 ms": SIXTEEN, "50 ms": SIXTEEN}
-    slow[3]["duration_ms"] = "a while"
-    with pytest.raises(TrialsError, match="row 5: duration_ms is 'a while'; expected milliseconds"):
-        read_tables(table(tmp_path / "asked.csv", slow))
 
 
 @pytest.mark.parametrize(("change", "message"), [
@@ -80,17 +83,22 @@ def test_presentation_times_are_kept_as_ways_of_asking(tmp_path):
     ({"set": "world-sketches"}, "row 4: set is 'world-sketches'; expected 'world-edges'"),
     ({"digest": "0" * 64}, "is not an image of 'world-edges' as this version"),
     ({"imagename": "nobody-0001"}, "is not an image of 'world-edges'"),
+    ({"duration_ms": "a while"}, "row 4: duration_ms is 'a while'; expected milliseconds"),
 ])  # fmt: skip
 def test_a_faulty_table_is_refused_with_the_row(tmp_path, change, message):
-    person = rows("subject-01")
+    person = rows("subject-01", duration_ms="200")
     person[2] |= change
     with pytest.raises(TrialsError, match=message):
         api.import_trials(table(tmp_path / "asked.csv", person), db=str(tmp_path / "results.db"))
 
 
-def test_nothing_but_late_trials_says_what_to_do(tmp_path):
-    with pytest.raises(TrialsError, match="--keep-late"):
-        read_tables(table(tmp_path / "asked.csv", rows("subject-01", status="late")))
+@pytest.mark.parametrize("name", ["cue-conflict", "human-comparison", "corruption", "adversarial", "saliency"])
+def test_simulated_people_take_part_where_people_do_and_elsewhere_have_a_reason(name):
+    (task,) = plan_tasks([read_cards(())["world-reader-0"]], [find_suites().suites[name]], read_settings(), 4)
+    if name in ("cue-conflict", "human-comparison"):
+        assert task.plan.blocks and task.space == "world16"
+    else:
+        assert not task.plan.blocks and "simulated person" in task.reason
 
 
 def scores(db, suite, metric, condition=""):

@@ -27,15 +27,8 @@ def view(batch, presentation="whole", preprocess=HALF, pixels=None, **changes):
     block = Block(stimuli=stimuli, presentation=presentation, role="toys")
     if pixels is None:
         pixels = model.prepare([stimuli.decode(i) for i in range(8)], presentation)
-    return NetworkView(
-        feed=feed,
-        block=block,
-        index=np.arange(8),
-        pixels=pixels,
-        grouping=labels.groupings["world16"],
-        seed=0,
-        batch=batch,
-    )
+    shown = {"feed": feed, "block": block, "index": np.arange(8), "pixels": pixels}
+    return NetworkView(**shown, grouping=labels.groupings["world16"], seed=0, batch=batch)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
