@@ -95,12 +95,22 @@ def test_other_answers_are_named_and_left_out(store, other, made):
 
 @pytest.mark.parametrize(
     ("their", "differs"),
-    [({"sure": 0.5001}, False), ({"sure": 0.52}, True), ({"sure": np.nan}, True), ({"more": 1}, False)],
+    [
+        pytest.param({"sure": 0.5001}, False, marks=pytest.mark.slow),
+        ({"sure": 0.52}, True),
+        ({"sure": np.nan}, True),
+        ({"more": 1}, False),
+    ],  # fmt: skip
 )
 def test_float_noise_and_a_column_more_are_the_same_answer(store, other, made, their, differs):
+    """But scores, which are bound to the very trials that they were made of, stay away."""
     differing(made, store, ["a", "b", "c", "d"])
-    other.settle(differing(made, other, ["a", "b", "c", "d"], **their), "k1", 4)
-    assert bool(merged(store, other).conflicts) == differs
+    run = differing(made, other, ["a", "b", "c", "d"], **their)
+    other.settle(run, "k1", 4)
+    (net,) = {one.observer for one in other.observations()}
+    other.put_scores(run, made.score_set(net, keys=("k1",)), [made.score()])
+    done = merged(store, other)
+    assert (bool(done.conflicts), done.scores, store.problems()) == (differs, 0, [])
     assert store.complete("k1") != differs  # what settled an observation comes along
     assert store.trials(["k1"])["sure"].tolist() == [0.5] * 4
 
@@ -182,19 +192,6 @@ def test_a_file_of_two_names_is_one_leaderboard_and_is_not_opened_twice(tmp_path
         with pytest.raises(StoreError, match=f"{name} cannot be merged into itself"):
             api.merge([str(tmp_path / name)], str(path))
     assert not (tmp_path / "hard.db-wal").exists()
-
-
-@pytest.mark.slow
-def test_scores_of_trials_that_are_others_here_stay_away(store, other, made):
-    """Float noise is the same answer, but scores are bound to the very trials that they were made of."""
-    for side, sure in ((store, 0.5), (other, 0.5001)):
-        run = differing(made, side, ["a", "b", "c", "d"], sure)
-        side.settle(run, "k1", 4)
-    (net,) = {one.observer for one in other.observations()}
-    other.put_scores(run, made.score_set(net, keys=("k1",)), [made.score()])
-    done = merged(store, other)
-    assert (done.scores, done.conflicts) == (0, [])
-    assert store.problems() == []
 
 
 @pytest.mark.slow

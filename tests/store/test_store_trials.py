@@ -40,7 +40,7 @@ def test_blocks_with_different_columns(store, made):
     assert trials["category"].tolist()[:4] == ["", "", "", "cat"]
     assert trials["flip"][:3].tolist() == [1.0, 0.0, 1.0]
     assert np.isnan(trials["flip"][3:]).all() and np.isnan(trials["sure"][:3]).all()  # not False: nobody measured it
-    assert trials["map"].shape == (13, 2)
+    assert trials["map"].shape == (13, 2) and trials["map"][:3].tolist() == [[0, 1], [2, 3], [4, 5]]
 
 
 def test_a_column_that_changes_its_kind_is_refused(store, made):
@@ -56,18 +56,12 @@ def test_complete_and_resume(store, made):
     run, observer = made.world(store)
     assert store.chunks("k1") == set() and not store.complete("k1")
     store.put_observation(run, made.observation("k1", observer))
+    with pytest.raises(StoreError, match="refers to nothing stored"):  # all chunks or none
+        store.put_chunks(run, [made.chunk("k1", 0), made.chunk("k2", 0)])
     for index, there in ((None, set()), (0, {0}), (2, {0, 2}), (1, {0, 1, 2})):
         store.put_chunks(run, [] if index is None else [made.chunk("k1", index)])
         assert store.chunks("k1") == there and store.complete("k1") == (len(there) == 3)
         assert not there or len(store.trials(["k1"])) == sum({0: 4, 1: 4, 2: 2}[at] for at in there)
-
-
-def test_all_chunks_or_none(store, made):
-    run, observer = made.world(store)
-    store.put_observation(run, made.observation("k1", observer))
-    with pytest.raises(StoreError, match="refers to nothing stored"):
-        store.put_chunks(run, [made.chunk("k1", 0), made.chunk("k2", 0)])
-    assert store.chunks("k1") == set()
 
 
 def test_chunks_that_do_not_fit(store, made):
@@ -98,18 +92,10 @@ def test_a_settled_observation_is_complete_with_the_trials_it_has(url, made):
             store.settle(run, "k9", 4)
 
 
-def test_columns_of_vectors_and_of_nobody():
-    vectors = {"stimulus": np.array(["a", "b"]), "p": np.arange(6.0).reshape(2, 3)}
-    made = stacked_tables([{"stimulus": np.array(["c"])}, vectors])
-    assert made["p"].shape == (3, 3) and np.isnan(made["p"][0]).all()
-    assert made["p"][1:].tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert stacked_tables([]) == {}
-    assert stacked_tables([{}, {"x": np.array([True])}])["x"].tolist() == [True]
-
-
 def test_trials_as_codes_are_the_same_trials():
     plain = {"role": np.array(["a", "b", "a"]), "x": np.array([1, 2, 3])}
     packed = Columns({"role": coded(plain["role"]), "x": plain["x"]})
+    assert stacked_tables([]) == {} and stacked_tables([{}, plain])["x"].tolist() == [1, 2, 3]
     for trials in (Trials(columns=plain), Trials(columns=packed)):
         assert len(trials) == 3 and len(Trials(columns={})) == 0
         assert trials.of("a")["x"].tolist() == [1, 3] and len(trials.of("none")) == 0
