@@ -93,15 +93,10 @@ def test_other_answers_are_named_and_left_out(store, other, made):
     assert store.chunks("k1") == {0}
 
 
-@pytest.mark.parametrize(
-    ("their", "differs"),
-    [
-        pytest.param({"sure": 0.5001}, False, marks=pytest.mark.slow),
-        ({"sure": 0.52}, True),
-        ({"sure": np.nan}, True),
-        ({"more": 1}, False),
-    ],  # fmt: skip
-)
+@pytest.mark.parametrize(("their", "differs"), [
+    pytest.param({"sure": 0.5001}, False, marks=pytest.mark.slow), ({"sure": 0.52}, True), ({"sure": np.nan}, True),
+    ({"more": 1}, False),
+])  # fmt: skip
 def test_float_noise_and_a_column_more_are_the_same_answer(store, other, made, their, differs):
     """But scores, which are bound to the very trials that they were made of, stay away."""
     differing(made, store, ["a", "b", "c", "d"])
