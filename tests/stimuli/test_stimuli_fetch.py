@@ -113,15 +113,14 @@ def test_a_mirror_url_comes_first_and_its_failure_is_not_the_end(settings, serve
 
 
 def test_a_mirror_folder_gives_archive_or_set_without_a_request(settings, server, entry, packed, tmp_path):
-    mirror = tmp_path / "mirror"
+    mirror, lines = tmp_path / "mirror", []
     mirror.mkdir()
     (mirror / "small.tar.gz").write_bytes(packed)
-    first = fetch_set("small", replace(settings, mirror=str(mirror)), silent)
-    digest = open_set("small", settings).digest
+    mirrored = replace(settings, mirror=str(mirror))
+    first, digest = fetch_set("small", mirrored, silent), open_set("small", settings).digest
     first.rename(mirror / "small")
-    lines = []
     (mirror / "small" / "cat" / "cat1-cat1.png").unlink()
-    fetch_set("small", replace(settings, mirror=str(mirror)), lines.append)
+    fetch_set("small", mirrored, lines.append)
     assert any("7 of 8 images" in line for line in lines)
     assert open_set("small", settings).digest != digest
     assert server.asked == []

@@ -161,29 +161,22 @@ def test_images_known_by_name(tmp_path):
     assert trial_stimuli(read_trials(other)).digest == stimuli.digest
     assert trial_stimuli(read_trials(tmp_path)).digest == stimuli.digest
     refused("by name only", stimuli.decode, 0)
-
-
-def test_tables_that_disagree_are_refused(tmp_path):
-    table(tmp_path / "edge" / "a.csv", "a,cat,cat,0,one.png", header=SHORT)
-    table(tmp_path / "edge" / "b.csv", "b,cat,dog,0,one.png", header=SHORT)
-    refused("category 'dog' here, 'cat' elsewhere", trial_stimuli, read_trials(tmp_path))
-
-
-LABELLED = "image,timestamp,response,pred_label,pred_conf\n"
+    for who, category in (("a", "cat"), ("b", "dog")):
+        table(tmp_path / "edge" / f"{who}.csv", f"{who},cat,{category},0,one.png", header=SHORT)
+    refused("category 'dog' here, 'cat' elsewhere", trial_stimuli, read_trials(tmp_path / "edge"))
 
 
 def test_image_and_label_are_a_table(tmp_path):
     """Free text in "response" is no answer; the image's name says the category, the place who answered and how."""
     root = tmp_path / "vlm_shapebias"
-    rows = 'cat1-dog2,,"A cat, or two",dog,0.9\ndog1-dog2,,M,None,\n'
-    write(root / "raw-data/vlm/vqa/20240205_205018_llava_1_5_7b.csv", LABELLED + rows)
+    path, header = root / "raw-data/vlm/vqa/20240205_205018_llava_1_5_7b.csv", "image,timestamp,response,pred_label,x"
+    table(path, 'cat1-dog2,,"A cat, or two",dog,0.9', "dog1-dog2,,M,None,", header=header)
     (file,) = read_tables(root).files
     assert (file.experiment, file.kind) == ("cue-conflict", "published")
     assert str(file.who) == "llava_1_5_7b (vlm_shapebias)"
     assert file.prompt == "a question with the 16 categories as options"
-    assert file.columns["stimulus"].tolist() == ["cat1-dog2.png", "dog1-dog2.png"]
-    assert file.columns["category"].tolist() == ["cat", "dog"]
-    assert file.columns["response"].tolist() == ["dog", "na"]
+    told = [file.columns[name].tolist() for name in ("stimulus", "category", "response")]
+    assert told == [["cat1-dog2.png", "dog1-dog2.png"], ["cat", "dog"], ["dog", "na"]]
 
 
 def test_the_prompts_of_one_observer_are_told_by_the_names_of_its_files(tmp_path):
