@@ -22,9 +22,11 @@ _SEPARATORS = "\t;,|"
 
 
 def decoded_text(data: bytes) -> str:
-    """Decode a text: UTF-8, UTF-16 with its mark, or Western European. Raises ValueError if it is none."""
-    is_wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    for encoding in ["utf-16"] if is_wide else ["utf-8-sig", "cp1252", "latin-1"]:
+    """Decode a text: UTF-8, UTF-16 with or without its mark, or Western European. Raises ValueError if it is none."""
+    halves = {(False, True): "utf-16-le", (True, False): "utf-16-be"}  # which byte of a plain character is zero
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    wide = "utf-16" if marked else halves.get((data[:1] == b"\0", data[1:2] == b"\0"))
+    for encoding in [wide] if wide else ["utf-8-sig", "cp1252", "latin-1"]:
         with suppress(UnicodeDecodeError):
             text = data.decode(encoding)
             if not re.search("\0" if encoding.startswith("utf") else r"[\x00-\x08\x0e-\x1f]", text):

@@ -55,7 +55,7 @@ PLAIN = (
 SPELT = {
     "utf-8 with a mark": ("utf-8-sig", ","),
     "utf-16": ("utf-16", ";"),
-    "tabs": ("utf-8", "\t"),
+    "utf-16 without a mark": ("utf-16-le", "\t"),
     "Windows": ("cp1252", "|"),
     "Excel in Europe": ("cp1252", ";"),
 }
