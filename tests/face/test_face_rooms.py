@@ -42,14 +42,11 @@ def test_the_command_starts_among_strangers_and_finds_a_factory_beside_them(crow
     assert done.returncode == 0 and "registered 'mine'" in done.stdout, done.stdout + done.stderr
 
 
-def test_a_stranger_that_is_imported_already_is_named(crowded):
+def test_a_stranger_that_is_imported_already_is_named_and_the_path_stays_as_it_was(crowded):
     (crowded / "benchmark.py").write_text("")
     code = f"import benchmark, sys; sys.path.append({str(ROOT)!r}); import gestaltbench"
     done = run(crowded, "-c", code)
     assert "is imported already" in done.stderr and "benchmark.py" in done.stderr
-
-
-def test_the_path_stays_as_it_was():
     code = "import sys; before = list(sys.path); import gestaltbench; assert sys.path == before"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 

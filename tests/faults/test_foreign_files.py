@@ -319,13 +319,6 @@ def saved(content: object, **options: bool) -> bytes:
     return written_by(lambda out: torch.save(content, out, **options))
 
 
-def ring() -> dict[str, object]:
-    """A checkpoint that holds itself."""
-    made: dict[str, object] = {"model": {}}
-    made["model"]["model"] = made["model"]  # type: ignore[index]
-    return made
-
-
 def head(place: str) -> bytes:
     """The head of a probe, and one of texts."""
     if place == "prompts":
@@ -367,6 +360,8 @@ def _only(read: Callable[[Path], object]) -> Callable[[Path, Settings], object]:
     return lambda folder, _settings: read(next(folder.iterdir()))
 
 
+RING: dict[str, dict] = {"model": {}}
+RING["model"]["model"] = RING["model"]  # a checkpoint that holds itself
 VOC = np.full((12, 12), 8)
 GRADED = written_by(lambda out: np.save(out, np.ones((12, 12), np.float32)))
 DIGESTS = json.dumps({"cat/a.png": [1, 2, 3, 4, "0" * 64]}).encode()
@@ -419,7 +414,7 @@ KINDS: Mapping[str, Kind] = {
     "class-names": Kind({"c.txt": b"a\nb\n"}, _only(read_class_list)),
     "checkpoint": Kind({"n.pt": saved({"model": network().state_dict(), "epoch": 3})}, _weights),
     "old-checkpoint": Kind({"n.pt": saved(network().state_dict(), _use_new_zipfile_serialization=False)}, _weights),
-    "ring": Kind({"n.pt": saved(ring())}, _weights),
+    "ring": Kind({"n.pt": saved(RING)}, _weights),
     "safetensors": Kind({"n.safetensors": save(network().state_dict(), {"step": "3"})}, _weights),
     "exported": Kind({"n.pt2": program()}, _only(checked_archive)),
     "model-folder": Kind({"config.json": CONFIG, "model.safetensors": b""}, _model_folder),
