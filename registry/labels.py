@@ -495,8 +495,8 @@ def labels_of_names(names: Sequence[str], labels: str | None, model: str, folder
 
 
 def _compared(names: Sequence[str], labels: str) -> tuple[float, str, str]:
-    """Return the share of names that are those of a label space's classes at their outputs, a text about it, and the
-    problem: another number of classes, or the first class that both have at different outputs; "" if there is none."""
+    """Return the share of names that are those of a label space's classes at their outputs, and a text about it. The
+    problem comes third: another number of classes, or the first class that is elsewhere; "" if there is none."""
     space = label_space(labels)
     if len(space.classes) != len(names):
         return 0.0, "", f"it has {len(space.classes)} classes, and {len(names)} are named"

@@ -17,7 +17,7 @@ from registry.documents import read_bytes
 from registry.families.family import Draft
 from registry.files import digest_data, digest_state, expanded, is_file, write_whole
 from registry.heads import read_frozen
-from registry.labels import LabelSpace, built_in_space, label_space
+from registry.labels import built_in_space, label_space
 from registry.user_errors import CardError, WeightsError, foreign, library, shown, unprintable
 
 # A class's vector is the mean of its texts' unit vectors, made a unit vector again (Radford et al. 2021, "Learning
@@ -75,23 +75,19 @@ TOKENIZER = (
 )  # fmt: skip
 
 
-def class_names(space: LabelSpace) -> tuple[str, ...]:
-    """Return names of classes: ImageNet's are called by the names of CLIP's authors, others by their own."""
-    imagenet, called = built_in_space("imagenet1k").classes, dict[str, str]()
-    if not set(imagenet).isdisjoint(space.classes):
-        authors = library("open_clip", "clip", "the list of ImageNet's names of CLIP's authors")
-        called = dict(zip(imagenet, authors.IMAGENET_CLASSNAMES, strict=True))
-    words = (word.split(",")[0].replace("_", " ") for word in space.words or space.classes)
-    return tuple(called.get(name, word) for name, word in zip(space.classes, words, strict=True))
-
-
 def with_text_head(
     draft: Draft, choice: str | None, model: nn.Module, encode: Callable[[list[str]], Tensor], folder: Path
 ) -> Draft:
     """Return the draft of a zero-shot model with its text head, which is frozen to a file in `folder`. `choice` names
     templates. `model` has both towers and `logit_scale`; `encode` maps texts to [n, d]. Raises CardError."""
-    choice = choice or "80"
-    chosen, names = templates_of(choice), class_names(label_space(str(draft.labels)))
+    choice, space = choice or "80", label_space(str(draft.labels))
+    # ImageNet's classes are called by the names of CLIP's authors, others by their own.
+    chosen, imagenet, called = templates_of(choice), built_in_space("imagenet1k").classes, dict[str, str]()
+    if not set(imagenet).isdisjoint(space.classes):
+        authors = library("open_clip", "clip", "the list of ImageNet's names of CLIP's authors")
+        called = dict(zip(imagenet, authors.IMAGENET_CLASSNAMES, strict=True))
+    words = (word.split(",")[0].replace("_", " ") for word in space.words or space.classes)
+    names = tuple(called.get(name, word) for name, word in zip(space.classes, words, strict=True))
     texts = [template.replace("{}", name) for name in names for template in chosen]
     with torch.inference_mode():
         parts = [encode(texts[start : start + _BATCH]) for start in range(0, len(texts), _BATCH)]
