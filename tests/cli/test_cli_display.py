@@ -60,23 +60,6 @@ def hostile(board, tmp_path_factory):
     return str(path)
 
 
-COMMANDS = [
-    ("rank", "--all"), ("rank", "-m", HOSTILE), ("show", NAME), ("compare", NAME, f"ideal-texture{STORED}"),
-    ("compare", "consistency", "--matrix"), ("compare", "consistency", NAME, f"ideal-texture{STORED}"),
-    ("compare", "transfer", "-c", HOSTILE), ("export",), ("export", "--format", "json"),
-    ("export", "--format", "markdown"), ("export", "--trials", NAME), ("doctor",),
-    ("run", "-m", "ideal-shape", "-s", "cue-conflict", "--limit", "2"), ("db", "rescore"), ("db", "status"),
-    ("db", "check"), ("import", "trials", HOSTILE),
-]  # fmt: skip
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words[:3]))
-def test_no_command_lets_a_leaderboard_move_the_cursor(bench, hostile, tmp_path, words):
-    shutil.copy(hostile, tmp_path / "copy.db")
-    assert shown(bench(*words, "--db", tmp_path / "copy.db"))
-
-
 CARD = """
 name: mine
 source: timm
@@ -87,23 +70,29 @@ preprocess: {size: 224, resize: 256, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]
 license: %s
 training: [%s]
 """
+COMMANDS = [
+    ("rank", "--all"), ("rank", "-m", HOSTILE), ("show", NAME), ("compare", NAME, f"ideal-texture{STORED}"),
+    ("compare", "consistency", "--matrix"), ("compare", "consistency", NAME, f"ideal-texture{STORED}"),
+    ("compare", "transfer", "-c", HOSTILE), ("export",), ("export", "--format", "json"),
+    ("export", "--format", "markdown"), ("export", "--trials", NAME), ("doctor",),
+    ("run", "-m", "ideal-shape", "-s", "cue-conflict", "--limit", "2"), ("db", "rescore"), ("db", "status"),
+    ("db", "check"), ("import", "trials", HOSTILE),
+    ("models",), ("models", "show", "mine"), ("models", "show", HOSTILE), ("models", "check", "mine"),
+    ("data", "list"), ("data", "fetch", HOSTILE), ("data", "add", HOSTILE, "."),
+    ("data", "stylize", "--content", HOSTILE, "--style", "."), ("suites", "show", HOSTILE),
+    ("run", "-m", "mine", "--limit", "2", "-s", "cue-conflict"), ("run", "-m", HOSTILE),
+    ("run", "--stimuli", HOSTILE), ("run", "--device", HOSTILE), (HOSTILE,),
+    ("plot", "gallery", "-m", HOSTILE, "-o", "x.png"), ("register", HOSTILE, "--arch", HOSTILE),
+    ("rank", "--db", f"postgresql://{HOSTILE}"), ("db", "merge", HOSTILE),
+]  # fmt: skip
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "words",
-    [
-        ("models",), ("models", "show", "mine"), ("models", "show", HOSTILE), ("models", "check", "mine"),
-        ("doctor",), ("data", "list"), ("data", "fetch", HOSTILE), ("data", "add", HOSTILE, "."),
-        ("data", "stylize", "--content", HOSTILE, "--style", "."), ("suites", "show", HOSTILE),
-        ("run", "-m", "mine", "--limit", "2", "-s", "cue-conflict"), ("run", "-m", HOSTILE),
-        ("run", "--stimuli", HOSTILE), ("run", "--device", HOSTILE), (HOSTILE,),
-        ("plot", "gallery", "-m", HOSTILE, "-o", "x.png"), ("register", HOSTILE, "--arch", HOSTILE),
-        ("rank", "--db", f"postgresql://{HOSTILE}"), ("db", "merge", HOSTILE),
-    ],
-    ids=lambda words: " ".join(words[:3])[:30].encode("ascii", "replace").decode(),
-)  # fmt: skip
-def test_no_command_lets_a_card_or_an_argument_move_the_cursor(bench, home, words):
+    "words", COMMANDS, ids=lambda words: " ".join(words[:3])[:30].encode("ascii", "replace").decode()
+)
+def test_no_leaderboard_card_or_argument_moves_the_cursor(bench, hostile, home, words):
+    shutil.copy(hostile, "results.db")
     (home / "cards").mkdir(exist_ok=True)
     quoted = json.dumps(STORED)
     (home / "cards" / "mine.yaml").write_text(CARD % (quoted, quoted))
