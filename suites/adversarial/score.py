@@ -24,8 +24,7 @@ def score(config: AdversarialConfig, trials: Trials) -> Sequence[Score]:
     metrics = {metric.name: metric for metric in protocol_metrics(config)}
     if not len(trials):
         return [Score(metric=name, value=None, reason="no trials", role=ROLE) for name in metrics]
-    remarks = tuple(text for key, text in REMARKS.items() if key in trials.missing)
-    marks = (*remarks, *flags(config, trials))
+    marks = (*(text for key, text in REMARKS.items() if key in trials.missing), *flags(config, trials))
 
     def scored(name: str, ratio: Ratio, condition: str = "") -> Score:
         return ratio_score(replace(metrics[name], ratio=ratio), trials, condition=condition)

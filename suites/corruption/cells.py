@@ -155,9 +155,7 @@ class CellTable:
 
     def weights(self, cells: Iterable[SweepCell]) -> Floats:
         """Return [c + 1] 1 for the cells, 0 for others."""
-        weights = np.zeros(len(self.cells) + 1)
-        weights[self.columns(cells)] = 1
-        return weights
+        return np.isin(np.arange(len(self.cells) + 1), self.columns(cells)).astype(float)
 
     def shares(self) -> Shares:
         """Return the shares of the data."""

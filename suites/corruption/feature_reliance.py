@@ -44,9 +44,8 @@ def observed(config: CorruptionConfig, view: View) -> Mapping[str, Array]:
 
 
 def left(whole: NDArray[np.float64], shown: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return the remaining texture and edges of a grey image [h, w] (NaN: the original has none). They are mean
-    variance in windows of 15 px, spectral power beyond 15 cycles per image, and the correlation of gradients over x and
-    y."""
+    """Return what remains of a grey image [h, w] (NaN: it had none): mean variance in windows of 15 px, spectral power
+    beyond 15 cycles per image, and the correlation of gradients over x and y."""
 
     def variance(grey: NDArray[np.float64]) -> float:
         side = min(WINDOW, *grey.shape)

@@ -6,8 +6,6 @@ from benchmark.contracts import Array, View
 from suites.corruption.calibration import certainty
 from suites.corruption.config import CorruptionConfig, Folders
 
-BEST = 5
-
 
 def observe(config: CorruptionConfig | Folders, view: View) -> dict[str, Array]:
     """Return columns [n]: `response`; `probability` of the image's category (NaN if the observer lacks it);
@@ -24,7 +22,7 @@ def observe(config: CorruptionConfig | Folders, view: View) -> dict[str, Array]:
         "response": np.asarray(view.responses),
         "probability": np.where(truth < 0, np.float32(np.nan), own.astype(np.float32)),
         **certainty(probabilities, truth),
-        "top5": (before.sum(axis=1) < BEST) & (truth >= 0),
+        "top5": (before.sum(axis=1) < 5) & (truth >= 0),
     }
     if view.block.stimuli.space == "imagenet1k" and len(view.categories) == 1000:
         # The decision of Geirhos et al. from the 1,000 probabilities: the largest mean over a category's classes.

@@ -15,7 +15,6 @@ from suites.corruption.cells import FAMILIES, RESAMPLES, SEEN, CellTable, Flags,
 from suites.corruption.config import WORLD, CorruptionConfig, Sweep, shown_corruptions
 from suites.corruption.metrics import RATIOS, lacking, mean_ce, metrics, normalised, over_alexnet
 
-NOT_THEN = "these trials lack it: run it again"
 NO_MEAN = "no mean over corruptions of other packages: it would depend on which are installed"
 METHOD = f"bootstrap ({RESAMPLES} resamples, by image)"
 
@@ -30,7 +29,8 @@ def score(config: Sweep, trials: Trials) -> Sequence[Score]:
         shown = {condition.partition("/")[0] for condition in trials.coded("condition").used}
         lists = (shown_corruptions(config, space) for space in ("", WORLD))
         shorter = min(([name for name in entries if name not in shown] for entries in lists), key=len)
-        trials = replace(trials, missing={**dict.fromkeys(shorter, NOT_THEN), **trials.missing})
+        lacking_then = dict.fromkeys(shorter, "these trials lack it: run it again")
+        trials = replace(trials, missing={**lacking_then, **trials.missing})
     table = CellTable(trials)
     scores = [replace(part, role=role) for parts in (_cells, _means, calibration) for part in parts(table)]
     if isinstance(config, CorruptionConfig) and config.source == "plugins":

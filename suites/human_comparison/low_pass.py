@@ -88,7 +88,7 @@ def score(_config: LowPassConfig, trials: Trials) -> Sequence[Score]:
     for sigma, own in steps_of(trials).items():
         step, conflict = [ood_accuracy(own)], own.of("cue-conflict")
         if len(conflict) and "texture" in conflict.columns:
-            step.append(ratio_score(SHAPE_BIAS, conflict))
+            step.append(ratio_score(_DECLARED.metric("shape_bias"), conflict))
         scores += [replace(each, condition=f"sigma {sigma}") for each in step] + (step if sigma == 0 else [])
     return scores
 
@@ -104,8 +104,8 @@ def ladder_scores(config: LowPassConfig, trials: Trials, references: Observers) 
     standard = next((name for name in config.standards if name in references), "")
     own = {f"own {sigma}": step for sigma, step in steps_of(trials).items()}
     theirs = {f"standard {sigma}": s for sigma, s in steps_of(references[standard]).items()} if standard else {}
-    whole = _answers({**own, **theirs}, others)
-    if not whole or "own 0" not in own:
+    whole = _answers({**own, **theirs}, others) if "own 0" in own else []
+    if not whole:
         return []
     persons = sum(len(each.observers) - len(own) - len(theirs) for each in whole)
     blank = Score(metric="", value=None, n=sum(each.n for each in whole), flags=coverage_flag(len(whole)))
@@ -142,13 +142,12 @@ def ladder_scores(config: LowPassConfig, trials: Trials, references: Observers) 
 
 def _answers(observers: Observers, others: Observers) -> list[ExperimentAnswers]:
     """Return the experiments answered by all of these observers and by people; observers precede people."""
-    first = next(iter(observers), "")
     answers = []
-    for role, experiment in BY_ROLE.items() if first else ():
+    for role, experiment in BY_ROLE.items():
         shown = {name: own.of(role) for name, own in observers.items()}
         if all(map(len, shown.values())):
-            rest = {**others, **{name: own for name, own in shown.items() if name != first}}
-            each = bootstrap.answers_of(experiment, first, shown[first], rest)
+            first = shown.pop("own 0")
+            each = bootstrap.answers_of(experiment, "own 0", first, {**others, **shown})
             if each.kept and set(observers) <= set(each.observers) and len(each.observers) > len(observers):
                 answers.append(each)
     return answers
@@ -229,7 +228,6 @@ _DECLARED = declared_suite(
     config=LowPassConfig(), experiments=SET_ROLES,
     against=Against(scores=ladder_scores, group=lambda _config, trials: people(None, trials)),
 )  # fmt: skip
-SHAPE_BIAS = _DECLARED.metric("shape_bias")
 _SHARED = (replace(_PLAIN[name], parts="", shown=False) for name in _HIDDEN)
 METRICS = (replace(_PLAIN[KAPPA], parts=""), *_DECLARED.metrics, *_SHARED)
 LOW_PASS = replace(_DECLARED, metrics=METRICS)

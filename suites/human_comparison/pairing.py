@@ -75,10 +75,6 @@ class SharedAnswers:
     persons: Array  # all columns of people
 
 
-#: A value, and what images [n], images through people [n, k], and people [k] add to it.
-Additions = tuple[float, Floats, Floats, Floats]
-
-
 def compare_pair(a: Trials, b: Trials | None, references: Observers, experiments: Shown = BY_ROLE) -> list[Comparison]:
     """Return a minus b (None: people as a group) for each human metric, per experiment (condition: its role) and over
     those that both answered. Both are compared on their common images against the same people."""
@@ -158,8 +154,9 @@ def _with_people(metric: str, answers: SharedAnswers, one: int) -> tuple[Floats,
     return values[answers.persons], adds[:, answers.persons]
 
 
-def _among(metric: str, answers: SharedAnswers) -> Additions | None:
-    """Return the agreement of people with one another, and what adds to it; None where no pair is left without one."""
+def _among(metric: str, answers: SharedAnswers) -> tuple[float, Floats, Floats, Floats] | None:
+    """Return the agreement of people with one another, and what images [n], images through people [n, k], and people
+    [k] add to it; None where no pair is left without one."""
     k = len(answers.persons)
     pairs = [_with_people(metric, answers, one) for one in answers.persons]
     values, shares = np.stack([each for each, _ in pairs]), np.stack([adds for _, adds in pairs], axis=1)

@@ -9,6 +9,7 @@ from benchmark.contracts import Array, Ratio, Trials
 from benchmark.contracts.declarations import declared_metrics, package_data
 from benchmark.stimuli.image_names import exemplars
 from suites.saliency.config import BOARDS, EVIDENCE, LARGEST, NATURAL, PARTNER, RANKED, SMALLEST, columns_of
+from suites.saliency.maps.localisation import objects
 
 #: How well people's maps of clicks agree with one another (Fel et al. 2022), by which alignment is divided.
 CEILING = 0.65753
@@ -58,9 +59,7 @@ def _share(of_object: Array, of_other: Array) -> Array:
 
 def names_object(trials: Trials) -> Array:
     """Return [n] whether the answer is the object's category."""
-    shape = trials.columns.get("shape", trials["category"])
-    truth = np.where(shape == "", trials["category"], shape)
-    return np.asarray(trials["response"] == truth, dtype=float)
+    return np.asarray(trials["response"] == objects(trials.columns), dtype=float)
 
 
 def mean(values: Callable[[Trials], Array], *, masked: bool = True, main: bool = True) -> Ratio:

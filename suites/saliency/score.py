@@ -16,8 +16,6 @@ _BY_NAME = {metric.name: metric for metric in METRICS}
 #: What is also given by answer, and beside another board; and of these, what a map that is no network's has.
 _HELD = (HEADLINE, "object_auc_excess", "object_auc")
 NO_ANSWER = "a map gives no answer that an exchange could change"
-NO_MASKS = "the stimuli have no object masks"
-NO_EVIDENCE = "no exchange changes its answers: it does not look at the images"
 
 
 def score(_config: SaliencyConfig, trials: Trials) -> Sequence[Score]:
@@ -67,7 +65,7 @@ def _measured(metric: Metric, trials: Trials, role: str, condition: str = "") ->
     score = replace(ratio_score(metric, trials, condition=condition), role=role)
     if score.value is None and role != CLICKED and len(trials):
         if not bool((stored(trials, "area") > 0).any()):
-            return replace(score, reason=NO_MASKS)
+            return replace(score, reason="the stimuli have no object masks")
         if metric.name in EXCHANGED:
-            return replace(score, reason=NO_EVIDENCE)
+            return replace(score, reason="no exchange changes its answers: it does not look at the images")
     return score

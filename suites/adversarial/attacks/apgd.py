@@ -123,9 +123,6 @@ class SparseRules:
         return changed, torch.where(wide(sparser), state.slope, slope)
 
 
-Rules = DenseRules | SparseRules
-
-
 def nearest_inside(origin: Tensor, delta: Tensor, epsilon: Tensor) -> Tensor:
     """Return the point of the L1 ball around `origin` and of the box that is nearest to origin + delta. Every entry of
     delta is shortened by one threshold, the least that leaves a sum of epsilon, and cut to its room in the box."""
@@ -191,7 +188,7 @@ def apgd(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Apgd) -> Ver
     return verdicts
 
 
-def _begun(problem: Problem, rules: Rules, rows: Rows, bound: Tensor, run: int) -> ApgdState:
+def _begun(problem: Problem, rules: DenseRules | SparseRules, rows: Rows, bound: Tensor, run: int) -> ApgdState:
     origin = problem.images[rows]
     seeds = [int(problem.seeds[row]) + SEED * (run + 1) for row in rows]
     point = rules.start(origin, bound, seeds)

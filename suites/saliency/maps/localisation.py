@@ -1,12 +1,13 @@
 """The position of maps [n, h, w] >= 0 relative to objects' masks [n, h, w]. Each image has one value (NaN: its map is
 zero or not finite, or its mask empty or full). `valid` are the pixels [n, h, w] that count (None: every one)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.contracts import Array, Stimuli, View
+from benchmark.contracts import Array, View
 from suites.saliency.config import LARGEST, SMALLEST, columns_of
 
 Floats = NDArray[np.float64]
@@ -40,9 +41,8 @@ def pixel_ranks(maps: Array, valid: Flags | None = None) -> Floats:
 
 
 def auc_of_ranks(ranks: Floats, masks: Floats, valid: Flags | None = None) -> Floats:
-    """Return [n, k] area under the ROC curve of each map against each mask (Mann & Whitney 1947). It is the chance that
-    an object pixel gets more than a ground pixel, ties counting half. Ranks [n, p] are from `pixel_ranks`; masks: [k,
-    p]."""
+    """Return [n, k] area under the ROC curve of each map against each mask (Mann & Whitney 1947): the chance that an
+    object pixel gets more than a ground pixel, ties half. ranks: [n, p], of `pixel_ranks`; masks: [k, p]."""
     counts, sizes = _pixels(ranks, valid), masks.sum(axis=1)[None]
     sizes = sizes if valid is None else counts @ masks.T
     m = sizes.astype(np.float64)
@@ -56,9 +56,8 @@ def auc_of_own(ranks: Floats, masks: Flags, valid: Flags | None = None) -> Float
 
 
 def mean_auc_of_others(ranks: Floats, own: Array, pool: Floats, categories: Array, valid: Valid = None) -> Floats:
-    """Return [n] mean AUC of each map against the masks of other categories, NaN without any: the value of its
-    position. The arrays are ranks [n, p], each image's category `own` [n], and the masks `pool` [k, p] with categories
-    [k]."""
+    """Return [n] mean AUC of each map against the masks of other categories (NaN: none): the value of its position.
+    ranks: [n, p]; own: [n] categories; pool: [k, p] masks, of categories [k]."""
     areas = auc_of_ranks(ranks, pool, valid)
     other = (own[:, None] != categories[None, :]) & np.isfinite(areas)
     return quotient(np.where(other, areas, 0.0).sum(axis=1), other.sum(axis=1))
@@ -144,7 +143,7 @@ class MaskContext:
 def context_of(view: View, pool: int) -> MaskContext:
     """Return the context of a chunk, with at most `pool` masks, evenly spaced over the set, to hold maps against."""
     stimuli = view.block.stimuli
-    category = objects(stimuli)
+    category = objects(stimuli.labels)
     shape = category[view.index]
     texture = np.asarray(view.labels.get("texture", shape))
     valid = None if stimuli.ignored is None else ~np.stack([view.ignored(int(i)) for i in view.index])
@@ -161,10 +160,9 @@ def context_of(view: View, pool: int) -> MaskContext:
     )  # fmt: skip
 
 
-def objects(stimuli: Stimuli) -> Array:
+def objects(labels: Mapping[str, Array]) -> Array:
     """Return [n] category of the object that the mask shows: the shape, or the category where a set has no shapes."""
-    category: Array = np.asarray(stimuli.labels["category"])
-    shape = np.asarray(stimuli.labels.get("shape", category))
+    category, shape = (np.asarray(labels.get(name, labels["category"])) for name in ("category", "shape"))
     return np.where(shape == "", category, shape)
 
 

@@ -49,7 +49,7 @@ def rank_share(logits: Tensor, inside: Tensor) -> Tensor:
 def partners(view: View) -> dict[int, int]:
     """Return image -> partner within its chunk: the next free one of another category in the order of digests."""
     stimuli = view.block.stimuli
-    category, digests = objects(stimuli), [crc32(str(item).encode()) for item in stimuli.items]
+    category, digests = objects(stimuli.labels), [crc32(str(item).encode()) for item in stimuli.items]
     order = sorted(range(len(stimuli)), key=lambda i: (i // CHUNK, digests[i], i))
     free = [i for i in order if SMALLEST <= np.mean(view.mask(i)) <= LARGEST]
     pairs, left = dict[int, int](), list[int]()
@@ -144,7 +144,7 @@ def _split(view: View, context: MaskContext, rows: Array, pairs: Mapping[int, in
         return added(class_margin), added(rank_share)
 
     own = {i: view.mask(i) for i in {*here, *there}}
-    lent = outlines(pairs, objects(view.block.stimuli))
+    lent = outlines(pairs, objects(view.block.stimuli.labels))
     of_object, ranked_object = carried(own)
     of_place, ranked_place = carried({i: moved(view.mask(lent[i]), own[i]) for i in own if i in lent})
     parts = torch.stack([of_object, start - end - of_object, of_place])

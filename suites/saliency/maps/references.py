@@ -16,7 +16,6 @@ from benchmark.contracts import Array
 from suites.saliency.maps.localisation import Floats, MaskContext, pixel_ranks, quotient
 
 _AT_ONCE = 16
-_LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
 def sobel(images: Array) -> Floats:
@@ -76,7 +75,7 @@ def _remembered(_digest: str) -> dict[str, Floats]:
 
 
 def _luminance(images: Array) -> Floats:
-    return np.asarray(np.einsum("nchw,c->nhw", images.astype(np.float64), _LUMINANCE))
+    return np.asarray(np.einsum("nchw,c->nhw", images.astype(np.float64), [0.299, 0.587, 0.114]))  # ITU-R BT.601
 
 
 # Agreement of a network's gradient with what people clicked on (ClickMe; Linsley et al. 2019), by the processing of the

@@ -145,7 +145,7 @@ def published(tmp_path_factory):
 def test_a_fixed_map_gains_nothing_on_the_160_silhouettes(published):
     stimuli = open_set("filled-silhouettes", published)
     masks = np.stack([stimuli.mask(i) for i in range(len(stimuli))])
-    kinds, flat = objects(stimuli), masks.reshape(len(masks), -1)
+    kinds, flat = objects(stimuli.labels), masks.reshape(len(masks), -1)
     blob = centre(np.zeros((1, 3, 224, 224)))
     own = np.array([auc_of_own(pixel_ranks(blob), mask[None])[0] for mask in masks])
     ranks = np.repeat(pixel_ranks(blob), len(masks), axis=0)
