@@ -18,9 +18,9 @@ VERSION = 1
 
 
 def rearranged(name: str) -> Transform:
-    """Show dark objects on a light background black on white in the middle: "whole", "inverted" (upside down),
-    "fragmented" (the lower half moved down from the cut) or "frankenstein" (mirrored about the middle of the cut, so
-    that the outline is closed). An object with an arrangement beyond the frame is reduced in all of them."""
+    """Show dark objects black on white in the middle: "whole" or "inverted" (upside down). "fragmented" moves the lower
+    half down from the cut; "frankenstein" mirrors it about the middle of the cut, so that the outline is closed. An
+    object with an arrangement beyond the frame is reduced in all of them."""
     return Transform(name=name, params={"gap": GAP, "version": VERSION}, apply=partial(_rearranged, name=name))
 
 
