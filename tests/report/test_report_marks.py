@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from benchmark.leaderboard.board_model import Cell, Column, Row
+from benchmark.leaderboard.board_model import Cell, Column, Rank, Row
 from benchmark.leaderboard.summary import Summary
 from benchmark.leaderboard.table import short_interval, short_number
 from benchmark.report.board_pages import axis_of, page_column, places
 from benchmark.report.contents import PeopleScore, featured, people_among
 from benchmark.report.drawing import free_places, legend_room, round_ends, short_names
+from benchmark.report.strips import Dot, Scale, Strip
 from benchmark.report.writing import address, templates
 
 
@@ -45,6 +46,18 @@ def test_places_are_what_the_rank_intervals_leave_open():
     lines = tuple(Row(name, "network", {}, (), "", *rank) for name, rank in ranks.items())
     summary = Summary(space="world16", headlines=(), lines=lines, references=())
     assert places(summary) == {"a": "1\N{EN DASH}2", "b": "1\N{EN DASH}2", "c": "3"}
+
+
+def test_a_strip_names_the_first_of_those_with_a_rank_and_nobody_where_the_headline_ranks_nobody():
+    def drawn(*ranks):
+        cells = [Cell(0.5, rank=Rank(*(3 * [rank]))) for rank in ranks]
+        dots = [Dot(line=Row(f"net-{i}", "network", {}), cell=cell, at=0.5, span=(0.5, 0.5), own=False, label="")
+                for i, cell in enumerate(cells)]  # fmt: skip
+        strip = Strip(head=column(suite="s"), page="", sentence="", people=None, band=None, chance=None,
+                      scale=Scale(0.0, 1.0), goal="", dots=tuple(dots))  # fmt: skip
+        return templates().get_template("parts.html").module.strip(strip, "")
+
+    assert "First: net-2 .500, rank 1." in drawn(2.0, None, 1.0) and "First" not in drawn(None, None)
 
 
 def test_papers_lead_to_the_web_and_numbers_are_short():
