@@ -130,7 +130,7 @@ def reproduce(
             rows = store.latest_scores(suite=suite, observers=[observer])
     ended = {**report.ended("not applicable"), **report.failed}
     unknown = "the same command did not compute it: the model, its stimuli or the suite may have changed"
-    lacking = ended.get(f"{observer} under {suite}") or "; ".join(origin.first) or unknown
+    lacking = ended.get(f"{observer} under {suite}") or "; ".join([unknown, *origin.first])
     same = attrgetter("suite", "version", "space", "metric", "condition", "role", "stimuli")
     by_key = {same(row): row for row in rows}
     wanted = [(row, by_key.get(same(row))) for row in every if row.set_id == origin.score.set_id]

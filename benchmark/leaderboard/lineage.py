@@ -47,8 +47,10 @@ def lineage(name: str, training: Sequence[str] = (), card: Mapping[str, Any] = N
     source, bare, series, seed = _parts(name, card)
     plain = "+".join(dict.fromkeys(tag.partition("(")[0] for tag in training)) or UNSTATED
     line = architecture_line(name, card)
-    known = Lineage(source=source, architecture=bare, series=series, seed=seed, recipe="", family="", line=line)
-    return known._replace(recipe=recipe(training), family=f"{line}/{plain}")
+    return Lineage(
+        source=source, architecture=bare, series=series, seed=seed, recipe=recipe(training), family=f"{line}/{plain}",
+        line=line,
+    )  # fmt: skip
 
 
 def architecture_line(name: str, card: Mapping[str, Any] = NO_CARD) -> str:

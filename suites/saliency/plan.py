@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 from benchmark.contracts import Block, Plan, Shelf, Transform
 from benchmark.failures import MissingStimuli
@@ -29,7 +30,7 @@ def plan(_config: SaliencyConfig, shelf: Shelf) -> Plan:
     return Plan(tuple(blocks), missing)
 
 
-def _clickme_side(images, _seeds):  # type: ignore[no-untyped-def]  # tensors; its name is part of the trials' key
+def _clickme_side(images: Any, _seeds: Any) -> Any:  # of tensors; its name is part of the trials' key
     from torch.nn import functional
 
     return functional.interpolate(images, (CLICKME_SIDE, CLICKME_SIDE), mode="bilinear", align_corners=False)
