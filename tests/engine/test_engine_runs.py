@@ -53,18 +53,13 @@ def test_two_suites_with_equal_blocks_decode_and_forward_once_and_another_name_d
     assert leaderboard.scores("renamed") == leaderboard.scores("net") != {}
 
 
-def drop(board, where):
-    """Delete chunks behind the program's back, as a killed run would have left it."""
-    with sa.create_engine(f"sqlite:///{board.settings.db}").begin() as connection:
-        connection.execute(sa.text(f"DELETE FROM chunks WHERE {where}"))
-
-
 @pytest.mark.slow
 def test_only_missing_chunks_are_made_again(leaderboard, forwarded):
     stimuli, card = toys.make_stimuli(3 * CHUNK + 5), network("net", "Counting", seed=1)
     leaderboard.run([card], [toy_suite(stimuli)], batch=64)
     before = leaderboard.trials("net"), leaderboard.scores("net")
-    drop(leaderboard, f"start = {CHUNK}")
+    with sa.create_engine(f"sqlite:///{leaderboard.settings.db}").begin() as connection:  # as a killed run leaves it
+        connection.execute(sa.text(f"DELETE FROM chunks WHERE start = {CHUNK}"))
     with open_store(leaderboard.settings.db) as store:  # what lacks trials is not scored again
         assert Scorer(store=store, run="", suite=toy_suite(stimuli, version=2)).own() == 0
     stimuli.decode.decoded.clear()

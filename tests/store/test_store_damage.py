@@ -160,43 +160,30 @@ def told(act):
         return [str(error)]
 
 
-def altered_sets(connection):
-    """A set's own row: another date would keep newer scores from being shown."""
-    connection.execute("UPDATE score_sets SET created = '2030-01-01T00:00:00.000000+00:00' WHERE observer = "
-                       "(SELECT id FROM observers WHERE name = 'ideal-shape')")  # fmt: skip
+OWN = "(SELECT id FROM observers WHERE name = 'ideal-shape')"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "change",
-    [
-        "UPDATE scores SET value = 0.99 WHERE score_set IN (SELECT s.id FROM score_sets s JOIN observers o "
-        "ON o.id = s.observer WHERE o.name = 'ideal-shape')",
-        altered_sets,
-        "UPDATE registrations SET training = '[\"people\"]' WHERE observer IN "
-        "(SELECT id FROM observers WHERE name = 'ideal-shape')",
-    ],
-)
+@pytest.mark.parametrize("change", [
+    f"scores SET value = 0.99 WHERE score_set IN (SELECT id FROM score_sets WHERE observer = {OWN})",
+    # another date would keep newer scores from being shown
+    f"score_sets SET created = '2030-01-01T00:00:00.000000+00:00' WHERE observer = {OWN}",
+    f"registrations SET training = '[\"people\"]' WHERE observer = {OWN}",
+])  # fmt: skip
 def test_altered_scores_are_marked_not_ranked_and_made_again(damaged, bench, tmp_path, change):
     """They were printed by all of these, with exit code 0."""
-    path = damaged(change)
+    path = damaged(f"UPDATE {change}")
     (board,) = api.rank(api.Selection(path), "cue-conflict")
     cells = {row.observer: row.cells["shape_bias"] for row in (*board.rows, *board.references)}
     assert (cells["ideal-shape"].value, cells["ideal-shape"].reason) == (None, "altered since it was stored")
     assert cells["ideal-texture"].value == 0.0
-    for words in (
-        ["rank"],
-        ["rank", "--summary"],
-        ["show", "ideal-shape"],
-        ["export", "--scores"],
-        ["export", "--format", "json", "--scores"],
-        ["report", "--out", tmp_path / "report"],
-    ):
-        said = bench(*words, "--db", path)
+    commands = ("rank", "rank --summary", "show ideal-shape", "export --scores", "export --format json --scores")
+    for words in (*commands, f"report --out {tmp_path / 'report'}"):
+        said = bench(*words.split(), "--db", path)
         assert said.code == 3 and "0.99" not in said.out, words
         assert said.err.count("not shown: scores of 'ideal-shape' under cue-conflict were altered since") == 1
     assert bench("show", "ideal-texture", "--db", path).code == 0
-    if not isinstance(change, str) or "registrations" not in change:
+    if "registrations" not in change:
         assert bench("db", "rescore", "--db", path).code == 0
         assert bench("rank", "--db", path).code == 0
 
