@@ -60,15 +60,15 @@ def pytest_ignore_collect(collection_path, config):
     return None
 
 
-def _verb_cells(function):
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        yield from [cell] if name == "verb" else _verb_cells(cell.cell_contents) if name == "show" else []
-
-
 @pytest.fixture(scope="session")
 def verb_cells():
     """Where the function of a command that is derived as a whole has its verb: cells that a test may fill otherwise."""
-    return _verb_cells
+
+    def cells(function):
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            yield from [cell] if name == "verb" else cells(cell.cell_contents) if name == "show" else []
+
+    return cells
 
 
 @pytest.fixture(scope="session")

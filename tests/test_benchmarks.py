@@ -13,13 +13,9 @@ FOLDER = Path(__file__).parents[1] / "benchmarks"
 ROOMS = ("benchmark", "gestaltbench", "registry", "suites")
 
 
-@pytest.fixture
-def ratios(monkeypatch):
+def test_calls_take_turns_until_their_ratio_is_known_and_each_run_is_kept_with_its_day(monkeypatch, capsys, tmp_path):
     monkeypatch.syspath_prepend(str(FOLDER))
-    return SimpleNamespace(**runpy.run_path(str(FOLDER / "ratios.py")))
-
-
-def test_each_run_is_kept_with_its_day_and_processor_and_names_have_no_blanks(ratios, capsys, tmp_path):
+    ratios = SimpleNamespace(**runpy.run_path(str(FOLDER / "ratios.py")))
     ratios.ratio("size_n160", 1.0, "nominal")
     printed = capsys.readouterr().out
     assert printed == "RATIO size_n160 1.000 (nominal)\n"
@@ -32,10 +28,7 @@ def test_each_run_is_kept_with_its_day_and_processor_and_names_have_no_blanks(ra
     assert [(row[0], row[2]) for row in rows[1:]] == [("size_n160", "2026-11-30")] * 10
     with pytest.raises(ValueError, match="no blanks"):
         ratios.ratio("of clean", 1.0, "nominal")
-
-
-def test_calls_take_turns_until_the_median_ratio_is_known(ratios):
-    """Equal seconds end after three rounds; seconds that never settle, when the time is up."""
+    # Calls take turns: equal seconds end after three rounds; seconds that never settle, when the time is up.
     steady = ratios.by_turns([lambda: 2.0, lambda: 3.0])
     assert steady.tolist() == [[2.0, 3.0]] * 3
     seconds = iter([1.0, 5.0, 2.0] + [3.0] * 200)

@@ -98,12 +98,9 @@ def test_the_public_workflow_and_ours_run_recipes_alone():
         assert (program == "just" and set(words) <= recipes) or re.match("pip install .*rust-just", line), line
 
 
-def test_the_version_and_its_date_are_those_of_the_citation():
+def test_the_version_and_its_date_are_those_of_the_citation_and_checkpoints_are_small():
     stated = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert (stated["version"], str(stated["date-released"])) == (gestaltbench.__version__, RELEASED)
     assert f"## {gestaltbench.__version__} ({RELEASED})\n" in (ROOT / "CHANGELOG.md").read_text()
-
-
-def test_every_checkpoint_is_small():
     sizes = [path.stat().st_size for path in (ROOT / "registry" / "world_checkpoints").glob("*.safetensors")]
     assert len(sizes) >= 12 and max(sizes) < 650_000

@@ -86,9 +86,8 @@ def open_answers(folder: Path, session: Session) -> Iterator["Answers"]:
             raise BenchError(f"{folder}: another server stores answers in it. Use another folder: --answers.")
         plan = folder / f"plan-session-{session.number}.json"
         if not plan.is_file():
-            write_whole(
-                plan, json.dumps({**session.plan, **{name: secrets.token_urlsafe(16) for name in ("token", "watch")}})
-            )
+            own = {name: secrets.token_urlsafe(16) for name in ("token", "watch")}
+            write_whole(plan, json.dumps({**session.plan, **own}))
             plan.chmod(0o600)
         with foreign("answers", folder, BenchError):
             planned = json.loads(plan.read_text(encoding="utf-8"))

@@ -201,8 +201,7 @@ class AskHandler(GuardedHandler):
     def __init__(
         self, *args: Any, html: bytes, answers: Answers, flood: Flood, token: str, completion: str = "", **more: Any
     ) -> None:
-        self._html, self._answers, self._flood, self._token = html, answers, flood, token
-        self._completion = completion
+        self._html, self._answers, self._flood, self._token, self._completion = html, answers, flood, token, completion
         super().__init__(*args, **more)
 
     def do_GET(self) -> None:  # noqa: N802 - the name that http.server asks for

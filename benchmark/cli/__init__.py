@@ -84,6 +84,7 @@ def main() -> None:
     """Run `bench`; report a user's mistake in one line on stderr, without a traceback."""
     from benchmark.failures import BenchError
     from benchmark.variables import set_default
+    from registry.user_errors import Remedy
 
     set_default("OMP_WAIT_POLICY")
     gc.set_threshold(200_000, 10, 10)  # a table of 1,000 rows is no reason to look for cycles a hundred times
@@ -101,9 +102,11 @@ def main() -> None:
             error.show()  # prints the whole help
             sys.exit(2)
         text = " ".join(error.format_message().split()).rstrip(".")
-        context = getattr(error, "ctx", None)
-        where = context.command_path if context else "bench"
-        _fail(f"{text}. `{where} --help` explains the options.", 2, _meant(error, where))
+        where = getattr(getattr(error, "ctx", None), "command_path", "bench")
+        wrong = str(getattr(error, "option_name", "") or getattr(error, "command_name", ""))
+        near = get_close_matches(wrong, getattr(error, "possibilities", None) or (), n=1, cutoff=0.8)
+        meant = Remedy(wrong=wrong, instead=MEANT.get(f"{where} {wrong}", tuple(near)))
+        _fail(f"{text}. `{where} --help` explains the options.", 2, meant)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted; stored trials are kept. Run the same command to resume.", 130)
     except ClosedPipe:
@@ -116,8 +119,7 @@ def main() -> None:
     finally:
         AlteredScores.logger.removeHandler(altered)
     gc.freeze()  # the process ends: no cycle needs to be found
-    code = code if isinstance(code, int) else 0
-    sys.exit(code or (3 if altered.shown else 0))
+    sys.exit((code if isinstance(code, int) else 0) or (3 if altered.shown else 0))
 
 
 class AlteredScores(logging.Handler):
@@ -136,15 +138,6 @@ class AlteredScores(logging.Handler):
         if (line := record.getMessage()) not in self.shown:
             self.shown.add(line)
             echo_line(f"not shown: {line}", err=True)
-
-
-def _meant(error: click.ClickException, where: str) -> "Remedy | None":
-    """Return what was meant by an unknown option or sub-command, if it is nearly or usually called so."""
-    from registry.user_errors import Remedy
-
-    wrong = str(getattr(error, "option_name", "") or getattr(error, "command_name", ""))
-    near = get_close_matches(wrong, getattr(error, "possibilities", None) or (), n=1, cutoff=0.8)
-    return Remedy(wrong=wrong, instead=MEANT.get(f"{where} {wrong}", tuple(near)))
 
 
 def _fail(message: str, code: int, remedy: "Remedy | None" = None) -> NoReturn:

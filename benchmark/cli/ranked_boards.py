@@ -82,8 +82,7 @@ def print_summary(
 
 
 def own_boards(leaderboard: Selection, suite: str, near: Collection[str] | None, *, brief: bool = False) -> list[Board]:
-    """Return the boards of a suite: the neighbourhood of some observers (otherwise published scores, too), or headlines
-    alone."""
+    """Return a suite's boards: the neighbourhood of some observers, or all with published scores; brief: headlines."""
     boards = api.rank(leaderboard, suite)
     if near is not None:
         boards = [near_rows(board, near) for board in boards]
@@ -107,21 +106,17 @@ def print_boards(
         boards = [collapse_rows(board, families) for board in boards if board.rows or not ranked]
     below: list[str] = []
     if main and limit is not None and not wide and table_console().is_terminal:
-        boards, below = _main_boards(boards)
+        first: dict[str, Board] = {}  # of each suite, the one that ranks most of the user's networks, then most rows
+        for board in sorted(boards, key=lambda b: ([row.kind for row in b.rows].count("network"), len(b.rows))):
+            if any(row.rank is not None for row in board.rows):
+                first[board.suite] = board
+        left = Counter(board.suite for board in boards) - Counter(first.keys())
+        more = ", ".join(f"{suite} ({n})" for suite, n in left.items())
+        if first and more:
+            boards = [board for board in boards if board is first.get(board.suite)]
+            below = [f"... more tables: bench rank {more}; all: --wide"]
     if tables := list(map(board_table, boards)):
         print_tables(tables, limit, narrow=not wide, paged=paged, below=below)
     if explain:
         echo_lines(dict.fromkeys(line for table in tables for line in table.explained()))
     return len(tables)
-
-
-def _main_boards(boards: Sequence[Board]) -> tuple[list[Board], list[str]]:
-    """Return the board of each suite that ranks most of the user's networks, then most rows; and a line on others."""
-    ranked = [board for board in boards if any(row.rank is not None for row in board.rows)]
-    main: dict[str, Board] = {}
-    for board in sorted(ranked, key=lambda b: ([row.kind for row in b.rows].count("network"), len(b.rows))):
-        main[board.suite] = board
-    shown = [board for board in boards if board is main.get(board.suite)]
-    left = Counter(board.suite for board in boards) - Counter(board.suite for board in shown)
-    others = ", ".join(f"{suite} ({n})" for suite, n in left.items())
-    return (shown, [f"... more tables: bench rank {others}; all: --wide"]) if shown and others else ([*boards], [])

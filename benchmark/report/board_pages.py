@@ -133,24 +133,20 @@ def leaderboard_page(site: Site, contents: Contents) -> None:
     tables = []
     for summary in contents.summaries:
         data, table = f"data/leaderboard-{slug(summary.space)}.csv", summary_table(summary)
-        records = list(wide_records(table))
-        for record in records:
-            record |= facts_of(contents.observers.get(record["observer"]))
-        site.table(data, records)
+        site.table(data, (row | facts_of(contents.observers.get(row["observer"])) for row in wide_records(table)))
         strips = list(strips_of(contents, summary, contents.labelled))
         # of the first headline in which people have a value, or the first one
         first = next((one.sentence for one in sorted(strips, key=lambda one: not one.people)), NOBODY)
         who = [contents.people_at(summary, i) for i in range(len(summary.headlines) + bool(summary.clean))]
         cells = {line.observer: [*line.cells.values()] for line in summary.lines}
         doubtful = [name for name, own in cells.items() if any(distrust_flags(cell.flags) for cell in own)]
-        shown = page_table(
+        tables.append(page_table(
             table, contents, who, places(summary), tuple(PLAIN), summary=True, key=slug(summary.space),
             title=summary.space, data=data, figure=f"overview-{slug(summary.space)}" if strips else "", strips=strips,
             headline=first, lines=(RANKED, *summary.notes), networks=counted(len(cells), "network"),
             spread=about(cell for own in cells.values() for cell in own), doubtful=some_of(doubtful, NAMED),
             told=dict.fromkeys(f"{one.called}: {one.how}" for one in who if one),
-        )  # fmt: skip
-        tables.append(shown)
+        ))  # fmt: skip
     facts = [row["facts"] for table in tables for row in table["rows"]]
     choices = {name: sorted({held[name] for held in facts if held[name]}) for name in FILTERS}
     said = tables[0]["headline"] if tables else "Published scores"

@@ -23,7 +23,7 @@ from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_tabl
 from benchmark.report import drawing
 from benchmark.report.contents import Contents, PeopleScore, about, featured, read_contents
 from benchmark.report.drawing import NAMED, Figure, Records, Spec, chart, look
-from benchmark.report.strips import Strip, levelled, strips_of
+from benchmark.report.strips import levelled, strips_of
 from benchmark.report.suite_figures import MOST, VALUES, agreement_figures, of_suite, row_records, share_shown
 from benchmark.report.writing import Site, slug
 from benchmark.stats.comparisons import Compared
@@ -64,8 +64,7 @@ def put(site: Site, figure: Figure, *, inline: bool = False) -> PlacedFigure:
 def every_figure(contents: Contents) -> Iterator[tuple[str, Figure]]:
     """Yield (suite, "", `LINKS` or `TRAINING`; figure) for all that has data; captions end in the publications."""
     works = [(board, works_of([board], contents.observers, contents.suites)) for board in contents.boards]
-    published = [(board.title.partition(", ")[2], board) for board in contents.reported]
-    theirs = [(source, works_of([board], contents.observers, ())) for source, board in published]
+    theirs = [(b.title.partition(", ")[2], works_of([b], contents.observers, ())) for b in contents.reported]
     found = [("", one) for summary in contents.summaries if (one := overview(contents, summary))]
     suites = {suite.name: suite for suite in contents.suites}
     largest: dict[tuple[str, str], Board] = {}
@@ -131,48 +130,40 @@ def overview(contents: Contents, summary: Summary) -> Figure | None:
     """Return the leaderboard in one figure, or None without a value. Each headline is a row, from chance to people or
     the best possible value. Networks are dots, people a band, and own networks are named."""
     strips = list(strips_of(contents, summary, contents.labelled))
+    suites, dots = [one.head.suite for one in strips], [(one.head, dot) for one in strips for dot in one.dots]
     records = [
-        {"suite": one.head.suite, "headline": one.head.title, "observer": dot.line.observer, "own": dot.own}
-        | {"place": dot.at, "reference": dot.reference, **dict(zip(VALUES, dot.cell[:4], strict=True))}
-        for one in strips
-        for dot in one.dots
+        {"suite": head.suite, "headline": head.title, "observer": dot.line.observer, "own": dot.own, "place": dot.at}
+        | {"reference": dot.reference, **dict(zip(VALUES, dot.cell[:4], strict=True))}
+        for head, dot in dots
     ]
-    if not records:
-        return None
-    people = "; band: people" if any(one.band for one in strips) else ""
-    chance = "; tick: chance" if any(one.chance is not None for one in strips) else ""
-    numbers = [about(dot.cell for dot in one.dots if not dot.reference) for one in strips]
-    spread = "; ".join(
-        ", ".join(filter(None, (f"{one.head.title} ({one.head.suite}): {one.head.stimuli}", sizes, one.told)))
+    bands = [{"suite": one.head.suite, "low": one.band[0], "high": one.band[1]} for one in strips if one.band]
+    chances = [{"suite": one.head.suite, "place": one.chance} for one in strips if one.chance is not None]
+    goals = [{"suite": one.head.suite, "place": 1, "observer": one.goal} for one in strips]
+
+    def drawn(width: int) -> Spec:
+        left = min(260, width // 3)
+        labels = [
+            {"suite": suite, "start": dot.start, "place": dot.at, "observer": dot.name, "level": dot.level}
+            for suite, one in zip(suites, strips, strict=True)
+            for dot in levelled(one.dots, drawing.LETTER / (width - left - 20))
+            if dot.own
+        ]
+        step = 40 + drawing.TEXT * (1 + max((int(str(label["level"])) for label in labels), default=0))
+        return chart(
+            "overview", records=records, width=width - left - 20, step=step, suites=suites, left=left, labels=labels,
+            bands=bands, chances=chances, goals=goals,
+        )  # fmt: skip
+
+    numbers = (about(dot.cell for dot in one.dots if not dot.reference) for one in strips)
+    told = (
+        filter(None, (f"{one.head.title} ({one.head.suite}): {one.head.stimuli}", sizes, one.told))
         for one, sizes in zip(strips, numbers, strict=True)
     )
-    return Figure(
-        name=f"overview-{slug(summary.space)}",
-        title=f"All headlines, {summary.space}",
-        caption="A dot for each network, better to the right, with people or the best possible value at the right end"
-        f"{chance}{people}. {spread}.",
-        drawn=partial(_headline_rows, strips, records),
-        records=records,
-    )
-
-
-def _headline_rows(strips: Sequence[Strip], records: Records, width: int) -> Spec:
-    left, suites = min(260, width // 3), [one.head.suite for one in strips]
-    letter = drawing.LETTER / (width - left - 20)
-    labels = [
-        {"suite": one.head.suite, "start": dot.start, "place": dot.at, "observer": dot.name, "level": dot.level}
-        for one in strips
-        for dot in levelled(one.dots, letter)
-        if dot.own
-    ]
-    levels = 1 + max((int(str(label["level"])) for label in labels), default=0)
-    return chart(
-        "overview", records=records, width=width - left - 20, step=40 + drawing.TEXT * levels, suites=suites, left=left,
-        labels=labels,
-        bands=[{"suite": one.head.suite, "low": one.band[0], "high": one.band[1]} for one in strips if one.band],
-        chances=[{"suite": one.head.suite, "place": one.chance} for one in strips if one.chance is not None],
-        goals=[{"suite": one.head.suite, "place": 1, "observer": one.goal} for one in strips],
-    )  # fmt: skip
+    spread = "; ".join(map(", ".join, told))
+    caption = "A dot for each network, better to the right, with people or the best possible value at the right end"
+    caption += f"{'; tick: chance' * bool(chances)}{'; band: people' * bool(bands)}. {spread}."
+    name, title = f"overview-{slug(summary.space)}", f"All headlines, {summary.space}"
+    return Figure(name=name, title=title, caption=caption, drawn=drawn, records=records) if records else None
 
 
 def reported_figure(board: Board) -> Figure:

@@ -101,12 +101,9 @@ def strips_of(contents: Contents, summary: Summary, own: Collection[str]) -> Ite
             continue
         people, board = contents.people_at(summary, i), contents.references.get((head.suite, summary.space))
         if board is not None:  # with the scores that come with the package
-            ranked, aside = (
-                [row._replace(cells={head.suite: row.cells[board.by]._replace(rank=row.place)}) for row in part]
-                for part in (board.rows, board.references)
-            )
+            ranked = (r._replace(cells={head.suite: r.cells[board.by]._replace(rank=r.place)}) for r in board.rows)
             held |= {row.observer: row for row in ranked if is_trusted(row.cells[head.suite])}
-            who = ((row.observer, row.kind, row.cells[head.suite]) for row in aside)
+            who = ((row.observer, row.kind, row.cells[board.by]) for row in board.references)
             if people is None and (theirs := people_among(who, head.bounds, pooled=True)):
                 people = theirs._replace(called=f"{theirs.called} (reference)")
         shown = [*held.values()]

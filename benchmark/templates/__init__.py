@@ -29,13 +29,10 @@ def write_package(name: str, kind: str, folder: Path) -> list[Path]:
         raise BenchError(f"{target} exists already. Choose another name, or another --out folder.")
     if module in stdlib_module_names or find_spec(module) is not None:
         raise BenchError(f"a Python module '{module}' is installed already. Choose another name than '{name}'.")
-    names = {"name": name, "module": module}
-    written = []
-    template = Path(__file__).parent / kind
+    names, template = {"name": name, "module": module}, Path(__file__).parent / kind
     for source in sorted(template.rglob("*.tmpl")):
         place = Path(str(source.relative_to(template)).replace("__module__", module).removesuffix(".tmpl"))
         (target / place).parent.mkdir(parents=True, exist_ok=True)
         text = Template(source.read_text(encoding="utf-8")).substitute(names)
         (target / place).write_text(text, encoding="utf-8")
-        written.append(place)
-    return sorted(written)
+    return sorted(path.relative_to(target) for path in target.rglob("*") if path.is_file())

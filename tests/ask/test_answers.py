@@ -31,15 +31,12 @@ def test_an_answer_is_a_row_that_the_import_reads(answers):
     assert file.remarks[1].startswith("1 of 3 images have no trial in time")
 
 
-def test_the_same_answer_again_is_stored_once_and_another_is_refused(answers):
+def test_an_answer_is_stored_once_and_its_image_is_shown_again_after_a_late_frame_alone(answers):
     person, key = answers.begin()
     for _ in range(3):
         assert answers.add(sent(answers, person, key, said(), said()))[0] == ["1", "1"]
     assert answers.add(sent(answers, person, key, said(answer="cat")))[1] == {"1": "answered otherwise before."}
     assert len(rows(answers)) == 1
-
-
-def test_an_image_is_shown_again_after_a_late_frame_alone(answers):
     person, key = answers.begin()
     assert answers.add(sent(answers, person, key, said("1b")))[1] == {"1b": "no such trial."}
     given = said("1", late_frames=1), said("1b"), said("2"), said("2b")

@@ -46,7 +46,7 @@ def test_a_later_session_shows_the_next_images_at_the_angle_that_was_asked_for()
     assert (one.plan["degrees"], two.plan["degrees"]) == (2, 4)
 
 
-def test_a_consent_form_is_text(tmp_path):
+def test_a_consent_form_is_text_and_no_text_leaves_its_element(session, tmp_path):
     form = tmp_path / "consent.md"
     form.write_text(f"{HOSTILE}\n\n- **yes**\n")
     html = render_markdown("", form)
@@ -55,9 +55,6 @@ def test_a_consent_form_is_text(tmp_path):
     form.write_bytes(b"\xff\xfe")
     with pytest.raises(BenchError, match="UTF-8"):
         render_markdown("", form)
-
-
-def test_no_text_leaves_its_element(session, tmp_path):
     hostile = "</script><script>alert(1)</script>"
     (tmp_path / "consent.md").write_text(hostile)
     own = {**read_language("en"), "agree": hostile, "noScript": f"</noscript>{hostile}"}

@@ -115,16 +115,13 @@ def test_the_experimenters_page_names_who_guesses_or_is_late_and_shows_names_as_
     ]
 
 
-def test_malformed_bodies_are_one_answer_and_huge_ones_are_not_read(answers, serve):
+def test_malformed_and_huge_bodies_and_those_without_a_token_are_refused(answers, serve):
     port = serve(answers)
     for body in (b"", b"{", b"[" * 50_000, b"\xff\xfe", b"null", b"[]", b'{"plan": 1}'):
         assert request(port, body=body)[0] == 403
     for length in ("65537", "99999999999999", "-1", "x", ""):
         assert request(port, body=b"", **{"Content-Length": length})[0] == 403
-
-
-def test_a_token_is_asked_for_where_others_can_reach_it(answers, serve):
-    token = answers.token
+    token = answers.token  # asked for where others can reach the server
     assert len(token) > 20 and (answers.folder / "plan-session-1.json").stat().st_mode & 0o077 == 0
     port = serve(answers, token)
     for status, address in ((403, "/"), (403, "/?token=x"), (200, f"/?token={token}")):
@@ -145,36 +142,34 @@ def test_a_flood_is_answered_with_too_many(answers, serve):
 def test_ten_thousand_trials_of_fifty_people_at_once(session, tmp_path, serve):
     """None lost, none doubled, though half is sent twice: as a browser does whose connection was lost."""
     with open_answers(tmp_path / "asked", session("world-natural", 200)) as kept:
-        everybody_answers(kept, serve(kept))
+        port = serve(kept)
+
+        def post(person, key, batch):
+            body = sent(kept, person, key, *batch)
+            while True:
+                try:
+                    status, reply = request(port, body=body)
+                except OSError:
+                    continue
+                if status == 200:
+                    assert len(reply["stored"]) == len(batch) and not reply["refused"]
+                    return
+                assert status == 429
+                time.sleep(0.2)
+
+        jobs = []
+        for person, key in [kept.begin() for _ in range(50)]:
+            given = [said(str(trial), GEIRHOS16[(person + trial) % 16], rt=trial / 1000) for trial in range(1, 201)]
+            batches = [given[at : at + 25] for at in range(0, 200, 25)]
+            jobs += [(person, key, batch) for batch in (*batches, *batches[::2])]
+        with ThreadPoolExecutor(50) as pool:
+            list(pool.map(lambda job: post(*job), jobs))
     rows = table(kept.folder / "answers-session-1.csv")
     assert len(rows) == len({(row["subj"], row["trial"]) for row in rows}) == 10_000
     for row in rows:
         person, trial = int(row["subj"].removeprefix("subject-")), int(row["trial"])
         assert row["object_response"] == GEIRHOS16[(person + trial) % 16] and row["rt"] == f"{trial / 1000:.10g}"
     assert api.import_trials(kept.folder, db=str(tmp_path / "results.db")).trials == 10_000
-
-
-def everybody_answers(kept, port):
-    def post(person, key, batch):
-        body = sent(kept, person, key, *batch)
-        while True:
-            try:
-                status, reply = request(port, body=body)
-            except OSError:
-                continue
-            if status == 200:
-                assert len(reply["stored"]) == len(batch) and not reply["refused"]
-                return
-            assert status == 429
-            time.sleep(0.2)
-
-    jobs = []
-    for person, key in [kept.begin() for _ in range(50)]:
-        given = [said(str(trial), GEIRHOS16[(person + trial) % 16], rt=trial / 1000) for trial in range(1, 201)]
-        batches = [given[at : at + 25] for at in range(0, 200, 25)]
-        jobs += [(person, key, batch) for batch in (*batches, *batches[::2])]
-    with ThreadPoolExecutor(50) as pool:
-        list(pool.map(lambda job: post(*job), jobs))
 
 
 COMMAND = "from benchmark.cli import main; main()"
@@ -211,7 +206,7 @@ def test_an_experiments_yaml_says_how_its_images_are_shown(tmp_path):
 
 
 @pytest.mark.slow
-def test_mistakes_are_one_line_each(bench, tmp_path):
+def test_mistakes_are_one_line_each_and_what_comes_after_a_page_is_said(bench, tmp_path):
     for arguments, said_ in (
         (("world-edges", "--about", "name"), "expected age or eyesight"),
         (("world-edges", "--out", "x.html", "--serve"), "give one"),
@@ -228,10 +223,6 @@ def test_mistakes_are_one_line_each(bench, tmp_path):
     ):
         ended = bench("ask", *arguments)
         assert ended.code in (1, 2) and said_ in ended.err and len(ended.err.strip().splitlines()) <= 2
-
-
-@pytest.mark.slow
-def test_a_page_is_written_and_what_comes_next_is_said(bench, tmp_path):
     words = ("--trials", "16", "--out", tmp_path / "ask.html")
     ended = bench("ask", "world-cue-conflict", *words, "--answer-time", "unlimited")
     assert ended.code == 0 and "16 images of world-cue-conflict" in ended.out and "bench import trials" in ended.out

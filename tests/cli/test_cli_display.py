@@ -13,7 +13,7 @@ import pytest
 from benchmark import api, cli
 from benchmark.cli import printing
 from benchmark.cli.printing import print_tables, safe_console
-from benchmark.cli.ranked_boards import _main_boards
+from benchmark.cli.ranked_boards import print_boards
 from benchmark.display import printable, printable_lines
 from benchmark.leaderboard.board_model import Cell, Rank
 from benchmark.leaderboard.forms import terminal
@@ -134,11 +134,14 @@ def test_a_board_of_67_networks_takes_80_lines_of_a_terminal_and_is_whole_in_a_p
 
 
 @pytest.mark.slow
-def test_a_terminal_shows_a_board_of_each_suite(terminal_of_80, bench, board, monkeypatch):
+def test_a_terminal_shows_a_board_of_each_suite(terminal_of_80, bench, board, monkeypatch, capsys):
     monkeypatch.setattr("benchmark.cli.ranked_boards.table_console", printing.table_console)
     one, other = (replace(each, suite=name) for each in api.rank(api.Selection(board))[:1] for name in ("a", "b"))
-    tables, below = _main_boards([replace(one, rows=one.rows[:1]), one, other])
-    assert tables == [one, other] and below == ["... more tables: bench rank a (1); all: --wide"]
+    fewer = replace(one, rows=one.rows[:1])
+    assert print_boards(api.Selection(board), [fewer, one, other], main=True) == 2
+    shown = capsys.readouterr().out
+    assert shown.endswith("... more tables: bench rank a (1); all: --wide\n")
+    assert all(shown.count(row.observer) == 2 for row in one.rows)
 
 
 @pytest.mark.slow

@@ -182,14 +182,11 @@ def test_an_image_tells_everybodys_answer(visit):
     assert "sort-stimuli=networks.asc" in page.url
 
 
-def test_the_menu_leads_to_every_kind_of_page(visit):
+def test_the_menu_leads_to_every_kind_of_page_and_without_javascript_everything_is_there(visit):
     page = visit("index.html")
     for title in ("Cue-conflict", "Links", "Compare", "Stimuli", "Leaderboard"):
         page.get_by_role("navigation", name="Pages").get_by_role("link", name=title, exact=True).click()
         assert page.locator("nav [aria-current]").inner_text() == title
-
-
-def test_everything_is_there_without_javascript(visit):
     page = visit("index.html", java_script_enabled=False)
     assert {"world-standard-0", "world-stylised-0", "ideal-shape", "chance"} <= set(shown(page))
     assert not page.locator("form.filters").is_visible()
@@ -243,7 +240,7 @@ def test_every_page_fits_its_screen_and_is_accessible(visit, site):
 
 
 @pytest.mark.release
-def test_head_and_first_column_stay_in_sight(visit):
+def test_head_and_first_column_stay_in_sight_and_the_focus_goes_down_the_page(visit):
     page = visit("index.html", viewport={"width": 600, "height": 400})
     scroll = page.locator(".tall").first
     scroll.evaluate("box => box.scrollTo(200, 300)")
@@ -252,19 +249,12 @@ def test_head_and_first_column_stay_in_sight(visit):
     names = page.locator("tbody tr.network th").all()
     assert all(abs(name.bounding_box()["x"] - names[0].bounding_box()["x"]) < 1 for name in names)
     assert names[0].bounding_box()["x"] < box["x"] + 100
-
-
-@pytest.mark.release
-def test_the_focus_goes_down_the_page(visit):
-    page = visit("index.html")
-    places = []
+    page, places = visit("index.html"), []
+    focus = """(() => { const one = document.activeElement, box = one.getBoundingClientRect();
+        return [one.className, box.top + scrollY, getComputedStyle(one).outlineStyle]; })()"""
     for _ in range(30):
         page.keyboard.press("Tab")
-        seen = page.evaluate(
-            "(() => { const one = document.activeElement, box = one.getBoundingClientRect();"
-            "return [one.className, box.top + scrollY, getComputedStyle(one).outlineStyle]; })()"
-        )
-        places.append(seen)
+        places.append(page.evaluate(focus))
     assert places[0][0] == "skip" and all(style != "none" for _, _, style in places)
     tops = [top for name, top, _ in places if name != "skip"]
     assert all(after >= before - 60 for before, after in pairwise(tops))  # a row of a form is no step back

@@ -41,13 +41,6 @@ def test_people_are_a_group_or_the_mean_of_single_ones_or_simulated():
     assert people_among([("x", "ideal", Cell(1.0))], None, pooled=False) is None
 
 
-def test_places_are_what_the_rank_intervals_leave_open():
-    ranks = {"a": (1.0, 1.0, 2.0), "b": (2.0, 1.0, 2.0), "c": (9.0, 9.0, 9.0), "d": (None, None, None)}
-    lines = tuple(Row(name, "network", {}, (), "", *rank) for name, rank in ranks.items())
-    summary = Summary(space="world16", headlines=(), lines=lines, references=())
-    assert places(summary) == {"a": "1\N{EN DASH}2", "b": "1\N{EN DASH}2", "c": "3"}
-
-
 def test_a_strip_names_the_first_of_those_with_a_rank_and_nobody_where_the_headline_ranks_nobody():
     def drawn(*ranks):
         cells = [Cell(0.5, rank=Rank(*(3 * [rank]))) for rank in ranks]
@@ -70,15 +63,11 @@ def test_papers_lead_to_the_web_and_numbers_are_short():
     assert short_number(-0.004, 2) == ".00" and short_interval(0.4, -0.004, 0.52, 2) == ".40 [.00, .52]"
 
 
-def test_few_are_chosen_evenly_and_the_readers_own_always():
-    assert featured("abc") == ("a", "b", "c")
-    assert featured([str(i) for i in range(13)], 7) == ("0", "2", "4", "6", "8", "10", "12")
-    names = [str(i) for i in range(30)]
-    assert {"4", "5"} <= set(featured(names, 7, {"4", "5"})) and len(featured(names, 7, {"4", "5"})) == 7
-    assert len(featured(names, 7, set(names))) == 12
-
-
-def test_remarks_are_said_once_for_a_column():
+def test_remarks_are_said_once_for_a_column_and_places_are_what_the_rank_intervals_leave_open():
+    ranks = {"a": (1.0, 1.0, 2.0), "b": (2.0, 1.0, 2.0), "c": (9.0, 9.0, 9.0), "d": (None, None, None)}
+    lines = tuple(Row(name, "network", {}, (), "", *rank) for name, rank in ranks.items())
+    summary = Summary(space="world16", headlines=(), lines=lines, references=())
+    assert places(summary) == {"a": "1\N{EN DASH}2", "b": "1\N{EN DASH}2", "c": "3"}
     source = object()
     flags = (("few", "seen"), ("few",))
     cells = [*(Cell(0.5, flags=each, source=source) for each in flags), Cell(reason="no masks")]
@@ -102,7 +91,12 @@ def test_labels_stay_inside_and_cover_no_point_and_no_other_label(count):
     assert all(apart)
 
 
-def test_a_legend_is_beside_a_drawing_where_its_names_have_room():
+def test_few_are_chosen_evenly_and_a_legend_is_beside_a_drawing_where_its_names_have_room():
+    assert featured("abc") == ("a", "b", "c")
+    assert featured([str(i) for i in range(13)], 7) == ("0", "2", "4", "6", "8", "10", "12")
+    names = [str(i) for i in range(30)]
+    assert {"4", "5"} <= set(featured(names, 7, {"4", "5"})) and len(featured(names, 7, {"4", "5"})) == 7
+    assert len(featured(names, 7, set(names))) == 12
     names = ("resnet50 (lab)", "vit (lab)", "resnet18 (a)", "resnet18 (b)")
     assert [*short_names(names).values()] == ["resnet50", "vit", "resnet18 (a)", "resnet18 (b)"]
     assert legend_room(names[:2], 380) == 34 + int(6.4 * 8) and legend_room(["x" * 30], 380) == 0
