@@ -43,8 +43,6 @@ class Hostile:
 
 
 class Server(SimpleHTTPRequestHandler):
-    """Serves a folder, and remembers what it was asked and with which login."""
-
     asked: ClassVar[list[str]] = []
     logins: ClassVar[list[str | None]] = []
 

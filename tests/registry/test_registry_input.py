@@ -22,8 +22,6 @@ from registry.preprocessing import UNSTATED, StatedInput, settled_input, stated_
 from registry.register import register
 from registry.user_errors import CardError, WeightsError
 
-SLOW = pytest.mark.slow
-
 
 @pytest.mark.parametrize("shape", [(50, 81), (90, 47), (20, 31)])
 @pytest.mark.parametrize(("mode", "timms"), [("longest", "border"), ("squash", "squash"), ("shortest", "center")])
@@ -77,7 +75,8 @@ def saved_folder(folder, state, config=CONFIG):
     return folder
 
 
-@pytest.mark.parametrize("named", ["timm:test_resnet", *(pytest.param(a, marks=SLOW) for a in ("", "timm:local-dir:"))])
+@pytest.mark.slow
+@pytest.mark.parametrize("named", ["timm:test_resnet", "", "timm:local-dir:"])
 def test_a_folder_of_timm_says_everything(named, tiny, nine, folders, tmp_path):
     folder = saved_folder(tmp_path / "net", tiny.state_dict())
     arch, weights = (f"{named}{folder}", None) if named.endswith(":") else (named, folder)
