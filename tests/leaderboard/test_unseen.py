@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmark import api
+from benchmark.api.options import Filters
 from benchmark.failures import BenchError
 
 pytestmark = pytest.mark.slow
@@ -41,6 +42,10 @@ def test_all_rows_stand_on_the_same_cells(db):
     assert board.title.endswith(", without salt-and-pepper, uniform-noise")
     told = next(note for note in board.notes if note.startswith("left out"))
     assert "uniform-noise (4 levels)" in told and "salt-and-pepper (4 levels)" in told
+    few = api.Selection(db, Filters(models=f"{PLAIN},{UNIFORM}"))  # what an observer off the board was trained on stays
+    (board,) = api.rank(few, "corruption", unseen_only=True, among_shown=True)
+    assert board.title.endswith(", without uniform-noise") and SANDP not in {row.observer for row in board.rows}
+    assert board.rows[0].cells[board.by].n == by_hand(db, PLAIN, ("uniform-noise",))[1]
 
 
 def test_a_suite_must_know_what_was_seen(db, bench):
