@@ -130,7 +130,7 @@ def variance_of_mean(variances: Sequence[Variance], together: float = 0.0) -> Va
     """Return the variance of a mean over estimates. together: the sum of all covariances of two of them (none:
     independent). Never below half of what independent ones would have: covariances are estimates, too."""
     each = [estimate.value / len(variances) ** 2 for estimate in variances]
-    doubt = sum(v**2 / estimate.df for v, estimate in zip(each, variances, strict=True))
+    doubt = sum(v**2 / estimate.df for v, estimate in zip(each, variances, strict=True) if v)  # one image has df 0
     df = sum(each) ** 2 / doubt if doubt else variances[0].df
     people, crossed = (
         sum(part) / len(variances) ** 2 for part in zip(*((v.people, v.crossed) for v in variances), strict=True)

@@ -9,7 +9,7 @@ from scipy import stats
 
 from benchmark.contracts import Trials
 from benchmark.stats import clustered_variance, clustered_wilson, ratio_score, shared_clusters
-from benchmark.stats.clusters import Variance, crossed_variance, few_clusters_variance
+from benchmark.stats.clusters import Variance, crossed_variance, few_clusters_variance, variance_of_mean
 
 
 def test_a_score_of_a_condition_is_of_its_trials(bias, make):
@@ -115,6 +115,8 @@ def test_people_never_lessen_what_images_leave_open_and_of_one_nothing_is_known(
     alone = pytest.approx((images**2).sum() * 30 / 29)
     assert crossed_variance(images, persons - persons.mean(axis=0), np.zeros(4)).value == alone
     assert crossed_variance(images, persons[:, :1], np.array([0.5])) == Variance(value=alone, df=29)
+    one_image = Variance(value=0.0, df=0)
+    assert variance_of_mean([one_image, Variance(value=0.04, df=10)]) == Variance(value=0.01, df=10)
 
 
 def test_the_interval_is_wilson_with_the_sample_size_of_that_variance():
