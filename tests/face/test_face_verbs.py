@@ -35,7 +35,8 @@ def db(tmp_path_factory):
 
 def test_every_verb_says_what_it_takes():
     verbs = {*gb.__all__} - {"Leaderboard", "__version__", "no_worse"}
-    assert verbs <= {*dir(gb)} and len(verbs) == 40
+    # Tests of other files call the others by name.
+    assert {"ask", "badge", "cite"} <= verbs <= {*dir(gb)} and len(verbs) == 40
     for verb in (getattr(gb, name) for name in verbs):
         said = {field.name: field.option.help for field in fields(verb)}
         assert inspect.getdoc(verb)
