@@ -239,7 +239,7 @@ def find_cells(entry: Entry, folder: Path) -> dict[str, Path]:
         raise StimuliError(f"{folder}: no cells of '{entry.name}', folders like gaussian_noise/3/n01440764.")
     known = {name: i for i, name in enumerate((*entry.parts, *entry.extra))}
     named = (cell.split("/") for cell in cells)
-    ranked = sorted((known.get(x, len(known)), x, float(severity), f"{x}/{severity}") for x, severity in named)
+    ranked = sorted((known.get(what, len(known)), what, float(level), f"{what}/{level}") for what, level in named)
     return {cell: cells[cell] for *_, cell in ranked}
 
 
@@ -276,7 +276,11 @@ def open_cells(entry: Entry, folder: Path, settings: Settings, limit: int | None
         positions = {key: {name: i for i, name in enumerate(x.ids)} for key, x in distinct.items()}
         parts = {key: x.pick([positions[key][name] for name in names]) for key, x in distinct.items()}
         listings = {name: replace(parts[id(x.ids)], folder=x.folder) for name, x in listings.items()}
-    return Cells(tuple(listings), lambda x: open_listing(entry, listings[x], settings, whole[x], f"{entry.name} {x}"))
+
+    def open_cell(name: str) -> Stimuli:
+        return open_listing(entry, listings[name], settings, whole[name], f"{entry.name} {name}")
+
+    return Cells(tuple(listings), open_cell)
 
 
 def list_cells(entry: Entry, cells: Mapping[str, Path]) -> tuple[dict[str, Listing], dict[str, StimuliError]]:

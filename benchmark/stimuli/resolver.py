@@ -95,10 +95,9 @@ class Resolver:
     def _place(self, role: str, layout: str = "") -> tuple[Entry, Path]:
         """Find the first installed set of a role with a suitable layout and label space."""
         kinds, in_cells = ("textures",) if layout == "textures" else ("images", "names"), layout == "cells"
-        named = (
-            x for x in read_catalogue(self._settings).values() if x.role == role and x.space in (self.space, "any")
-        )
-        entries = [entry for entry in named if entry.kind in kinds and (entry.layout == "cells") == in_cells]
+        named = (entry for entry in read_catalogue(self._settings).values() if entry.role == role)
+        fitting = (entry for entry in named if entry.kind in kinds and entry.space in (self.space, "any"))
+        entries = [entry for entry in fitting if (entry.layout == "cells") == in_cells]
         entries.sort(key=lambda entry: entry.name not in self._wanted)
         for entry in entries:
             folder = stimuli_folder(entry, self._settings)
