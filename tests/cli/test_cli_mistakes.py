@@ -1,17 +1,23 @@
-"""Mistakes: one clear line on stderr, no traceback, the right exit code."""
+"""Mistakes: one clear line on stderr, no traceback, the right exit code; a line to paste works when it is pasted."""
 
+import shlex
 import shutil
 import sqlite3
 from contextlib import closing
 
+import numpy as np
 import pytest
+import timm
+import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from registry.cards import read_cards
 from registry.world_networks import tiny_resnet
 
 TINY = "python:registry.world_networks:tiny_resnet"
 INPUT = ("--labels", "world16", "--size", "64", "--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25")
+GIVEN = f"--arch {TINY} {' '.join(INPUT)}"
 
 
 def mistake(ended, code, *words):
@@ -37,6 +43,7 @@ def mistake(ended, code, *words):
     ("db rescore", 1, "bench run"), ("run -m ideal-shape --limit 2 --precision tf32 --device cpu", 1, "tf32"),
     ("run -m ideal-shape --limit 2 --device nonsense", 1, "nonsense"),
     ("run -m ideal-shape --limit 2 --db nothere/results.db", 1, "nothere"),
+    (f"run -m ideal-shape -s cue-conflict --limit 1 --seed {2**63}", 1, "a seed is a whole number of at most 64 bits"),
 ])  # fmt: skip
 def test_unknown_names_usage_and_missing_things(bench, words, code, found):
     mistake(bench(*words.split()), code, *found.split("|"))
@@ -146,11 +153,6 @@ def test_fetch_gets_what_a_run_lacks_and_the_run_ends_in_a_verdict(bench, tmp_pa
     assert "\nmine\n" in ended.out and "not measured" in ended.out.partition("\nmine\n")[2]
 
 
-def test_a_seed_that_no_leaderboard_gives_back_is_refused(bench):
-    words = ("run", "-m", "ideal-shape", "-s", "cue-conflict", "--limit", "1", "--seed", 2**63)
-    mistake(bench(*words), 1, "a seed is a whole number of at most 64 bits")
-
-
 def test_scores_of_a_suite_that_is_not_installed_are_said(bench, board, tmp_path):
     """A leaderboard from a machine that has a plug-in more than this one."""
     theirs = tmp_path / "theirs.db"
@@ -169,3 +171,67 @@ def test_a_place_that_is_empty_stands_for_no_default(bench, words):
     """`--db "$RESULTS"` where nobody has set RESULTS: the run went into another leaderboard."""
     ended = bench(*words)
     assert ended.code == 2 and "expected a place, got ''" in ended.err
+
+
+@pytest.fixture
+def files(tmp_path):
+    state = tiny_resnet(16).state_dict()
+    torch.save(state, tmp_path / "net.pt")
+    np.savez(tmp_path / "net.npz", **{name: tensor.numpy() for name, tensor in state.items()})
+    return tmp_path
+
+
+def pasted(line, bench):
+    """Each of the commands of a line, as a shell splits them."""
+    for command in line.split(" && "):
+        words = shlex.split(command)
+        assert words[0] == "bench"
+        ended = bench(*words[1:])
+        assert ended.code == 0, ended.err
+    return ended
+
+
+@pytest.mark.parametrize(("words", "says"), [
+    (f"register nothere.pt {GIVEN}", "nothere.pt is not there"), (f"register nothere.pt mine {GIVEN}", "is not there"),
+    ("register nothere.pt", "is not there"), ("register net.npz", "--arch as well: timm:NAME"),
+    ("register net.pt", "does not state its architecture. Give --arch: timm:NAME"),
+])  # fmt: skip
+def test_what_is_missing_is_one_line(words, says, bench, files, home):
+    ended = bench(*words.split())
+    assert ended.code in (1, 2) and len(ended.errors) == 1 and says in ended.errors[0], ended.err
+    assert "Paste" not in ended.err and not (home / "cards").exists()
+
+
+@pytest.mark.slow
+def test_a_file_before_its_name_is_registered(bench, files, home):
+    assert bench("register", "net.pt", "mine", *GIVEN.split()).code == 0
+    assert read_cards(home / "cards")["mine"].arch == TINY
+
+
+@pytest.mark.slow
+def test_a_run_of_a_path(bench, files, home):
+    say = ("--arch", "timm:test_resnet", "-s", "cue-conflict", "--limit", "2", "--dry-run")
+    torch.manual_seed(0)
+    state = timm.create_model("test_resnet", num_classes=1000).state_dict()
+    np.savez(files / "arrays.npz", **{name: tensor.numpy() for name, tensor in state.items()})
+    torch.save({**state, "decoder.weight": torch.ones(3)}, files / "more.pt")
+    for file, lacking in (("arrays.npz", "--convert"), ("more.pt", "--ignore")):
+        ended = bench("run", file, *say)
+        line = ended.errors[-1].partition(" Paste: ")[2]
+        assert ended.code == 1 and lacking in line, ended.err
+        pasted(line, bench)
+        assert "converted" not in bench("run", file, *say).err  # it is found again by its file
+    assert len(read_cards(home / "cards")) >= 2
+
+
+@pytest.mark.release
+def test_a_sweep(bench, files):
+    for step in (1, 2):
+        (files / "training").mkdir(exist_ok=True)
+        torch.save({"model": tiny_resnet(16), "step": step}, files / "training" / f"step_{step}.pt")
+    say = f"sweep training {GIVEN} -s cue-conflict --limit 2 -y -q"
+    ended = bench(*say.split())
+    line = ended.errors[-1].partition("to use what was left out: ")[2]
+    assert ended.code == 1 and line.endswith(" --convert"), ended.err
+    assert "2 done" in pasted(line, bench).err
+    assert "2 cached" in pasted(line, bench).err  # neither registered again nor taken for further checkpoints

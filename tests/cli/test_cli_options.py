@@ -48,14 +48,13 @@ PAIRS = {
 VALUES = {"hide": NET, "kind": "model", "source": "lab", "recipe": "stylised", "family": "vit", "models": NET}
 VALUES |= {"form": "csv", "metric": "shape_bias", "condition": "bear"}
 TOLD = {
-    "run": ("arch labels strict fetch", "cli/test_cli_mistakes.py"),
+    "run": ("arch convert labels strict fetch", "cli/test_cli_mistakes.py"),
     "run ": ("print_array tasks", "engine/test_parallel.py"),
-    "run  ": ("convert", "cli/test_cli_proposed_lines.py"),
     "rank": ("all wide", "cli/test_cli_display.py"),
     "compare": ("suite", "cli/test_cli_families.py"),
-    "compare doses": ("form", "leaderboard/test_recipe_commands.py"),
-    "claims": ("form", "leaderboard/test_recipe_commands.py"),
-    "power": ("train_hours", "leaderboard/test_recipe_commands.py"),
+    "compare doses": ("form", "leaderboard/test_recipe_effects.py"),
+    "claims": ("form", "leaderboard/test_recipe_effects.py"),
+    "power": ("train_hours", "leaderboard/test_recipe_effects.py"),
     "diff": ("images", "cli/test_cli_diff.py"),
     "compare transfer": ("form", "leaderboard/test_transfer.py"),
     "reproduce": ("condition suite", "cli/test_cli_provenance.py"),

@@ -1,8 +1,11 @@
-"""A document carries its trials: scores are made again from them, and nothing of them fills what is one's own."""
+"""A leaderboard as one document fits its schema and carries its trials: scores are made again from them, and nothing of
+them fills what is one's own."""
 
 import copy
+import csv
 import json
 from base64 import b64decode, b64encode
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,19 +13,22 @@ import pytest
 from benchmark import api
 from benchmark.engine.scoring import Scorer
 from benchmark.failures import ScoresError, StoreError
+from benchmark.leaderboard.leaderboard_document import Document
 from benchmark.stimuli.datasets import sample
 from benchmark.stimuli.world.sets import generated_set
 from benchmark.store import open_store
 from benchmark.store.codec import decode, encode
 
 pytestmark = pytest.mark.slow
+SCHEMA = Path(__file__).parents[2] / "docs" / "leaderboard-2.schema.json"
 
 
 @pytest.fixture(scope="module")
 def document(folder):
     """The export of two observers on 8 images of each set of cue-conflict, as plain data."""
     db = str(folder / "lab.db")
-    api.run(db=db, models="ideal-shape,ideal-texture", suites="cue-conflict", limit=8, batch=8)
+    report = api.run(db=db, models="ideal-shape,ideal-texture", suites="cue-conflict", limit=8, batch=8)
+    assert report.exit_code == 0
     return api.document(api.Selection(db)).model_dump(mode="json")
 
 
@@ -174,3 +180,36 @@ def test_labels_that_were_planted_are_found_whoever_comes_first(document, board)
     board(changed, "planted.db")
     with open_store("planted.db") as store, pytest.raises(StoreError, match="has other image names or labels"):
         store.put_stimuli(sample(generated_set("world-edges"), 8))
+
+
+def test_the_published_schema_is_that_of_the_program():
+    published = json.loads(SCHEMA.read_text())
+    assert published == {"$schema": published["$schema"], **Document.model_json_schema()}
+
+
+def test_a_document_has_every_score_and_fits_the_schema(document, folder):
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.validate(document, json.loads(SCHEMA.read_text()))
+    assert (document["form"], document["version"]) == ("gestaltbench-leaderboard", 2)
+    db = str(folder / "lab.db")
+    rows = open_store(db, write=False).latest_scores()
+    assert len(document["scores"]) == len(rows) > 10
+    assert Document.model_validate(document) == api.document(api.Selection(db))
+    stored = {(r.observer, r.metric, r.condition, r.role): r for r in rows}
+    for one in document["scores"]:
+        row = stored[one["observer"], one["metric"], one["condition"], one["role"]]
+        assert [one[name] for name in ("value", "low", "high", "n")] == [row.value, row.low, row.high, row.n]
+        assert one["value"] is not None or one["reason"]
+
+
+def test_the_ending_chooses_the_form(document, folder, bench, tmp_path):
+    db = str(folder / "lab.db")
+    forms = {"csv": "observer,kind,", "json": '{\n "form": "gestaltbench-leaderboard"', "tex": "\\begin{table}"}
+    for name, begins in ((f"a.{end}", begins) for end, begins in {**forms, "md": "| observer |"}.items()):
+        path = tmp_path / name
+        assert bench("export", "--scores", "--db", db, "-o", path).code == 0
+        assert path.read_text().startswith(begins)
+    assert bench("export", "--db", db, "-o", tmp_path / "b.tex").code == 0
+    assert (tmp_path / "b.tex").read_text().startswith("\\begin{table}")
+    with (tmp_path / "a.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == len(open_store(db, write=False).latest_scores())

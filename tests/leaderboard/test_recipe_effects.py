@@ -1,4 +1,4 @@
-"""Recipes: means and differences over networks and images, numbers on recipes, claims."""
+"""Recipes: means and differences over networks and images, numbers on recipes, claims; and their commands."""
 
 import sys
 from dataclasses import replace
@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from benchmark import api
+from benchmark.cli import tables
 from benchmark.cli.run_commands import NEXT
 from benchmark.contracts import Metric, Trials
 from benchmark.failures import BenchError
@@ -288,3 +290,46 @@ def test_the_papers_claims_are_such_a_file():
     claims = effects.read_claims(effects.PAPERS)
     suites = {"cue-conflict", "corruption", "adversarial", "saliency", "human-comparison"}
     assert {claim.suite for claim in claims} == suites
+
+
+@pytest.fixture
+def asked(monkeypatch, verb_cells):
+    """What the verbs are asked for: simulated networks answer."""
+    right = np.random.default_rng(8).random((80, 6)) < [0.4, 0.42, 0.41, 0.7, 0.71, 0.69]
+    made = seeds(right, ("standard", "stylised(0.5)"))
+    found, seen = compared_recipes([made], SIDES | {"stylised": frozenset(["stylised(0.5)"])}), {}
+
+    def verb(name, result):
+        def called(*words, leaderboard=None, **given):
+            seen[name] = (*words[leaderboard is None :], given)
+            return result
+
+        monkeypatch.setattr(api, name, called)
+        for cell in verb_cells(getattr(tables, name).callback) if name in ("doses", "claims") else ():
+            monkeypatch.setattr(cell, "cell_contents", called)
+
+    verb("recipes", [[made]])
+    verb("compare_recipes", found)
+    verb("recipe_power", effects.recipe_power_table({found[0]: 0.25}, detect=0.1, power=0.8, training=2.0))
+    verb("claims", tried([TriedClaim(claim=CLAIM, found=found[0])]))
+    verb("doses", dose_table([made]))
+    return seen
+
+
+def test_the_commands_ask_their_verbs_and_print_their_tables(asked, bench):
+    ended = bench("compare", "--recipes", "stylised", "standard", "--mixed")
+    assert "3 pairs by seed" in ended.out and "every network is net" in ended.out
+    assert asked["compare_recipes"] == ("stylised", "standard", {"suite": None, "mixed": True})
+    bench("compare", "--recipes", "stylised*")
+    assert asked["compare_recipes"][1] == "standard"
+    ended = bench("compare", "doses", "--format", "csv")
+    assert ended.out.startswith("dose,metric,space") and "stylised,s right" in ended.out
+    ended = bench("claims", "--format", "csv")
+    assert "it helps,held" in ended.out
+    ended = bench("power", "stylised", "standard", "--networks", "--train-hours", "2", "--detect", "0.1")
+    assert "to train each in 2" in ended.out and "networks" in ended.out
+    assert asked["recipe_power"][0]["train_hours"] == 2.0 and asked["recipe_power"][0]["detect"] == 0.1
+    for by, title in (("recipe", "recipes"), ("family", "families"), ("architecture", "architectures")):
+        assert bench("rank", f"--by-{by}").out.startswith(f"{title}, x")
+    ended = bench("power", "stylised", "--networks")
+    assert ended.code == 2 and "--networks plans two recipes" in ended.err
