@@ -1,26 +1,10 @@
-"""Networks whose answers depend on more than the image are not scored, and say why."""
+"""Sums of a network's state, which tell that answering has changed it: `test_device_queue.py` has such networks."""
 
-import engine_toys as toys
 import pytest
 import torch
-from engine_toys import network, toy_suite
 
-from benchmark.engine import devices
 from registry import determinism_checks
 from registry.determinism_checks import checksum, placed_sum
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("kind", "reason"), [("Late", "answering has changed follows"), ("Moody", "otherwise when it is shown alone")]
-)
-def test_a_change_within_the_run_ends_it_before_its_trials_are_stored(leaderboard, monkeypatch, kind, reason):
-    """Chance that begins late is found by showing images again."""
-    monkeypatch.setattr(devices, "REPLAYED", 16)
-    report = leaderboard.run([network("net", kind)], [toy_suite(toys.make_stimuli(600))], batch=16)
-    assert reason in report.failed["net under toy"]
-    assert not leaderboard.scores("net") and len(leaderboard.outcomes(observer="net")) == 1
-    assert kind == "Moody" or len(leaderboard.trials("net")["stimulus"]) == 0
 
 
 def test_a_checksum_sees_every_bit_of_every_kind():

@@ -44,18 +44,13 @@ def test_the_plain_path_is_full_precision_whatever_the_run(precision):
     assert (float((fast - expected).abs().max()) > 1e-4) == (precision == "bf16")
 
 
-def ramp(height, width):
-    """Brighter to the right and, less so, downwards; with the image that is painted from it."""
-    values = np.add.outer(np.arange(height) / 4, np.arange(width) * 1.0)
-    values = (values / values.max()).astype(np.float32)
-    return values, np.repeat((values * 255).round().astype(np.uint8)[:, :, None], 3, axis=2)
-
-
 @pytest.mark.parametrize(
     ("presentation", "fixed"), [("whole", False), ("card", True), ("card", False), ("crop224", True)]
 )
 def test_a_graded_map_lies_on_its_image(presentation, fixed):
-    values, image = ramp(300, 420)
+    values = np.add.outer(np.arange(300) / 4, np.arange(420) * 1.0)  # brighter to the right and, less so, downwards
+    values = (values / values.max()).astype(np.float32)
+    image = np.repeat((values * 255).round().astype(np.uint8)[:, :, None], 3, axis=2)
     how = HALF.model_copy(update={"size": 64, "resize": 72, "fixed_size": fixed, "interpolation": "bilinear"})
     shown = view(4, presentation, how, decode=lambda i: image, importance=lambda i: values)
     found = shown.importance(3)

@@ -2,6 +2,7 @@
 
 import numpy as np
 from PIL import Image
+from set_checks import write
 
 WNIDS = ("n01443537", "n01491361", "n01531178")  # goldfish, tiger shark, goldfinch: 1, 3, 11 of 1000
 
@@ -72,12 +73,6 @@ def loc_xml(wnid, boxes, size=(16, 12), others=()):
     )
     size = f"<size><width>{size[0]}</width><height>{size[1]}</height><depth>3</depth></size>"
     return f"<annotation>\n\t<folder>val</folder>{size}<segmented>0</segmented>{objects}</annotation>\n"
-
-
-def write(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return path
 
 
 def boxes_folder(folder):

@@ -1,4 +1,4 @@
-"""How sets are added and opened, and how what is wrong with one is said."""
+"""How files are written, sets are added and opened, and how what is wrong with one is said."""
 
 from functools import partial
 
@@ -7,6 +7,13 @@ import pytest
 from benchmark.failures import BenchError, MissingStimuli
 from benchmark.stimuli.datasets import open_set
 from benchmark.stimuli.fetch import add_folder
+
+
+def write(path, text):
+    """A file of a text or of bytes, with the folders that it lies in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
 
 
 def opened(name, folder, settings, **how):

@@ -10,9 +10,9 @@ from set_checks import refused
 from benchmark.stimuli.fetch import unpack
 
 
-def packed(path, *entries):
+def packed(path, *entries, mode="w:gz"):
     """An archive; a text stands for a plain file that holds its own name."""
-    with tarfile.open(path, "w:gz") as tar:
+    with tarfile.open(path, mode) as tar:
         for entry in entries:
             info = tarfile.TarInfo(entry) if isinstance(entry, str) else entry
             data = info.name.encode() if info.isreg() else b""
@@ -48,14 +48,8 @@ def test_hostile_entries_are_refused(tmp_path, hostile):
 
 
 def plain(path, names, end=bytes(1024)):
-    """A tar archive as bytes, uncompressed, with this after its last entry."""
-    with tarfile.open(path, "w") as tar:
-        for name in names:
-            info = tarfile.TarInfo(name)
-            info.size = len(name)
-            tar.addfile(info, io.BytesIO(name.encode()))
-        length = tar.offset
-    return path.read_bytes()[:length] + end
+    """A tar archive as bytes, uncompressed, with this after its last entry; each has a block of name and of content."""
+    return packed(path, *names, mode="w").read_bytes()[: 1024 * len(names)] + end
 
 
 @pytest.mark.parametrize("kind", ["gz", "xz", "bz2"])

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from masked_fixtures import WNIDS, box, loc_xml, photo, save, write
+from masked_fixtures import WNIDS, box, loc_xml, photo, save
 from PIL import Image
-from set_checks import opened, refused
+from set_checks import opened, refused, write
 
 from benchmark.stimuli.datasets import open_set, restrict, sample
 from benchmark.stimuli.fetch import add_folder
@@ -36,7 +36,7 @@ def test_a_folder_of_masks_is_read_in_order(tmp_path, settings):
     assert np.array_equal(stimuli.decode(1), photo(1))
 
 
-def test_what_counts_as_drawn_in_a_mask(tmp_path, settings):
+def test_what_counts_as_drawn_in_a_mask_and_what_is_no_mask(tmp_path, settings):
     folder, drawn = layouts.masks_folder(tmp_path / "mine"), box(3, 7, 4, 10)
     path = folder / "masks" / "a.png"
     colour = np.zeros((12, 16, 4), np.uint8)
@@ -48,16 +48,11 @@ def test_what_counts_as_drawn_in_a_mask(tmp_path, settings):
     for image in (Image.fromarray(drawn), grey, wide, Image.fromarray(colour), opaque, palette):
         image.save(path)
         assert np.array_equal(opened("mine", folder, settings).mask(1), drawn), image.mode
-
-
-def test_a_missing_mask_or_one_of_another_size_is_named(tmp_path, settings):
-    folder = layouts.masks_folder(tmp_path / "mine")
-    save(folder / "masks" / "a.png", np.ones((12, 17), np.uint8))
-    opened("mine", folder, settings)
+    save(path, np.ones((12, 17), np.uint8))
     refused(r"a\.png: 17 x 12 pixels.*16 x 12", open_set("mine", settings).mask, 1)
-    (folder / "masks" / "a.png").write_bytes(b"\x89PNG no")
+    path.write_bytes(b"\x89PNG no")
     refused(r"a\.png cannot be read.*not a complete image", open_set("mine", settings).mask, 1)
-    (folder / "masks" / "a.png").unlink()
+    path.unlink()
     refused(r"a\.png: this file does not exist.*'a\.png'", open_set, "mine", settings)
 
 
@@ -150,7 +145,7 @@ def test_what_is_wrong_with_imagenet_s_is_said(tmp_path, settings):
     refused(r"several editions \(ImageNetS50, ImageNetS919\)", open_set, "mine", settings)
 
 
-def test_boxes_are_scaled_and_cut_to_the_image(tmp_path, settings):
+def test_boxes_are_scaled_and_cut_to_the_image_and_faulty_ones_are_named(tmp_path, settings):
     folder = layouts.boxes_folder(tmp_path / "boxes")
     markup = folder / "Annotations" / "val" / "ILSVRC2012_val_00000000.xml"
     for text, expected in (
@@ -162,6 +157,11 @@ def test_boxes_are_scaled_and_cut_to_the_image(tmp_path, settings):
     ):
         write(markup, text)
         assert np.array_equal(opened("mine", folder, settings).mask(0), expected)
+    write(markup, loc_xml(WNIDS[0], [("a", 2, 8, 5)]))
+    refused(r"00000000\.xml cannot be read.*a box without numbers", open_set("mine", settings).mask, 0)
+    save(folder / "flat" / "x.JPEG", photo(1))
+    write(folder / "Annotations" / "x.xml", loc_xml("fish", [(1, 1, 2, 2)]))
+    refused(r"x\.xml: 'fish' is not a WordNet id", open_set, "mine", settings)
 
 
 def test_boxes_as_packed_take_the_class_from_the_file(tmp_path, settings):
@@ -196,17 +196,6 @@ BOMB = """<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x "ha"><!ENTITY y "&x;&x;&x
 def test_markup_is_not_trusted(text, message, tmp_path):
     path = write(tmp_path / "a.xml", text)
     assert str(path) in refused(message, read_markup, path)
-
-
-def test_markup_without_numbers_or_ids_is_named(tmp_path, settings):
-    folder = layouts.boxes_folder(tmp_path / "boxes")
-    markup = folder / "Annotations" / "val" / "ILSVRC2012_val_00000000.xml"
-    opened("mine", folder, settings)
-    write(markup, loc_xml(WNIDS[0], [("a", 2, 8, 5)]))
-    refused(r"00000000\.xml cannot be read.*a box without numbers", open_set("mine", settings).mask, 0)
-    save(folder / "flat" / "x.JPEG", photo(1))
-    write(folder / "Annotations" / "x.xml", loc_xml("fish", [(1, 1, 2, 2)]))
-    refused(r"x\.xml: 'fish' is not a WordNet id", open_set, "mine", settings)
 
 
 RIVAL, NOTHING, OTHER = REASONS = (

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from set_checks import missing
+from set_checks import missing, write
 
 from benchmark.cli.data import data
 from benchmark.failures import UnknownName
@@ -21,14 +21,13 @@ def here(tmp_path, monkeypatch):
     """Settings of a data folder with two people's trials of three images and the photographs of those."""
     folder = tmp_path / "data"
     monkeypatch.setenv("BENCH_DATA", str(folder))
-    tables = folder / "human-trials" / "contrast"
-    tables.mkdir(parents=True)
     for who in (1, 2):
         rows = [
             f"subject-0{who},1,{i},0.5,cat,{category},{condition},{i:04d}_cop_s0{who}_{condition}_{category}_10_{name}.png"
             for i, (condition, category, name) in enumerate(SHOWN)
         ]
-        (tables / f"contrast_subject-0{who}_session_1.csv").write_text("\n".join([HEADER, *rows]))
+        table = folder / "human-trials" / "contrast" / f"contrast_subject-0{who}_session_1.csv"
+        write(table, "\n".join([HEADER, *rows]))
     for i, (_, _, name) in enumerate(SHOWN):
         path = folder / "imagenet-train" / name[:9] / f"{name}.JPEG"
         path.parent.mkdir(parents=True)

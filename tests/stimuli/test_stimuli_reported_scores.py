@@ -5,19 +5,12 @@ import re
 from dataclasses import replace
 
 import pytest
-from set_checks import refused
+from set_checks import refused, write
 
 from benchmark import plugins
 from benchmark.stats import wilson
 from benchmark.stimuli.published_sources import ObserverName
 from benchmark.stimuli.score_tables import ReportedScore, check_names, read_scores
-
-
-def write(folder, name, text):
-    path = folder / name
-    path.write_text(text, encoding="utf-8")
-    return path
-
 
 OURS = {metric.name: metric for metric in plugins.find_suites().suites["cue-conflict"].metrics}
 
@@ -41,7 +34,7 @@ OURS = {metric.name: metric for metric in plugins.find_suites().suites["cue-conf
     ("t.json", '{"b": {"shape_bias": 7}}', "t.json, b, shape_bias: 'shape_bias' is 7; it is 0 to 1."),
 ])  # fmt: skip
 def test_what_does_not_fit_is_one_error(name, text, said, tmp_path):
-    message = refused(re.escape(said), read_scores, write(tmp_path, name, text), metrics=OURS)
+    message = refused(re.escape(said), read_scores, write(tmp_path / name, text), metrics=OURS)
     assert name in message and "\x1b" not in message
 
 
@@ -57,7 +50,6 @@ def test_our_metrics_names_are_taken_unless_it_is_the_same_quantity(tmp_path):
 @pytest.fixture
 def masking(tmp_path):
     folder = tmp_path / "critical-band-masking"
-    folder.mkdir()
     tables = {
         "sb_scores.json": {"net": [0.2] * 8 + [0.6] * 8, "idle": [0.0] * 16},
         "baccs.json": {"net": 0.8, "idle": 0.001},
@@ -69,7 +61,7 @@ def masking(tmp_path):
         },
     }  # fmt: skip
     for name, content in tables.items():
-        write(folder, name, json.dumps(content))
+        write(folder / name, json.dumps(content))
     return folder
 
 
@@ -96,16 +88,15 @@ def test_critical_band_masking_goes_in_under_names_of_its_own(masking):
     ("solomon_net_accuracies_2.json", {"noise0.1freq1": []}, "division by zero|as published"),
 ])  # fmt: skip
 def test_a_file_that_is_not_as_published_is_named(name, content, said, masking):
-    write(masking, name, json.dumps(content))
+    write(masking / name, json.dumps(content))
     assert name in refused(said, read_scores, masking)
-    write(masking, name, json.dumps({}))
-    write(masking, "baccs.json", json.dumps({"net": 81.3}))
+    write(masking / name, json.dumps({}))
+    write(masking / "baccs.json", json.dumps({"net": 81.3}))
     refused("'net': accuracy_before_attack is 81.3; expected a share", read_scores, masking)
 
 
-@pytest.fixture
-def entries(tmp_path):
-    """A list of RobustBench under attacks, with an attack of its own, and one under corruptions."""
+def test_entries_of_robustbench_under_names_of_their_own(tmp_path):
+    """A list under attacks, with an attack of its own, and one under corruptions."""
     folder = tmp_path / "robustbench"
     for name, entry in {
         "Linf/Own.json": {"clean_acc": "81.48", "autoattack_acc": "58.62", "external": "58.50", "eps": "4/255"}
@@ -114,13 +105,8 @@ def entries(tmp_path):
         "corruptions/Plain.json": {"clean_acc": "76.72", "corruptions_acc": "39.48", "corruptions_mce": "76.38"}
         | {"corruptions_acc_3d": None, "eps": None, "footnote": None},
     }.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        write(folder, name, json.dumps(entry))
-    return folder
-
-
-def test_entries_of_robustbench_under_names_of_their_own(entries):
-    found = read_scores(entries)
+        write(folder / name, json.dumps(entry))
+    found = read_scores(folder)
     values = {(s.observer.name, s.suite, s.metric): (s.value, s.n) for s in found}
     assert values == {
         ("Own", "adversarial", "clean_on_5000"): (pytest.approx(0.8148), 5000),
@@ -139,24 +125,24 @@ def test_entries_of_robustbench_under_names_of_their_own(entries):
     assert "5,000 images" in own.remarks[0]
     assert found[0].observer.source == "robustbench"
     for change, words in (({"clean_acc": "much"}, "expected percent"), ({"eps": "8/255"}, "expected 4/255")):
-        write(entries, "Linf/Plain.json", json.dumps({"clean_acc": "1", "eps": "4/255", **change}))
-        assert "Linf/Plain.json" in refused(words, read_scores, entries)
+        write(folder / "Linf/Plain.json", json.dumps({"clean_acc": "1", "eps": "4/255", **change}))
+        assert "Linf/Plain.json" in refused(words, read_scores, folder)
 
 
 def test_tables_with_a_row_per_network_are_read_by_column_and_size(tmp_path):
-    write(tmp_path, "results-imagenet-a.csv", "model,img_size,top1,top5\na,224,20.0,50\na,288,40.0,60\n")
+    write(tmp_path / "results-imagenet-a.csv", "model,img_size,top1,top5\na,224,20.0,50\na,288,40.0,60\n")
     first, second = read_scores(tmp_path)
     for score, who, value in ((first, "a@224", 0.2), (second, "a@288", 0.4)):
         assert (score.observer.name, score.metric, score.value, score.n) == (who, "timm_a", value, 7500)
     assert (first.low, first.high) == pytest.approx(wilson(1500, 7500))
-    (folder := tmp_path / "own").mkdir()
+    folder = tmp_path / "own"
     accuracies = "".join(f"top1_acc/{name}," for name in ("imagenet-c", "fog_2", "perlin_noise_5", "sketch"))
     head = f"model,{accuracies}shape-bias,metric/erf/area\n"
-    write(folder, "benchmark.csv", head + "a,50,60,70,80,0.25,9\nb,,,,,0.5,9\n")
+    write(folder / "benchmark.csv", head + "a,50,60,70,80,0.25,9\nb,,,,,0.5,9\n")
     assert {(s.observer.name, s.metric, s.condition): s.value for s in read_scores(folder)} == {
         ("a", "cells_of_imagenet_c", ""): 0.5, ("a", "cells_of_imagenet_c", "fog 2"): 0.6,
         ("a", "cells_of_imagenet_cbar", "perlin_noise 5"): 0.7, ("a", "experiments_of_recipe", "sketch"): 0.8,
         ("a", "shape_bias_of_recipe", ""): 0.25, ("b", "shape_bias_of_recipe", ""): 0.5,
     }  # fmt: skip
-    write(folder, "benchmark.csv", head + "a,50,160,70,80,0.25,9\n")
+    write(folder / "benchmark.csv", head + "a,50,160,70,80,0.25,9\n")
     assert "row 2, 'top1_acc/fog_2'" in refused("expected percent, got '160'", read_scores, folder)

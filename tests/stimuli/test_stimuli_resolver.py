@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from set_checks import missing, refused
+from set_checks import missing, refused, write
 
 from benchmark.failures import MissingStimuli, UnknownName
 from benchmark.settings import Settings
@@ -68,10 +68,7 @@ def listed(settings, draw):
         draw(settings.data / "imagenet-val" / name, seed=i)
 
     def make(*numbers):
-        place = settings.data / NAME
-        place.mkdir(parents=True, exist_ok=True)
-        (place / FILE).write_text("\n".join([names[i] for i in numbers]) + "\n")
-        return place
+        return write(settings.data / NAME / FILE, "\n".join([names[i] for i in numbers]) + "\n").parent
 
     return make
 
@@ -162,9 +159,7 @@ def test_every_entry_says_what_it_is_and_where_from(settings):
     (b"\xff\xfe\x00", "not valid YAML"),
 ])  # fmt: skip
 def test_a_bad_file_of_added_sets_is_named(settings, text, message):
-    path: Path = added_file(settings)
-    path.parent.mkdir(parents=True)
-    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    path = write(added_file(settings), text)
     assert str(path) in refused(message, read_catalogue, settings)
 
 

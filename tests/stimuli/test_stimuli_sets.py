@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from masked_fixtures import save
 from PIL import Image
 from set_checks import missing, opened, refused
 
@@ -59,9 +60,7 @@ def test_masks_come_from_the_silhouette_of_the_shape(conflict, settings):
         for k in (1, 2):
             pixels = np.full((8, 8, 3), 255, np.uint8)
             pixels[:k, :, :] = 0
-            path = settings.data / "filled-silhouettes" / shape / f"{shape}{k}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(path)
+            save(settings.data / "filled-silhouettes" / shape / f"{shape}{k}.png", pixels)
     stimuli = open_set("cue-conflict", settings)
     for i, name in enumerate(stimuli.ids):
         assert stimuli.mask(i).dtype == np.bool_

@@ -6,7 +6,7 @@ import tarfile
 import zipfile
 
 import pytest
-from set_checks import opened, refused
+from set_checks import opened, refused, write
 
 from benchmark.stimuli import shards
 from benchmark.stimuli.catalogue import find_entry
@@ -27,8 +27,7 @@ def images(tmp_path, draw):
 def published(images, tmp_path, settings):
     """The six in class folders."""
     for name, data, output in zip(NAMES, images, OUTPUTS, strict=True):
-        (folder := tmp_path / "plain" / WNIDS[output]).mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
+        write(tmp_path / "plain" / WNIDS[output] / name, data)
     return open_folder(find_entry("imagenet-val", settings), tmp_path / "plain", settings)
 
 
@@ -243,7 +242,6 @@ def test_cut_short_or_too_much(images, tmp_path, settings, monkeypatch):
 
 
 def test_without_pyarrow_the_extra_is_named(tmp_path, settings, monkeypatch):
-    (tmp_path / "hub").mkdir()
-    (tmp_path / "hub/a.parquet").write_bytes(b"PAR1")
+    folder = write(tmp_path / "hub/a.parquet", b"PAR1").parent
     monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
-    refused(r"pip install 'gestaltbench\[parquet\]'", added, tmp_path / "hub", settings)
+    refused(r"pip install 'gestaltbench\[parquet\]'", added, folder, settings)

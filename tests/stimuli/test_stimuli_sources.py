@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from set_checks import refused
+from set_checks import refused, write
 
 from benchmark.stimuli.experiments import canonical_condition, experiment_of, published_experiments
 from benchmark.stimuli.fetch import fetch_set
@@ -27,8 +27,7 @@ from benchmark.stimuli.regenerate import named_recipe, stated_recipes
     ("model-vs-human-of-mine", "model-vs-human-of-mine"), ("es\x1b[2Jcape", "es?[2Jcape"),
 ])  # fmt: skip
 def test_a_folder_tells_the_source(tmp_path, folder, source):
-    (path := tmp_path / folder / "edge_resnet50_session-1.csv").parent.mkdir(parents=True)
-    path.touch()
+    path = write(tmp_path / folder / "edge_resnet50_session-1.csv", "")
     assert sources_of([path], tmp_path / folder) == {path: source}
 
 
@@ -87,10 +86,8 @@ def test_what_is_known_of_published_networks():
 
 def test_tables_come_packed_from_a_mirror(settings, tmp_path):
     """With the paths of their publisher's repository: no address is asked."""
-    place = tmp_path / "outputs" / "raw-data" / "edge"
-    place.mkdir(parents=True)
     rows = "subj,object_response,category,condition,imagename\nnet,cat,cat,0,cat1.png\n"
-    (place / "edge_net_session-1.csv").write_text(rows)
+    write(tmp_path / "outputs" / "raw-data" / "edge" / "edge_net_session-1.csv", rows)
     packed = tmp_path / "mirror" / "published-trials" / "model-vs-human-dmc.tar.xz"
     packed.parent.mkdir(parents=True)
     with tarfile.open(packed, "w:xz") as tar:

@@ -3,26 +3,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from set_checks import refused
+from set_checks import refused, write
 
 from benchmark.stimuli import text_tables
 from benchmark.stimuli.published_sources import prompt_order
 from benchmark.stimuli.regenerate import trial_stimuli
 from benchmark.stimuli.trial_tables import MARGIN, OPTIONAL, REQUIRED, TableHints, read_tables
 
-
-def read_trials(path):
-    return list(read_tables(path).files)
-
-
 HEADER = "subj,Session,trial,rt,object_response,category,condition,imagename"
 SHORT = "subj,object_response,category,condition,imagename"
-
-
-def write(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return path
 
 
 def table(path, *rows, header=HEADER):
@@ -38,7 +27,7 @@ GOOD = (row(1, "cat", "cat", "cat1-dog1.png"), row(2, "na", "dog", "dog1-cat2.pn
 
 def test_a_table_becomes_columns(tmp_path):
     path = table(tmp_path / "cue-conflict_subject-01_session_1.csv", *GOOD)
-    (file,) = read_trials(path)
+    (file,) = read_tables(path).files
     assert (file.path, file.experiment, file.observer) == (path, "cue-conflict", "subject-01")
     assert file.kind == "human" and len(file) == 2
     assert [*file.columns] == ["stimulus", "category", "response", "condition", "session", "trial", "rt"]
@@ -103,19 +92,19 @@ def test_hostile_tables_are_one_error(kind, tmp_path, monkeypatch):
 
 def test_observers_and_eidolons_of_one_table_are_told_apart(tmp_path):
     rows = [f"{who},cat,cat,8-{k}-10,{i}.png" for who in ("a", "b") for i, k in enumerate((10, 3, 0, 3))]
-    files = read_trials(table(tmp_path / "eidolon" / "x.csv", *rows, header=SHORT))
+    files = read_tables(table(tmp_path / "eidolon" / "x.csv", *rows, header=SHORT)).files
     assert [(f.experiment, f.observer, len(f)) for f in files] == [
         (name, who, n) for who in "ab" for name, n in (("eidolonI", 1), ("eidolonII", 2), ("eidolonIII", 1))
     ]  # fmt: skip
     bad = table(tmp_path / "eidolon" / "x.csv", "a,cat,cat,8-10,1.png", header=SHORT)
-    refused("row 2.*not an eidolon condition", read_trials, bad)
+    refused("row 2.*not an eidolon condition", read_tables, bad)
 
 
 def test_sessions_repeat_trials_and_are_kept_apart(tmp_path):
     for session in "12":
         rows = [line.replace(",1,", f",{session},", 1) for line in GOOD]
         table(tmp_path / "cue-conflict" / f"net_session-{session}.csv", *rows)
-    files = read_trials(tmp_path)
+    files = read_tables(tmp_path).files
     assert [file.columns["session"][0] for file in files] == ["1", "2"]
 
 
@@ -131,13 +120,13 @@ def test_sessions_repeat_trials_and_are_kept_apart(tmp_path):
 ])  # fmt: skip
 def test_malformed_rows_are_named(tmp_path, rows, message):
     path = table(tmp_path / "cue-conflict" / "bad.csv", *rows)
-    assert str(path) in refused(message, read_trials, tmp_path)
+    assert str(path) in refused(message, read_tables, tmp_path)
 
 
 @pytest.mark.parametrize("column", SHORT.split(","))
 def test_a_missing_column_is_named(column, tmp_path):
     path = table(tmp_path / "cue-conflict_x.csv", *GOOD, header=HEADER.replace(column, "other"))
-    refused(f"row 1: no column '{column}'", read_trials, path)
+    refused(f"row 1: no column '{column}'", read_tables, path)
 
 
 @pytest.mark.parametrize("session", ["1", "2"])
@@ -146,24 +135,24 @@ def test_two_answers_of_one_source_are_refused(tmp_path, session):
     table(tmp_path / "cue-conflict" / "a.csv", *GOOD)
     other = row(2, "bear", "dog", "dog1-cat2.png").replace(",1,", f",{session},", 1)
     second = table(tmp_path / "cue-conflict" / "b.csv", other)
-    said = refused("answered 'bear' to 'dog1-cat2.png'.*'na' in", read_trials, tmp_path)
+    said = refused("answered 'bear' to 'dog1-cat2.png'.*'na' in", read_tables, tmp_path)
     assert str(second) in said and "a.csv" in said
     apart = [read_tables(second.with_name(f"{name}.csv"), TableHints(source=name)).files for name in ("b", "a")]
     assert [str(one[0].who) for one in apart] == ["subject-01 (b)", "subject-01 (a)"]
 
 
 def test_images_known_by_name(tmp_path):
-    files = read_trials(table(tmp_path / "cue-conflict_x.csv", *GOOD))
+    files = read_tables(table(tmp_path / "cue-conflict_x.csv", *GOOD)).files
     stimuli = trial_stimuli(files)
     assert stimuli.ids == ("cat1-dog1.png", "dog1-cat2.png") and stimuli.origin == "trial tables"
     assert (stimuli.labels["shape"].tolist(), stimuli.labels["texture"].tolist()) == (["cat", "dog"], ["dog", "cat"])
     other = table(tmp_path / "cue-conflict_y.csv", *(line.replace("t-01", "t-02") for line in GOOD[::-1]))
-    assert trial_stimuli(read_trials(other)).digest == stimuli.digest
-    assert trial_stimuli(read_trials(tmp_path)).digest == stimuli.digest
+    assert trial_stimuli(read_tables(other).files).digest == stimuli.digest
+    assert trial_stimuli(read_tables(tmp_path).files).digest == stimuli.digest
     refused("by name only", stimuli.decode, 0)
     for who, category in (("a", "cat"), ("b", "dog")):
         table(tmp_path / "edge" / f"{who}.csv", f"{who},cat,{category},0,one.png", header=SHORT)
-    refused("category 'dog' here, 'cat' elsewhere", trial_stimuli, read_trials(tmp_path / "edge"))
+    refused("category 'dog' here, 'cat' elsewhere", trial_stimuli, read_tables(tmp_path / "edge").files)
 
 
 def test_image_and_label_are_a_table(tmp_path):

@@ -152,18 +152,14 @@ def test_a_name_that_moved_on_stands_for_its_newest_weights(store, other, made, 
     assert {one.identity for one in store.observers(latest=False)} == {"weights-1", "weights-2"}
 
 
-def imported(store, made, key):
-    store.put_stimuli(made.stimuli())
-    person = store.put_observer(Observer(name="anna (lab)", kind="human", identity="anna", card={"source": "lab"}))
-    run = made.answers(store, key, person, suite="trials", role="edges")
-    store.put_import(run, "lab", [key])
-
-
 @pytest.mark.parametrize("newer", ["ours", "theirs"])
 def test_of_two_imports_of_a_source_the_newer_counts_and_the_difference_is_named(store, other, made, newer, tmp_path):
     sides = [(store, "ours"), (other, "theirs")]
     for side, key in sides if newer == "theirs" else reversed(sides):
-        imported(side, made, key)
+        side.put_stimuli(made.stimuli())
+        person = side.put_observer(Observer(name="anna (lab)", kind="human", identity="anna", card={"source": "lab"}))
+        run = made.answers(side, key, person, suite="trials", role="edges")
+        side.put_import(run, "lab", [key])
     with open_store(str(tmp_path / "empty.db")) as empty:  # where nothing is, they count as there
         for _ in range(2):
             assert merged(empty, other).conflicts == []

@@ -43,16 +43,7 @@ def test_blocks_with_different_columns(store, made):
     assert trials["map"].shape == (13, 2) and trials["map"][:3].tolist() == [[0, 1], [2, 3], [4, 5]]
 
 
-def test_a_column_that_changes_its_kind_is_refused(store, made):
-    run, observer = made.world(store)
-    for key, values in (("k1", np.array(["a"])), ("k2", np.array([1.0]))):
-        store.put_observation(run, made.observation(key, observer))
-        store.put_chunks(run, [Chunk(key=key, index=0, start=0, columns={"x": values})])
-    with pytest.raises(StoreError, match="column 'x' does not fit together"):
-        store.trials(["k1", "k2"])
-
-
-def test_complete_and_resume(store, made):
+def test_an_observation_is_complete_with_all_chunks_or_once_it_is_settled(store, made):
     run, observer = made.world(store)
     assert store.chunks("k1") == set() and not store.complete("k1")
     store.put_observation(run, made.observation("k1", observer))
@@ -62,6 +53,13 @@ def test_complete_and_resume(store, made):
         store.put_chunks(run, [] if index is None else [made.chunk("k1", index)])
         assert store.chunks("k1") == there and store.complete("k1") == (len(there) == 3)
         assert not there or len(store.trials(["k1"])) == sum({0: 4, 1: 4, 2: 2}[at] for at in there)
+    store.put_observation(run, made.observation("k3", observer))
+    store.put_chunks(run, [made.chunk("k3", 0)])
+    for n in (4, 9):  # the first counts
+        store.settle(run, "k3", n)
+        assert store.complete("k3") and len(store.trials(["k3"])) == 4
+    with pytest.raises(StoreError, match="refers to nothing stored"):
+        store.settle(run, "k9", 4)
 
 
 def test_chunks_that_do_not_fit(store, made):
@@ -76,20 +74,11 @@ def test_chunks_that_do_not_fit(store, made):
         store.put_chunks(run, [Chunk(key=name, index=0, start=0, columns={name: np.zeros(3)})])
         with pytest.raises(StoreError, match=f"'{name}' .* is both a label and an observed column"):
             store.trials([name])
-
-
-def test_a_settled_observation_is_complete_with_the_trials_it_has(url, made):
-    with open_store(url) as store:
-        run, observer = made.world(store)
-        store.put_observation(run, made.observation("k1", observer))
-        store.put_chunks(run, [made.chunk("k1", 0)])
-        assert not store.complete("k1")
-        store.settle(run, "k1", 4)
-        store.settle(run, "k1", 9)  # the first counts
-        assert store.complete("k1")
-        assert len(store.trials(["k1"])) == 4
-        with pytest.raises(StoreError, match="refers to nothing stored"):
-            store.settle(run, "k9", 4)
+    for key, values in (("text", np.array(["a"])), ("number", np.array([1.0]))):
+        store.put_observation(run, made.observation(key, observer))
+        store.put_chunks(run, [Chunk(key=key, index=0, start=0, columns={"x": values})])
+    with pytest.raises(StoreError, match="column 'x' does not fit together"):
+        store.trials(["text", "number"])
 
 
 def test_trials_as_codes_are_the_same_trials():

@@ -67,6 +67,7 @@ def told(folder, device, kind):
     shown = (Block(stimuli=make_stimuli(300), role="toys", presentation="card"),)
     report = bench.run([network("net", kind), other], [toy_suite(shown)], batch=16, device=device)
     trials = bench.trials("net")
+    assert not (report.failed and bench.scores("net")), kind
     return [*report.failed.values()], [trials[name].tolist() for name in ("response", "probability") if name in trials]
 
 
