@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from registry.documents import read_document
+from registry.documents import own_table, read_document
 from registry.user_errors import CardError, shown
 
 _BUILTIN = Path(__file__).parent / "cards_builtin"
@@ -23,7 +23,7 @@ def named_cards(user_folder: Path | None) -> tuple[Entries, dict[str, CardError]
     entries, broken, twice = dict(builtin_entries()), dict[str, CardError](), set[str]()
     for path in sorted(user_folder.glob("*.y*ml")) if user_folder and user_folder.is_dir() else ():
         try:
-            cards = _cards_in(path)
+            cards = _cards_in(path, read_document(path, "card file", CardError))
         except CardError as error:
             broken.setdefault(shown(path.stem), error)
             continue
@@ -49,12 +49,13 @@ def stated_cards(user_folder: Path | None) -> dict[str, dict[str, Any]]:
 @cache
 def builtin_entries() -> Entries:
     """Return the built-in cards by name, unchecked."""
-    return {card["name"]: (path, card) for path in sorted(_BUILTIN.glob("*.yaml")) for card in _cards_in(path)}
+    files = {path: own_table(f"{_BUILTIN.name}/{path.stem}") for path in sorted(_BUILTIN.glob("*.yaml"))}
+    return {card["name"]: (path, card) for path, data in files.items() for card in _cards_in(path, data)}
 
 
-def _cards_in(path: Path) -> list[dict[str, Any]]:
+def _cards_in(path: Path, data: Any) -> list[dict[str, Any]]:
     """Return the fields of each card of a file, with its defaults; relative paths are relative to the card file."""
-    data, where = read_document(path, "card file", CardError), f"card file {shown(path)}"
+    where = f"card file {shown(path)}"
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
         raise CardError(f"{where}: expected fields (name, source, arch, ...), found {type(data).__name__}.")
     entries, defaults = data.get("cards", [data]), data.get("defaults", {})

@@ -207,8 +207,9 @@ def _marked(rows: Sequence[Row], head: str) -> list[Row]:
         if cell.source is not None and cell.source.replaced:
             earlier = " and ".join(f"as {way}" for way in cell.source.replaced)
             said = f"{said or f'run as {policy}'}; scores {earlier} are replaced"
-        flagged = {**row.cells, head: cell._replace(flags=(*cell.flags, said))}
-        marked.append(row._replace(cells=flagged) if said else row)
+        if said:
+            row = row._replace(cells={**row.cells, head: cell._replace(flags=(*cell.flags, said))})
+        marked.append(row)
     return marked
 
 

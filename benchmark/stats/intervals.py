@@ -1,6 +1,6 @@
 """Intervals of proportions, confidence sequences, Student's t, and percentiles of resamples."""
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import copysign, inf, log, sqrt
 from statistics import NormalDist
 
@@ -13,6 +13,7 @@ Ends = tuple[float, float]  # low, high
 # One proportion (Wilson), and two on the same stimuli (Tango interval, exact McNemar test).
 
 
+@cache
 def normal_quantile(level: float) -> float:
     """Return z such that a two-sided normal interval at `level` is +- z."""
     return -NormalDist().inv_cdf((1 - level) / 2)

@@ -440,11 +440,11 @@ def _score_rows(
     """Yield the rows of a set. Each text is held once, because the driver creates a copy for each row."""
     shared = (score_set.name, score_set.kind, _tags(score_set.training), *score_set[3:8])
     digests = {**role_digests(score_set.stimuli), "": collection_digest(score_set.stimuli)}
-    for row in scores:
-        _, _, metric, on, role, value, why, low, high, level, method, n, left, flags = row
-        stated = (digests.get(role, ""), _tags(flags), intern(metric), intern(on), intern(role))
-        numbers = (value, intern(why), low, high, level, intern(method), n, left)
-        yield ScoreRow._make((*shared, *stated, *numbers, policy, replaced, program))
+    for _, _, metric, on, role, value, why, low, high, level, method, n, left, flags in scores:
+        about = (*shared, digests.get(role, ""), _tags(flags), intern(metric), intern(on), intern(role), value)
+        yield ScoreRow._make(
+            (*about, intern(why), low, high, level, intern(method), n, left, policy, replaced, program)
+        )
 
 
 @lru_cache(maxsize=1024)
