@@ -47,7 +47,7 @@ def test_a_dry_run_says_what_a_run_would_find_stored(bench):
     assert other == {"ideal-shape": (n, 0, "< 1 s")}
 
 
-def test_models(bench):
+def test_models_sets_and_suites_are_listed_shown_and_checked(bench):
     listed = bench("models", "ideal-*")
     assert "ideal-noisy" in listed.out and "world-standard-0" not in listed.out
     shown = bench("models", "show", "world-standard-0")
@@ -55,9 +55,6 @@ def test_models(bench):
     checked = bench("models", "check", "world-standard-0")
     assert checked.code == 0 and "FAIL" not in checked.out and "finite logits" in checked.out
     assert bench("models", "check", "ideal-shape").code == 0
-
-
-def test_data_and_suites(bench, tmp_path):
     assert "cue-conflict" in bench("data", "list").out
     shown = bench("suites", "show", "cue-conflict")
     assert "shape_bias (headline)" in shown.out

@@ -13,8 +13,7 @@ from benchmark.stimuli.resolver import Resolver
 from benchmark.variables import read_settings
 
 WORLD = ("--arch", "python:registry.world_networks:tiny_resnet", "--size", 64, "--resize", 64, "--labels", "world16")
-WORLD += ("--mean", ".5,.5,.5")
-STD = ("--std", ".25,.25,.25")
+WORLD += ("--mean", ".5,.5,.5", "--std", ".25,.25,.25")
 
 SCRIPT = """
 import copy
@@ -57,15 +56,15 @@ def script(tmp_path_factory):
 
 @pytest.fixture
 def register(bench, script):
-    own = (*WORLD, *STD, "--weights", script.with_name("net.safetensors"))
-    return lambda name, verified: bench("register", name, *own, "--verify", verified)
+    own = (*WORLD, "--weights", script.with_name("net.safetensors"))
+    return lambda name, *more: bench("register", name, *own, *more)
 
 
 @pytest.mark.slow
 def test_the_certificate_is_kept_with_the_card_and_shown_behind_numbers(bench, register, script):
     text = "64 of 64 decisions are those of own_pipeline_of_verify.py"
     for name, form in (("first", script), ("second", f"python:{script}:both")):
-        ended = register(name, form)
+        ended = register(name, "--verify", form)
         assert f"ok    verified: {text}" in ended.out, ended.err
         kept = yaml.safe_load(bench("models", "show", name).out)["verified"]
         assert (kept["n"], kept["photographs"], kept["pixels"]) == (64, "world-natural", 0.0) and kept["logits"] < 1e-5
@@ -79,34 +78,32 @@ def test_the_certificate_is_kept_with_the_card_and_shown_behind_numbers(bench, r
 )
 def test_other_decisions_are_refused_with_the_part_that_differs(name, bench, register, script):
     code, *parts = REFUSED[name]
-    ended = register("refused", f"{script}:{name}")
+    ended = register("refused", "--verify", f"{script}:{name}")
     assert ended.code == code and all(part in ended.err for part in parts), ended.err
     assert "refused" not in bench("models").out
 
 
 @pytest.mark.slow
-def test_a_wrong_normalisation_is_named_with_its_remedy(bench, script):
-    weights = script.with_name("net.safetensors")
-    wrong = bench("register", "wrong", *WORLD, "--std", ".5,.5,.5", "--weights", weights)
+def test_a_wrong_normalisation_is_named_with_its_remedy(register):
+    wrong = register("wrong", "--std", ".5,.5,.5")
     assert wrong.code == 0 and "look  photographs: " in wrong.out and "--mean 0." in wrong.out
-    right = bench("register", "right", *WORLD, *STD, "--weights", weights)
+    right = register("right")
     assert "look" not in right.out and "of 64 right" in right.out and "Crop, filter and sizes" in right.out
 
 
 @pytest.mark.slow
-def test_photographs_of_a_folder_are_used_and_others_refused(bench, script, tmp_path):
+def test_photographs_of_a_folder_are_used_and_others_refused(bench, register, tmp_path):
     natural = Resolver("world16", read_settings()).find("natural")
     for i in range(0, 160, 4):
         place = tmp_path / "mine" / str(natural.labels["category"][i])
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(natural.decode(i)).save(place / f"{i}.png")
-    own = (*WORLD, *STD, "--weights", script.with_name("net.safetensors"))
-    assert "of 40 right" in bench("register", "folder", *own, "--check", tmp_path / "mine").out
+    assert "of 40 right" in register("folder", "--check", tmp_path / "mine").out
     (tmp_path / "other" / "n01440764").mkdir(parents=True)
     Image.new("RGB", (64, 64)).save(tmp_path / "other" / "n01440764" / "a.png")
-    refused = bench("register", "refused", *own, "--check", tmp_path / "other")
+    refused = register("refused", "--check", tmp_path / "other")
     assert refused.code == 1 and "its classes are not those of the label space" in refused.err
-    gone = bench("register", "refused", *own, "--check", tmp_path / "gone")  # and its parent is not searched
+    gone = register("refused", "--check", tmp_path / "gone")  # and its parent is not searched
     assert gone.code == 1 and f"{tmp_path / 'gone'}: not a folder" in gone.err
     assert "refused" not in bench("models").out
 

@@ -67,9 +67,8 @@ def test_an_altered_number_is_told_with_the_one_made_again(bench, board, tmp_pat
         "(SELECT s.id FROM score_sets s JOIN observers o ON o.id = s.observer WHERE o.name = 'world-standard-0')"
     )
     ended = bench("reproduce", *NAMES, "-q", "--db", forged(board, tmp_path, moved, 0.25))
-    assert (
-        ended.code == 1 and "shape_bias: None [None, None] (n 0, altered since it was stored) is now 0.375" in ended.out
-    ), ended.out
+    assert ended.code == 1, ended.out
+    assert "shape_bias: None [None, None] (n 0, altered since it was stored) is now 0.375" in ended.out
 
 
 NAMED = ("subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename")
@@ -104,11 +103,8 @@ def beside_people(bench, tmp_path, monkeypatch):
 @pytest.mark.release
 def test_agreement_with_people_is_made_again_from_their_copied_answers(beside_people):
     names = ("ideal-guesser", "human-comparison")
-    (stored,) = [
-        row
-        for row in api.show(api.Selection(beside_people), names[0])
-        if (row.space, *_which(row)) == ("geirhos16", "error_consistency", "kept", "edges")
-    ]
+    rows, wanted = api.show(api.Selection(beside_people), names[0]), ("error_consistency", "kept", "edges")
+    (stored,) = (row for row in rows if row.space == "geirhos16" and _which(row) == wanted)
     assert stored.value is not None
     found = api.reproduce(*names, db=beside_people)
     assert found.exit_code == 0 and len(found.numbers) > 5
@@ -142,15 +138,11 @@ POLICY = {"device": "cpu", "precision": "fp32", "compile": False, "seed": 0}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "details",
-    [
-        {"asked": {"executor": "ray", "address": "127.0.0.1:1"}}, {"asked": {"models": "*"}}, {"asked": [1]},
-        {"asked": {"limit": "4"}}, {"asked": {"batch": -3}}, {"asked": {"stimuli": 5}}, {"policy": {"device": "cpu"}},
-        {"policy": POLICY | {"seed": "x"}}, {"policy": POLICY | {"compile": "; touch x"}},
-    ],
-    ids=str,
-)  # fmt: skip
+@pytest.mark.parametrize("details", [
+    {"asked": {"executor": "ray", "address": "127.0.0.1:1"}}, {"asked": {"models": "*"}}, {"asked": [1]},
+    {"asked": {"limit": "4"}}, {"asked": {"batch": -3}}, {"asked": {"stimuli": 5}}, {"policy": {"device": "cpu"}},
+    {"policy": POLICY | {"seed": "x"}}, {"policy": POLICY | {"compile": "; touch x"}},
+], ids=str)  # fmt: skip
 def test_a_leaderboard_does_not_say_where_or_what_else_is_run(bench, board, tmp_path, details):
     path = forged(board, tmp_path, "UPDATE observations SET details = ?", json.dumps({"policy": POLICY, **details}))
     for command in (("show", "--provenance"), ("reproduce",)):

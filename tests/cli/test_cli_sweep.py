@@ -3,6 +3,7 @@
 import os
 import shutil
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import timm
@@ -112,11 +113,8 @@ def test_mistakes_are_one_line_before_any_checkpoint_is_registered(bench, home, 
 
 
 def training_run(folder, arch, **more):
-    request, settings = (
-        api.RunRequest(suites="cue-conflict", limit=4, batch=4),
-        read_settings(str(folder.parent / "r.db")),
-    )
-    how = {"given": GIVEN, "request": request, "settings": settings, **more}
+    request = api.RunRequest(suites="cue-conflict", limit=4, batch=4)
+    how = {"given": GIVEN, "request": request, "settings": read_settings(str(folder.parent / "r.db")), **more}
     return TrainingRun(folder=folder, arch=arch, run=run_name(folder), **how)
 
 
@@ -164,10 +162,6 @@ def test_checkpoints_are_run_as_they_appear_and_never_half_written(training, tmp
     assert lines[0] == "waiting for 2 files: new or still being written"
 
 
-def interrupt(*_):
-    raise KeyboardInterrupt
-
-
 @pytest.mark.release
 def test_ctrl_c_prints_the_curves(bench, training, monkeypatch, tmp_path):
     arch = ("--arch", f"python:{net(tmp_path)}:build")
@@ -181,7 +175,7 @@ def test_ctrl_c_prints_the_curves(bench, training, monkeypatch, tmp_path):
     monkeypatch.setattr("benchmark.api.sweeps.time", SimpleNamespace(sleep=sleep))
     ended = bench("sweep", "--follow", training, *arch, *INPUT, *RUN)
     assert "training run my-run" in ended.out and "3 checkpoints" in ended.out
-    monkeypatch.setattr("benchmark.api.sweeps.TrainingRun.run_cheapest_first", interrupt)
+    monkeypatch.setattr("benchmark.api.sweeps.TrainingRun.run_cheapest_first", Mock(side_effect=KeyboardInterrupt))
     looks.clear()
     during = bench("sweep", "--follow", training, *arch, *INPUT, *RUN)  # in the middle of a run
     assert during.code == 130 and during.out == ended.out

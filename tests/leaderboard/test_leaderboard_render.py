@@ -144,7 +144,7 @@ def test_as_text():
     assert FORMATS == ("csv", "json", "markdown", "latex", "html")
 
 
-def test_as_json():
+def test_as_json_and_as_a_row_for_each_observer():
     (found,) = json.loads(in_form("json"))
     assert [found[name] for name in ("title", "suite", "sets")] == ["a suite <1>", "cue", {"cue": "its images"}]
     assert found["dividers"] == [2]
@@ -159,9 +159,6 @@ def test_as_json():
         "reason": "", "level": 0.95, "method": "wilson",
     }  # fmt: skip
     assert found["rows"][2]["scores"]["bias"]["reason"] == "no trials"
-
-
-def test_a_row_for_each_observer():
     (first, *_) = wide_records(TABLE)
     assert [first[name] for name in ("observer", "bias", "bias_low")] == ["net_a|b", 0.5, 0.25]
     assert first["error_remarks"] == ["own_50 %", "1 of 3"]

@@ -9,18 +9,9 @@ from scipy import stats
 
 from benchmark import api
 from benchmark.contracts import Metric
+from benchmark.leaderboard import links
 from benchmark.leaderboard.board import boards
 from benchmark.leaderboard.lineage import NETWORKS, architecture_line, lineage
-from benchmark.leaderboard.links import (
-    disagreement,
-    experiment_values,
-    link_result,
-    link_tables,
-    links,
-    measure_tables,
-    measures_of,
-    observed_networks,
-)
 from benchmark.leaderboard.summary import summaries
 from benchmark.stats.rankings import Correlation
 
@@ -88,26 +79,26 @@ def test_a_number_that_is_not_trusted_takes_no_part_and_its_network_is_named(sum
     name = summary.headlines[0].suite
     odd = first.cells[name]._replace(flags=("trust: one answer ('cat') for nearly all images",))
     marked = first._replace(cells={**first.cells, name: odd})
-    lines = tuple(marked if line is first else line for line in summary.lines)
-    found, whole = ({(x.x.suite, x.y.suite): x for x in links(one)} for one in (replace(summary, lines=lines), summary))
+    altered = replace(summary, lines=tuple(marked if line is first else line for line in summary.lines))
+    found, whole = ({(x.x.suite, x.y.suite): x for x in links.links(one)} for one in (altered, summary))
     pair, other = ("cue-conflict", "corruption"), ("corruption", "clean")
     assert first.observer in {one.name for one in whole[pair].observers}
     assert first.observer not in {one.name for one in found[pair].observers}
     assert found[pair].spearman.n == whole[pair].spearman.n - 1
     assert found[other].spearman == whole[other].spearman
-    assert any(first.observer in line for line in link_tables(list(found.values()), "")[0].notes)
+    assert any(first.observer in line for line in links.link_tables(list(found.values()), "")[0].notes)
 
 
 def test_where_lower_is_better_on_one_side_what_rises_together_goes_against_each_other(summary):
-    sure = replace(links(summary)[0], spearman=Correlation(value=0.8, low=0.5, high=0.9, n=24, families=12))
+    sure = replace(links.links(summary)[0], spearman=Correlation(value=0.8, low=0.5, high=0.9, n=24, families=12))
     x, y = (replace(side, direction="lower") for side in (sure.x, sure.y))
-    said = [link_result(replace(sure, **sides)) for sides in ({}, {"x": x}, {"y": y}, {"x": x, "y": y})]
+    said = [links.link_result(replace(sure, **sides)) for sides in ({}, {"x": x}, {"y": y}, {"x": x, "y": y})]
     together, against = "they go together", "they go against each other"
     assert said == [together, against, against, together]
 
 
 def test_coefficients_equal_an_independent_computation(summary, numbers):
-    found = {(one.x.suite, one.y.suite): one for one in links(summary)}
+    found = {(one.x.suite, one.y.suite): one for one in links.links(summary)}
     bias, noise, clean = np.array(list(numbers.values())).T / 1000
     link = found["cue-conflict", "corruption"]
     assert link.spearman.value == pytest.approx(stats.spearmanr(bias, noise)[0], abs=1e-12)
@@ -116,7 +107,7 @@ def test_coefficients_equal_an_independent_computation(summary, numbers):
     expected = (r[0, 1] - r[0, 2] * r[1, 2]) / np.sqrt((1 - r[0, 2] ** 2) * (1 - r[1, 2] ** 2))
     assert link.partial.value == pytest.approx(expected, abs=1e-12)
     assert (link.spearman.n, link.spearman.families) == (24, 12)
-    assert set(link.spearman.without) == {one.lineage.family for one in observed_networks(summary)}
+    assert set(link.spearman.without) == {one.lineage.family for one in links.observed_networks(summary)}
     assert found["cue-conflict", "clean"].partial is None
 
 
@@ -155,7 +146,7 @@ def circular(score):
 
 def test_what_shares_answers_is_never_correlated(circular):
     summary, rows, parts = circular
-    found = links(summary, parts=experiment_values(summary, rows))
+    found = links.links(summary, parts=links.experiment_values(summary, rows))
     own = [link for link in found if "cue-conflict" in (link.x.suite, link.y.suite)]
     kappas = [link for link in own if "human" in link.x.suite + link.y.suite]
     assert [link.spearman.n for link in kappas] == [12, 4]
@@ -169,7 +160,7 @@ def test_what_shares_answers_is_never_correlated(circular):
     assert refused.spearman.value is None
     assert refused.spearman.reason == "both are made of the same answers (cue-conflict)"
     # without the single experiments nothing can be left out
-    assert {link.spearman.value for link in links(summary)} == {None}
+    assert {link.spearman.value for link in links.links(summary)} == {None}
 
 
 NAMES = ("neta-standard-0", "netb-standard-0", "netc-stylised-0", "netd-standard-0", "nete-adversarial-0")
@@ -192,7 +183,7 @@ def cue(score):
         rows = [row(*at) for at in zip(NAMES[shape], ["shape"] * 5, SHAPE[shape], strict=False)]
         rows += [row(*at) for at in zip(NAMES[texture], ["texture"] * 5, TEXTURE[texture], strict=False)]
         tables = [(metric, board) for metric in CUES.metrics for board in boards(rows, CUES, {}, metric.name)]
-        return measures_of(tables, {}, shown)[0]
+        return links.measures_of(tables, {}, shown)[0]
 
     return made
 
@@ -212,12 +203,12 @@ def test_agreement_is_that_of_ranks_and_disagreement_counts_pairs(cue):
     cue = cue()
     (link,) = cue.links
     assert link.spearman.value == pytest.approx(stats.spearmanr(SHAPE, TEXTURE).statistic)
-    share, apart = disagreement(link, cue.textures)
+    share, apart = links.disagreement(link, cue.textures)
     assert share == 0.0  # neta < netb = netd < nete < netc by shape; texture splits the tie
     assert {name: (x, y) for name, x, y in apart}["netb-standard-0"] == (3.5, 4.0)
-    assert disagreement(link, frozenset())[0] == 1.0  # as if both were of shape
-    assert {table.facts["space"] for table in measure_tables([cue]) if "space" in table.facts} == {"photographs"}
-    said = text([*measure_tables([cue])][2:])
+    assert links.disagreement(link, frozenset())[0] == 1.0  # as if both were of shape
+    assert {table.facts["space"] for table in links.measure_tables([cue]) if "space" in table.facts} == {"photographs"}
+    said = text([*links.measure_tables([cue])][2:])
     assert "shape (cues)" in said and "netb-standard-0 (3.5, 4)" in said
 
 

@@ -36,10 +36,6 @@ def summary(score):
     return next(iter(summaries([b for s in suites for b in boards(rows, s, {})])))
 
 
-def drawn(summary, width, limit=None, **options):
-    return text([summary_table(summary, **options)], width, limit)
-
-
 def test_one_row_per_model_and_one_column_per_suite(summary):
     assert [one.suite for one in summary.headlines] == ["bias", "noise", "attack"]
     assert [line.observer for line in summary.lines] == ["good", "poor", "theirs"]
@@ -77,7 +73,7 @@ def test_the_clean_column_is_of_the_suite_in_which_most_have_a_value(score):
 
 @pytest.mark.parametrize(("width", "blocks"), [(200, 1), (80, 3), (52, 5)])
 def test_what_has_no_room_goes_on_below(summary, width, blocks):
-    table = drawn(summary, width, parameters={"good": 1_200_000})
+    table = text([summary_table(summary, parameters={"good": 1_200_000})], width)
     assert max(map(len, table.splitlines())) <= width
     assert len([line for line in table.splitlines() if line.startswith("1.0") and " good " in line]) == blocks
     for word in ("0.9000 [0.826, 0.945]", "0.9500 [0.888, 0.978]", "stylised", "1.2M"):

@@ -73,15 +73,11 @@ def test_a_line_rises_from_the_lowest_to_the_highest(values, drawn):
     assert sparkline(values) == drawn
 
 
-TWINS = {"one": card("run", 1), "two": card("run", 1), "late": card("run", 2)}
-TWICE = [
-    board("up", {"two": 0.3, "one": 0.3, "late": 0.4}, "rises"),
-    board("down", {"two": 0.2, "one": None, "late": 0.4}, "falls", "lower"),
-]
-
-
 def test_a_network_of_two_names_is_one_point():
-    found = curves_of_runs(TWICE, observers(TWINS, one="same", two="same"))
+    cards = {"one": card("run", 1), "two": card("run", 1), "late": card("run", 2)}
+    rises = board("up", {"two": 0.3, "one": 0.3, "late": 0.4}, "rises")
+    falls = board("down", {"two": 0.2, "one": None, "late": 0.4}, "falls", "lower")
+    found = curves_of_runs([rises, falls], observers(cards, one="same", two="same"))
     for curve, value in zip(found, (0.3, 0.2), strict=True):
         points = [(p.step, p.observer, p.cell.value) for p in curve.points]
         assert points == [(1, "one", value), (2, "late", 0.4)]

@@ -11,26 +11,17 @@ from torch import nn
 from benchmark.api import load_model
 from benchmark.stimuli.resolver import Resolver
 from benchmark.variables import read_settings
+from registry import input_diagnosis as diagnosis
 from registry.cards import Preprocess
-from registry.input_diagnosis import (
-    FedPhotographs,
-    divergence_of,
-    fed_with,
-    first_norm_input,
-    head_order,
-    renormalised,
-    solve_input,
-)
-from registry.input_diagnosis import diagnose as diagnose_shown
 from registry.labels import built_in_space
 
 
 def test_the_divergence_of_two_normal_distributions():
     norm = nn.BatchNorm2d(2)
     norm.running_mean, norm.running_var = torch.tensor([0.0, 1.0]), torch.tensor([1.0, 4.0])
-    assert divergence_of(norm.running_mean, norm.running_var, norm) == 0
+    assert diagnosis.divergence_of(norm.running_mean, norm.running_var, norm) == 0
     # By hand, N(1, 1) and N(0, 1): 1 / 2 each way; N(1, 1) and N(1, 4): (1/4 + 4 - 2) / 4 = .5625. Their mean: .53125.
-    assert divergence_of(torch.tensor([1.0, 1.0]), torch.tensor([1.0, 1.0]), norm) == pytest.approx(0.53125)
+    assert diagnosis.divergence_of(torch.tensor([1.0, 1.0]), torch.tensor([1.0, 1.0]), norm) == pytest.approx(0.53125)
 
 
 def test_mean_and_deviation_are_solved_for():
@@ -43,15 +34,16 @@ def test_mean_and_deviation_are_solved_for():
         net[1].momentum = 1.0
         net.train()(normalised)
     net.eval()
-    norm, batch = first_norm_input(net, x)
-    assert divergence_of(batch.mean((0, 2, 3)), batch.var((0, 2, 3)), norm) > 0.1
-    solved = solve_input(net, x)
+    norm, batch = diagnosis.first_norm_input(net, x)
+    assert diagnosis.divergence_of(batch.mean((0, 2, 3)), batch.var((0, 2, 3)), norm) > 0.1
+    solved = diagnosis.solve_input(net, x)
     assert np.allclose(solved, true, atol=0.02)
-    assert solve_input(nn.Sequential(nn.Conv2d(3, 4, 3)), x) is None
+    assert diagnosis.solve_input(nn.Sequential(nn.Conv2d(3, 4, 3)), x) is None
 
 
 def diagnose(model, images, targets):
-    return diagnose_shown(FedPhotographs(model, model.fit(model.prepare(images, "card"))), targets)
+    fed = diagnosis.FedPhotographs(model, model.fit(model.prepare(images, "card")))
+    return diagnosis.diagnose(fed, targets)
 
 
 def test_one_photograph_of_each_class_is_enough_to_be_tried():
@@ -60,7 +52,7 @@ def test_one_photograph_of_each_class_is_enough_to_be_tried():
     shown = SimpleNamespace(x=torch.rand(4, 3, 2, 2), divergence=lambda *_: None)
     shown.model = SimpleNamespace(preprocess=Preprocess(size=2, resize=2), labels=labels)
     shown.logits = lambda fed, turn="", rows=slice(None): logits[rows]
-    found = diagnose_shown(shown, np.arange(4))
+    found = diagnosis.diagnose(shown, np.arange(4))
     assert (found.right, found.findings, found.at_chance) == (0, (), True)
 
 
@@ -75,7 +67,7 @@ def test_the_head_shows_whether_neighbours_are_related():
         net = nn.Sequential(nn.Linear(8, classes, bias=False))
         net[0].weight.data = rows[:classes]
         labels = SimpleNamespace(classes=space.classes[:classes], words=words[:classes])
-        return head_order(SimpleNamespace(module=net, labels=labels))
+        return diagnosis.head_order(SimpleNamespace(module=net, labels=labels))
 
     assert seen(steps)[0].startswith("by the head, neighbours are alike") and not seen(steps)[1]
     text = "by the head, classes by name: neighbours are more alike than in ImageNet's order"
@@ -105,8 +97,8 @@ def test_a_network_that_is_fed_right_raises_no_alarm(name, world):
 @pytest.mark.parametrize(("mean", "std", "scale"), [(0.5, 0.5, 1.0), (0.0, 1.0, 1.0), (0.0, 1.0, 255.0)])
 def test_a_wrong_normalisation_is_named_by_the_first_layer(mean, std, scale, world):
     model = load_model("world-standard-0")
-    wrong = renormalised(model.preprocess, (mean,) * 3, (std,) * 3, scale)
-    found = diagnose(fed_with(model, wrong), *world)
+    wrong = diagnosis.renormalised(model.preprocess, (mean,) * 3, (std,) * 3, scale)
+    found = diagnose(diagnosis.fed_with(model, wrong), *world)
     first = found.findings[0]
     assert first.kind == "input" and "fits the first layer" in first.text and first.right > 60
     assert found.divergence > 0.1

@@ -194,18 +194,6 @@ def test_logits_are_found_in_what_a_factory_returns(kind, output, added, factori
     assert model.identity != replace(model, card=card.model_copy(update={"options": {"output": "other"}})).identity
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("kind", "message"), [
-    ("Features", r"returned \(2, 5\).*fits one to a backbone"),
-    ("Large", r"returned \(2, 21843\).*21843 outputs are those of label space imagenet21k"),
-    ("Nothing", "returned str for 2 images.*a logit for each class"),
-    ("Several", r"2 outputs of shape \(2, 9\).*--output 0 or --output 1.deep"),
-])  # fmt: skip
-def test_what_is_no_logits_is_named(kind, message, factories, nine, folders):
-    with pytest.raises(WeightsError, match=message):
-        register("mine", f"python:{factories}:{kind}", labels=nine, **HALF, **folders)
-
-
 NETWORK = {"stem.weight": torch.zeros(2, 3), "head.weight": torch.zeros(4, 2)}
 
 

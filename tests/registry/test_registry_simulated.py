@@ -91,19 +91,6 @@ def test_what_cannot_be():
 
 
 FILE = Path(__file__).parents[2] / "registry/world_checkpoints/world-readers.safetensors"
-NAMES = tuple(f"world-reader-{i}" for i in range(5))
-
-
-@pytest.fixture(scope="module")
-def readers():
-    cards = read_cards(())
-    return [load_network(cards[name], WeightSources(weights_folder=Path("unused"))) for name in NAMES]
-
-
-@pytest.fixture(scope="module")
-def images():
-    drawn = np.stack([generated_set("world-cue-conflict").decode(i) for i in range(0, 160, 10)])
-    return torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 255
 
 
 def test_templates_are_silhouettes_of_training_stimuli():
@@ -119,8 +106,12 @@ def test_templates_are_silhouettes_of_training_stimuli():
 
 
 @pytest.mark.slow
-def test_readers_are_independent_and_see_one_level(readers, images):
+def test_readers_are_independent_and_see_one_level():
     """Noise follows the image: one pixel a level brighter draws another."""
+    cards, place = read_cards(()), WeightSources(weights_folder=Path("unused"))
+    readers = [load_network(cards[f"world-reader-{i}"], place) for i in range(5)]
+    drawn = np.stack([generated_set("world-cue-conflict").decode(i) for i in range(0, 160, 10)])
+    images = torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 255
     changed = images.clone()
     changed[:, 0, 30, 30] += torch.where(changed[:, 0, 30, 30] < 0.5, 1, -1) / 255
     with torch.inference_mode():
