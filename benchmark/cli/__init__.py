@@ -94,7 +94,7 @@ def main() -> None:
     altered = AlteredScores()
     AlteredScores.logger.addHandler(altered)
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="bench", standalone_mode=False)
     except BenchError as error:
         _fail(str(error), error.exit_code, error.remedy)
     except click.ClickException as error:
