@@ -114,8 +114,10 @@ class SafeConsole(Console):
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Return the segments of a renderable, made printable."""
-        for text, style, control in super().render(renderable, options):
-            yield Segment(text if control else printable_lines(text), style, control)
+        for segment in super().render(renderable, options):  # a table passes each one several times
+            text, style, control = segment
+            fine = control or text.isprintable() or text == "\n"
+            yield segment if fine else Segment(printable_lines(text), style)
 
     def on_broken_pipe(self) -> NoReturn:
         """Raise BrokenPipeError (`bench ... | head`), where rich would call sys.exit."""
