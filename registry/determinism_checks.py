@@ -81,7 +81,7 @@ def changed_tensor(module: nn.Module, before: Checksum, now: Checksum) -> str:
 
 Run = Callable[[Tensor], Tensor]
 _SEED = 20
-_IMAGES, _ALONE = 4, slice(1, 2)  # shown by itself: an image between others
+_IMAGES, ALONE = 4, slice(1, 2)  # shown by itself: an image between others
 #: Largest difference of two answers to one image, relative to the largest logit: float noise of other batch sizes and
 #: of folded batch normalisation stays below a tenth of it.
 TOLERANCE = 1e-3
@@ -147,14 +147,19 @@ def logit_range(values: Tensor) -> Tensor:
 
 
 def check_load(
-    model: LoadedModel, run: Run | None = None, batch: int = _IMAGES, tolerance: float = TOLERANCE
+    model: LoadedModel,
+    run: Run | None = None,
+    batch: int = _IMAGES,
+    tolerance: float = TOLERANCE,
+    single: Tensor | None = None,
 ) -> list[Check]:
     """Check evaluation mode, logits, one answer in every batch and order, and an unchanged state. `run` is the form of
-    the network that will be used, in batches of `batch`; `tolerance` is relative. Raises only OutOfMemoryError."""
+    the network that will be used, in batches of `batch`; `tolerance` is relative; `single` are the logits of the
+    picture `ALONE` by itself, where they are known. Raises only OutOfMemoryError."""
     images, before = probe(model), checksum(model.module)
     try:
         with torch.inference_mode():
-            rows = _rows(model, images, run or model.forward, batch, tolerance)
+            rows = _rows(model, images, run or model.forward, batch, tolerance, single)
     except torch.OutOfMemoryError:
         raise
     except (Exception, SystemExit) as error:
@@ -166,7 +171,9 @@ def check_load(
     return [*rows, Check(name="answering changes nothing", ok=not moved, detail=detail)]
 
 
-def _rows(model: LoadedModel, images: Tensor, run: Run, batch: int, tolerance: float) -> list[Check]:
+def _rows(
+    model: LoadedModel, images: Tensor, run: Run, batch: int, tolerance: float, single: Tensor | None
+) -> list[Check]:
     # Each image at least once, and in no order that repeats itself, so that places which are mixed up hold different
     # images.
     rest = torch.randint(len(images), (batch,), generator=torch.Generator().manual_seed(_SEED))
@@ -181,8 +188,8 @@ def _rows(model: LoadedModel, images: Tensor, run: Run, batch: int, tolerance: f
 
     alone, gap = "same answer alone", inf
     try:
-        single = model.forward(images[_ALONE])
-        if (gap := distance(single, logits[_ALONE])) > tolerance:  # the network as it was loaded shows why
+        single = model.forward(images[ALONE]) if single is None else single
+        if (gap := distance(single, logits[ALONE])) > tolerance:  # the network as it was loaded shows why
             logits = model.forward(images)
             gap = distance(torch.cat([model.forward(image[None]) for image in images]), logits)
         by_itself = same(alone, "alone and in a batch", gap, "its batch decides: batch norm in training mode?")

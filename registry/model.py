@@ -359,10 +359,11 @@ def fold_batch_norm(
     example: Tensor,
     layouts: Sequence[torch.memory_format] = (torch.contiguous_format,),
     answer: Answer = lambda module, x: module(x),
-) -> tuple[nn.Module, torch.memory_format] | None:
-    """Return a copy of `module` with every foldable batch normalisation folded, and the layout of its weights and
-    images. Return None if nothing could be folded, or if the copy's logits on `example` (what `answer` takes) differ by
-    more than 1e-4 of the largest. Of the `layouts`, the first that runs and agrees is taken."""
+) -> tuple[nn.Module, torch.memory_format, Tensor] | None:
+    """Return a copy of `module` with every foldable batch normalisation folded, the layout of its weights and images,
+    and the logits of `module` on `example` (what `answer` takes). Return None if nothing could be folded, or if the
+    copy's logits differ from these by more than 1e-4 of the largest. Of the `layouts`, the first that runs and agrees
+    is taken."""
     if module.training or isinstance(module, torch.fx.GraphModule):
         return None
     pairs, logits = _foldable(module, example, answer)
@@ -386,7 +387,7 @@ def fold_batch_norm(
             with torch.no_grad():
                 gap = (answer(moved, example.contiguous(memory_format=layout)) - logits).abs().max()
             if bool(gap <= 1e-4 * logits.abs().max().clamp(min=1.0)):
-                return moved, layout
+                return moved, layout, logits
         except RuntimeError:  # a view of what lies otherwise in memory
             if layout == layouts[-1]:
                 raise

@@ -23,6 +23,7 @@ from benchmark.contracts import Policy
 from benchmark.engine.device_choice import Tuning, remember, remembered, usual_tuning
 from benchmark.failures import ModelFailure
 from registry.determinism_checks import (
+    ALONE,
     FORWARD,
     TOLERANCE,
     Check,
@@ -157,6 +158,7 @@ class TunedModel:
     run: Run  # images NCHW in [0,1] -> logits
     module: nn.Module | None = None
     state: Checksum = ()  # of its parameters and buffers when the run began
+    single: torch.Tensor | None = None  # logits of the picture `ALONE`, as the network was loaded
 
     @property
     def moved(self) -> str:
@@ -166,23 +168,25 @@ class TunedModel:
 
 def feed(model: LoadedModel, tuning: Tuning, *, device: str, compile_model: bool = False) -> TunedModel:
     """Return a loaded model in its tuned form on a device. The plain path stays as `model.forward`."""
-    form, layout = _form(model, device, tuning.channels_last)
+    form, layout, single = _form(model, device, tuning.channels_last)
     if compile_model and model.card.gradients:
         form = replace(form, module=cast(nn.Module, torch.compile(form.module)))
-    return TunedModel(
-        model=model, tuning=tuning, run=_runner(form, layout, device), module=form.module, state=checksum(form.module)
-    )
+    run, state = _runner(form, layout, device), checksum(form.module)
+    return TunedModel(model=model, tuning=tuning, run=run, module=form.module, state=state, single=single)
 
 
 def _runner(model: LoadedModel, layout: torch.memory_format, device: str) -> Run:
     return lambda images: model.forward(images.to(device).contiguous(memory_format=layout))
 
 
-def _form(model: LoadedModel, device: str, channels_last: bool) -> tuple[LoadedModel, torch.memory_format]:
-    """Return a model with batch norms folded, and the memory layout that its images are to have."""
-    layout, parts = torch.contiguous_format, list(model.module.modules())
+def _form(
+    model: LoadedModel, device: str, channels_last: bool
+) -> tuple[LoadedModel, torch.memory_format, torch.Tensor | None]:
+    """Return a model with batch norms folded, the memory layout that its images are to have, and the logits of the
+    picture `ALONE` before folding."""
+    layout, parts, single = torch.contiguous_format, list(model.module.modules()), None
     if model.card.source == "export":
-        return model, layout
+        return model, layout, single
     normed = any(isinstance(part, _BatchNorm) for part in parts)
     # Weights that a first pass casts would pass no gradient on if it were made in inference mode.
     if model.card.gradients and not normed:
@@ -192,21 +196,22 @@ def _form(model: LoadedModel, device: str, channels_last: bool) -> tuple[LoadedM
     if normed:
         layouts = (torch.channels_last, layout) if last else (layout,)
         # In the precision of the weights: rounding to bf16 would hide whether the copy is the same function.
-        images = example(model, 1)
+        images = probe(model)[ALONE]
         with full_precision(images.device.type), torch.inference_mode(mode=False):
             plain = model  # its logits are found in whatever the network returns, folded or not
             folded = fold_batch_norm(
                 model.module, images, layouts, lambda module, x: replace(plain, module=module).forward(x)
             )
         if folded is not None:
-            model, layout = replace(model, module=folded[0]), folded[1]
+            module, layout, single = folded
+            model = replace(model, module=module)
     if last and layout != torch.channels_last:
         turned = replace(model, module=cast(Any, copy.deepcopy(model.module)).to(memory_format=torch.channels_last))
         # RuntimeError: the network takes a view of what then lies otherwise in memory
         with contextlib.suppress(RuntimeError), torch.inference_mode():
             _runner(turned, torch.channels_last, device)(example(model, 2))
-            return turned, torch.channels_last
-    return model, layout
+            return turned, torch.channels_last, single
+    return model, layout, single
 
 
 def check_tuned(model: LoadedModel) -> list[Check]:
@@ -282,7 +287,7 @@ def rough_seconds(model: LoadedModel, device: str, notes: Path) -> float:
 def _search(model: LoadedModel, device: str) -> tuple[Tuning, float]:
     """Choose the batch, then the threads at the best batch, and measure seconds per image."""
     gpu, threads = device.startswith("cuda"), torch.get_num_threads()
-    run = _runner(*_form(model, device, False), device)
+    run = _runner(*_form(model, device, False)[:2], device)
     # Other work on the machine does not disturb CPU time. Only the number of threads needs the wall clock.
     clock = time.perf_counter if gpu else time.process_time
     tunings = [Tuning(size, threads if gpu else 1) for size in (GPU_BATCHES if gpu else CPU_BATCHES)]
@@ -295,7 +300,7 @@ def _search(model: LoadedModel, device: str) -> tuple[Tuning, float]:
         alone, together = (_cost(model, run, tuning, time.perf_counter) for tuning in (best, several))
         best = several if together < THREADS_GAIN * alone else best
     if not device.startswith("cpu") and any(isinstance(part, nn.Conv2d) for part in model.module.modules()):
-        turned = _runner(*_form(model, device, True), device)
+        turned = _runner(*_form(model, device, True)[:2], device)
         if _cost(model, turned, best, clock) < _cost(model, run, best, clock):
             run, best = turned, replace(best, channels_last=True)
     return best, _cost(model, run, best, clock) / (1 if gpu else best.threads)
@@ -341,7 +346,7 @@ def require_sound(feed: TunedModel, policy: Policy) -> None:
     """Raise Unsound, with every reason, if the loaded network or its tuned form fails a check."""
     batch = feed.tuning.batch if policy.compile else min(feed.tuning.batch, _CHECKED)
     try:
-        rows = check_load(feed.model, feed.run, batch, ROUNDING[policy.precision])
+        rows = check_load(feed.model, feed.run, batch, ROUNDING[policy.precision], feed.single)
     except (RuntimeError, MemoryError):  # the run itself handles lack of memory and a failing forward pass
         return
     failed = [f"{row.name}: {row.detail}" for row in rows if not row.ok and row.name != FORWARD]

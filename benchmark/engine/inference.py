@@ -8,7 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -44,8 +43,8 @@ Image = NDArray[np.uint8]
 Images = list[Image]
 SET_BYTES = 512 * 2**20  # larger sets are decoded each time
 ALL_BYTES = 4 * 2**30
-SUM = 4  # bytes at the end of a file
-FORMAT = 4  # raised when the same files give other pixels
+ENDS = [-12, -4]  # of a file: its pixels, then height and width, then the checksum of both
+FORMAT = 5  # raised when the same files give other pixels
 
 
 def decoded_chunks(
@@ -83,22 +82,21 @@ def _reader(stimuli: Stimuli, cache: Path | None) -> Callable[[int], Image]:
     folder = cache / f"{(picked.whole[0] if picked else stimuli.digest)[:32]}-{FORMAT}-{pillow}"
 
     def read(position: int) -> Image:
-        place = folder / f"{picked.index[position] if picked else position:06d}.npy"
+        place = folder / f"{picked.index[position] if picked else position:06d}.rgb"
         with suppress(StimuliError, OSError), foreign("decoded image", place, StimuliError):
-            content = memoryview(place.read_bytes())
-            if zlib.crc32(content[:-SUM]) == int.from_bytes(content[-SUM:], "big"):
-                kept: Image = np.load(BytesIO(content), allow_pickle=False)
-                return kept
+            content: Image = np.fromfile(place, np.uint8)
+            pixels, shape, total = np.split(content, ENDS)
+            if total.view("<u4").tolist() == [zlib.crc32(content[: ENDS[1]].data)]:
+                return pixels.reshape(*shape.view("<u4"), 3)
         image = stimuli.decode(position)
         if image.nbytes * len(stimuli) <= SET_BYTES:
             with suppress(OSError):  # a cache that cannot be written costs time, not answers
-                written = BytesIO()
-                np.save(written, image, allow_pickle=False)
-                size = len(written.getbuffer())
+                written = image.tobytes() + np.array(image.shape[:2], "<u4").tobytes()
+                size = len(written) - ENDS[1]
                 # Looking whether the cache is full takes time.
-                if position % CHUNK == 0 and size + sum(p.stat().st_size for p in cache.glob("*/*.npy")) > ALL_BYTES:
+                if position % CHUNK == 0 and size + sum(p.stat().st_size for p in cache.glob("*/*")) > ALL_BYTES:
                     shutil.rmtree(cache, ignore_errors=True)
-                write_whole(place, written.getvalue() + zlib.crc32(written.getbuffer()).to_bytes(SUM, "big"))
+                write_whole(place, written + zlib.crc32(written).to_bytes(-ENDS[1], "little"))
         return image
 
     return read

@@ -37,7 +37,7 @@ def test_chunks_come_in_order_and_the_second_time_from_disk(tmp_path):
 def test_a_part_is_read_from_what_is_kept_of_the_whole_and_a_damaged_file_is_decoded_anew(tmp_path):
     whole = stimuli(40, seen := [])
     assert values(decoded_chunks(whole, [0], tmp_path)) == [list(range(40))]
-    kept = next(tmp_path.rglob("000038.npy"))
+    kept = next(tmp_path.rglob("000038.rgb"))
     data, part = kept.read_bytes(), restrict(restrict(whole, ["38", "3", "17"]), ["17", "38"])
     for damaged in (data[:-1] + bytes([data[-1] ^ 1]), data[:-5], b""):
         kept.write_bytes(damaged)
@@ -59,5 +59,5 @@ def test_a_full_cache_is_emptied(tmp_path, monkeypatch):
         return {place.name[0] for place in tmp_path.iterdir()}
 
     assert [show(letter) for letter in "ab"] == [{"a"}, {"a", "b"}]
-    monkeypatch.setattr(inference, "ALL_BYTES", sum(path.stat().st_size for path in tmp_path.rglob("*.npy")))
+    monkeypatch.setattr(inference, "ALL_BYTES", sum(path.stat().st_size for path in tmp_path.rglob("*.rgb")))
     assert [show(letter) for letter in "bc"] == [{"a", "b"}, {"c"}]
