@@ -472,8 +472,7 @@ def score_origin(connection: sa.Connection, set_id: str) -> dict[str, Any]:
     computed = defaultdict[str, set[str]](set)
     for key, run in fetched_of(connection, _CHUNK_RUNS, _CHUNKS.observation, observed):
         computed[key].add(run)
-    wanted = {score_set.run, *chain.from_iterable(computed.values())}
-    known = {run: row for run, row in runs(connection).items() if run in wanted}
+    known = runs(connection, {score_set.run, *chain.from_iterable(computed.values())})
     return {
         **known[score_set.run],
         **{name: getattr(score_set, name) for name in ("suite", "version", "space", "code", "created")},
@@ -501,14 +500,15 @@ def runs_of_sets(connection: sa.Connection) -> dict[str, set[str]]:
     return {number: {run}.union(*(by_key[key] for key in texts(keys))) for number, run, keys in sets}
 
 
-def runs(connection: sa.Connection) -> dict[str, Mapping[str, Any]]:
-    """Return the runs by their ids, the oldest first: "run", "command", "environment", "started", "status", "ended"."""
+def runs(connection: sa.Connection, ids: Collection[str] | None = None) -> dict[str, Mapping[str, Any]]:
+    """Return runs by id (None: all), oldest first: "run", "command", "environment", "started", "status", "ended"."""
     table, environments, ends = schema.RUNS.c, schema.ENVIRONMENTS.c, schema.RUN_ENDS.c
     stated = (table.command, environments.content.label("environment"), table.started, ends.status, ends.ended)
     query = (
         sa.select(table.id.label("run"), *stated)
         .join(schema.ENVIRONMENTS, environments.id == table.environment)
         .join(schema.RUN_ENDS, ends.run == table.id, isouter=True)
+        .where(sa.true() if ids is None else table.id.in_(ids))
         .order_by(table.started, table.id)
     )
     rows = fetched(connection, query, ("status", "ended"))

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from benchmark.failures import StoreError
-from benchmark.store import open_store, schema
+from benchmark.store import open_store, queries, schema
 from benchmark.store.connection import Database
 from benchmark.store.schema import METADATA
 
@@ -194,6 +194,17 @@ def test_rows_say_what_other_runs_they_replace(store, made):
         assert [row.replaced for row in store.latest_scores()] == [replaced]
     put(store, made, observer, 0.1, keys=(second,), stimuli={"cue-conflict": "d2"})
     assert {row.stimuli: row.replaced for row in store.latest_scores()} == {"d1": three, "d2": ()}
+
+
+def test_the_origin_of_scores_reads_the_runs_behind_them_and_no_others(store, made, monkeypatch):
+    run, observer = made.world(store)
+    answered = made.answers(store, "k1", observer)
+    number = put(store, made, observer, 0.5, run, keys=("k1",))
+    store.begin_run("bench run", {})
+    read, fetched = [], queries.fetched
+    monkeypatch.setattr(queries, "fetched", lambda *how: read.append(fetched(*how)) or read[-1])
+    assert list(store.provenance(number)["runs"]) == [run, answered]
+    assert [len(rows) for rows in read] == [1, 2]  # the score set, its runs
 
 
 def test_the_newest_is_what_was_stored_last_also_after_the_clock_was_set_back(store, made, monkeypatch):
