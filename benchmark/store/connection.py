@@ -17,7 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from benchmark.failures import StoreError
-from benchmark.store.db_errors import LOCK_TIMEOUT, as_store_errors, no_leaderboard, read_only, retry
+from benchmark.store.db_errors import LOCK_TIMEOUT, as_store_errors, no_leaderboard, not_sqlite, read_only, retry
 from benchmark.store.location import Location
 
 P = ParamSpec("P")
@@ -32,8 +32,11 @@ def connect(location: Location, *, write: bool, create: bool = True) -> "Databas
     if path is None:
         return Database(location, write)
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        state = path.stat()
+        if not stat.S_ISREG(state.st_mode):
             raise StoreError(f"{location.shown} is not a regular file: name a file for the leaderboard with `--db`")
+        if state.st_size == 1:  # SQLite takes it for an empty file
+            raise not_sqlite(location.shown, "file is not a database")
     except (FileNotFoundError, NotADirectoryError):
         if not path.parent.is_dir():
             wrong = f"the folder {path.parent} does not exist: create it, or name another file with `--db`"

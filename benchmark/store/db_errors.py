@@ -77,6 +77,11 @@ def damaged(what: str, why: str) -> StoreError:
     return StoreError(f"{what} is damaged: {why}. Restore the leaderboard from a backup, or start one with `--db`.")
 
 
+def not_sqlite(shown: str, why: str) -> StoreError:
+    """Return the error for a file that SQLite cannot read."""
+    return StoreError(f"{shown} is not a leaderboard or is damaged ({why}): restore it, or start one with `--db`")
+
+
 def no_leaderboard(shown: str) -> StoreError:
     """Return the error for reading a leaderboard that does not exist yet."""
     return StoreError(f"no leaderboard at {shown}: `bench run` makes one")
@@ -98,7 +103,7 @@ def _explained(location: Location, error: BaseException, *, broken: bool) -> Sto
     if "is locked" in text:
         return Unavailable(f"the leaderboard {shown} was held by another process for more than {LOCK_TIMEOUT:.0f} s")
     if any(words in text for words in ("malformed", "not a database", "Could not decode")):
-        return StoreError(f"{shown} is not a leaderboard or is damaged ({text}): restore it, or start one with `--db`")
+        return not_sqlite(shown, text)
     full = location.path is not None and shutil.disk_usage(location.path.parent).free < _ROOM
     if "disk is full" in text or "No space left" in text or (full and "disk I/O" in text):
         return StoreError(f"the disk of the leaderboard {shown} is full: make room and run again")

@@ -75,7 +75,7 @@ def test_a_file_of_another_program_stays_as_it_is(path):
         assert list(path.parent.iterdir()) == [path]
 
 
-@pytest.mark.parametrize(("size", "write"), [(30, True), (1000, False)])
+@pytest.mark.parametrize(("size", "write"), [(30, True), (1000, False), (1, True), (1, False)])
 def test_not_a_data_base(path, size, write):
     path.write_bytes(os.urandom(size).replace(b"S", b"x"))
     with pytest.raises(StoreError, match=r"results\.db is not a leaderboard or is damaged"):
