@@ -15,6 +15,7 @@ from benchmark.stimuli.fetch import check_readable
 from benchmark.stimuli.image_files import reread, text_digest
 from benchmark.stimuli.items import Listing
 from benchmark.stimuli.trial_tables import read_tables
+from benchmark.stimuli.world.sets import generated_set, is_generated
 from registry.labels import label_space
 from registry.user_errors import foreign, some_of
 
@@ -40,6 +41,10 @@ def verify_set(
     """Check the files of a set: complete images and masks of the published size, their number, classes and known
     digest. A partial set is no error; cells of one set must agree. Unless `full`, a sample is read of a large set.
     expect: receives the number of images; returns a function called after each. Raises UnknownName, MissingStimuli."""
+    if is_generated(name):
+        drawn = generated_set(name)
+        line = f"{len(drawn)} images, drawn by gestaltbench when they are shown: there are no files to verify"
+        return Verification(True, (line, f"digest {drawn.digest}"))
     entry, folder = entry_and_folder(name, settings)
     problems = defaultdict[str, list[str]](list)  # by cell or corruption
     if entry.kind == "trials":

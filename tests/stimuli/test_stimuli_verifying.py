@@ -8,6 +8,7 @@ from zlib import crc32
 import pytest
 from PIL import Image
 
+from benchmark.failures import UnknownName
 from benchmark.stimuli.catalogue import Entry, find_built_in
 from benchmark.stimuli.datasets import open_set, sample
 from benchmark.stimuli.verify import verify_set
@@ -115,6 +116,14 @@ def test_a_large_set_of_classes(tree, settings, monkeypatch):
     found = verify_set("natural", settings)
     assert not found.ok and "4 classes, expected 3" in found.lines
     assert any("more images than were published (6)" in line for line in found.lines)
+
+
+def test_a_set_of_the_built_in_world_has_no_files(settings):
+    found = verify_set("world-natural", settings)
+    assert found.lines[0] == "480 images, drawn by gestaltbench when they are shown: there are no files to verify"
+    assert found.ok and found.lines[1].startswith("digest b7dda0b22600fc83")
+    with pytest.raises(UnknownName, match="Did you mean: world-natural"):
+        verify_set("world-naturals", settings)
 
 
 def test_the_report_of_the_command(tree, settings, monkeypatch, bench):
