@@ -15,11 +15,12 @@ from engine_toys import HALF, make_stimuli, toy_suite
 
 from benchmark.contracts import Block, Policy, Transform
 from benchmark.identity import VERSIONS, code_digest, observation_key, score_code
+from benchmark.plugins import find_suites
 from benchmark.stimuli.datasets import seeds_of, subset
 from benchmark.testing import ToyShelf, toy_stimuli
 from registry.architectures import build_network, source_code
 from registry.cards import ModelCard
-from registry.files import WeightSources
+from registry.files import WeightSources, digest_data
 from registry.loading import load_network
 
 NUMBERS = itertools.count()  # a package's name is used once, as Python keeps what it imported
@@ -268,6 +269,24 @@ def test_the_program_s_own_components_count_by_their_versions():
             patch.setitem(VERSIONS, name, VERSIONS[name] + 1)
             now = observation_key("weights", block, SUITE, Policy()), score_code(SUITE)
         assert [a != b for a, b in zip(now, before, strict=True)] == [place == 0, place == 1]
+
+
+#: (suite, label space) -> digest of the keys of its trials on toy images. Keys hold names of `plan`, `observe` and
+#: transforms ("corruption.<locals>.apply"): if one is renamed or nested, all stored trials are computed again. Change a
+#: value only with a raised version (CONTRIBUTING.md), a new configuration or other images, never to rename a function.
+KEYS = {
+    ("adversarial", "world16"): "62934a8413fc0236", ("corruption", "world16"): "f5674bbb710b2035",
+    ("cue-conflict", "geirhos16"): "b7180f5f42067c57", ("human-comparison", "world16"): "40d8a24b35ac9526",
+    ("saliency", "imagenet1k"): "3877858cd6a5a888",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "space"), KEYS)
+def test_a_refactoring_keeps_the_keys_of_stored_trials(name, space):
+    suite = find_suites().suites[name]
+    blocks = suite.plan(suite.config, ToyShelf(space)).blocks
+    keys = digest_data([observation_key("weights", block, suite, Policy()) for block in blocks])
+    assert keys[:16] == KEYS[name, space]
 
 
 # What an observation's key holds, and what it leaves out.
