@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from engine_toys import ideal, network, plain_answers, same_trials, toy_suite
 
-from benchmark.contracts import CHUNK, Against, Block, EarlyStop, Plan, Policy, Score, Transform, Trials
+from benchmark.contracts import CHUNK, Against, Block, EarlyStop, Observer, Plan, Policy, Score, Transform, Trials
 from benchmark.engine import costs, devices, run
 from benchmark.engine.device_choice import Tuning
 from benchmark.engine.inference import InferenceLoop
@@ -88,6 +88,17 @@ def test_new_score_code_scores_again_without_the_model_under_every_name(leaderbo
     report = leaderboard.run(cards, [fresh])
     assert (report.counts, forwarded()) == ({"cached": 2}, shown)
     assert leaderboard.scores("one")["fresh", "", ""] == leaderboard.scores("two")["fresh", "", ""] == 0.5
+
+
+def test_stored_trials_are_scored_under_another_name_of_their_observer(leaderboard):
+    suite = toy_suite(toys.make_stimuli(20))
+    leaderboard.run([ideal()], [suite])
+    with open_store(leaderboard.settings.db) as store:
+        (old,) = store.observers()
+        new = store.put_observer(Observer(name="new", kind=old.kind, identity=old.identity, card=old.card))
+        again = Scorer(store=store, run=store.begin_run("rename", {}), suite=suite)
+        assert [again.own("reader", owner=new) for _ in range(2)] == [1, 0]
+    assert leaderboard.scores("new") == leaderboard.scores("reader") == {("accuracy", "toys", ""): 1.0}
 
 
 @pytest.mark.slow
