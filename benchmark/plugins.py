@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
 
 from benchmark.contracts import Suite
 from benchmark.failures import PluginError, StimuliError, UnknownName, load_each, unknown_name
@@ -29,18 +29,26 @@ def suite_entries() -> Mapping[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
+@cache
+def own_entries() -> Mapping[str, EntryPoint]:
+    """Return the entry points of this program's own suites. Those of all packages take longer to read than a board."""
+    with suppress(PackageNotFoundError):
+        return {entry.name: entry for entry in distribution("gestaltbench").entry_points.select(group=GROUP)}
+    return {}
+
+
 def find_suites(pattern: str | None = None, *, scored: Collection[str] | None = None) -> SuiteShelf:
     """Load every suite, and report those that do not load. `pattern` is "all", or names separated by commas, with
     variants as NAME:VARIANT. Only these are loaded, if all exist. Otherwise the names in `scored` limit what is
     loaded."""
-    entries = suite_entries()
     wanted = "" if pattern in (None, "all") else str(pattern)
     asked = {name.partition(":")[0].strip() for name in wanted.split(",") if name.strip()}
-    if asked and asked <= entries.keys():
-        entries = {name: entries[name] for name in asked}
-    elif not asked and scored is not None:
-        held = {name.partition(":")[0] for name in scored}
-        entries = {name: entry for name, entry in entries.items() if name in held}
+    held = None if scored is None else {name.partition(":")[0] for name in scored}
+    named, entries = asked or held, own_entries()
+    if named is None or not named <= entries.keys():
+        entries = suite_entries()
+    if named is not None and (not asked or asked <= entries.keys()):
+        entries = {name: entry for name, entry in entries.items() if name in named}
     found, broken = load_each(entries.values(), _load)
     able = [suite.of_experiment for suite in found.values() if suite.of_experiment]
     try:

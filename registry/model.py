@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.utils._pytree import tree_leaves, tree_map
 
 from registry.cards import Interpolation, Margin, ModelCard, Preprocess
@@ -375,12 +375,16 @@ def fold_batch_norm(
         # What stays of a normalisation: timm's BatchNormAct2d keeps its dropout and activation.
         left = [part for part in (getattr(norm, "drop", None), getattr(norm, "act", None)) if part is not None]
         left = [part for part in left if not isinstance(part, nn.Identity)]
+        stored = conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.weight, norm.bias
+        weight, bias, mean, variance, scale, shift = (
+            cast(Any, None if part is None else part.double()) for part in stored
+        )
+        fused = fuse_conv_bn_weights(weight, bias, mean, variance, norm.eps, scale, shift)
         kind = conv.weight.dtype
-        fused = fuse_conv_bn_eval(conv.double(), norm.double()).to(kind).requires_grad_(False)
-        rest = left[0].to(kind) if len(left) == 1 else nn.Sequential(*left).to(kind)
-        for name, part in zip(names, (fused, rest if left else nn.Identity()), strict=True):
-            parent, _, last = name.rpartition(".")
-            setattr(folded.get_submodule(parent), last, part)
+        conv.weight, conv.bias = (nn.Parameter(part.to(kind), requires_grad=False) for part in fused)
+        parent, _, last = names[1].rpartition(".")
+        rest = nn.Identity() if not left else left[0] if len(left) == 1 else nn.Sequential(*left)
+        setattr(folded.get_submodule(parent), last, rest)
     for layout in layouts:
         moved: nn.Module = cast(Any, folded).to(memory_format=layout)
         try:
