@@ -2,6 +2,7 @@
 TTY_COMPATIBLE, too, and a process that the program starts has PYTHONSAFEPATH."""
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,13 +35,22 @@ def read_settings(db: str | None = None) -> Settings:
 
 
 #: What the program sets unless the user has: Ray reports its use to nobody; waiting threads of OpenMP sleep instead of
-#: spinning, a quarter of the time of small networks; matrix products on a GPU repeat. Each before its library starts.
-DEFAULTS = {"RAY_USAGE_STATS_ENABLED": "0", "OMP_WAIT_POLICY": "passive", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+#: spinning, a quarter of the time of small networks; numpy starts no threads, which spin as long as a board takes;
+#: matrix products on a GPU repeat. Each before its library starts.
+DEFAULTS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "OMP_WAIT_POLICY": "passive",
+    "OPENBLAS_NUM_THREADS": "1",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+}
+#: What every command sets. On ARM, torch computes with OpenBLAS.
+THREADS = ("OMP_WAIT_POLICY", *(["OPENBLAS_NUM_THREADS"] if platform.machine() in ("x86_64", "AMD64") else []))
 
 
-def set_default(variable: str) -> None:
-    """Set one of `DEFAULTS` unless the user has."""
-    os.environ.setdefault(variable, DEFAULTS[variable])
+def set_defaults(*variables: str) -> None:
+    """Set some of `DEFAULTS` unless the user has."""
+    for variable in variables:
+        os.environ.setdefault(variable, DEFAULTS[variable])
 
 
 @contextmanager

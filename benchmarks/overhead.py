@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.variables import set_default
+from benchmark.variables import THREADS, set_defaults
 
-set_default("OMP_WAIT_POLICY")  # as `bench` does before torch is loaded: threads that wait sleep
+set_defaults(*THREADS)  # as `bench` does before torch is loaded: threads that wait sleep
 import torch
 from ratios import by_turns, cpu, needs, ratio
 

@@ -22,7 +22,7 @@ from benchmark.engine.score_shards import RunReport
 from benchmark.failures import BenchError
 from benchmark.store import open_store
 from benchmark.store.location import parse_location
-from benchmark.variables import set_default
+from benchmark.variables import set_defaults
 from registry.user_errors import library
 
 SHARDS = 4  # for each place of the cluster: small shards end at nearly the same time
@@ -34,7 +34,7 @@ ANSWERING = 10  # s in which a cluster's address must take a connection
 def ray_cluster(plan: RunPlan, reporter: Reporter) -> Iterator["RayCluster"]:
     """Join the cluster of a plan, or start one here. Raise BenchError without Ray or a cluster, or if it is full."""
     request, address = plan.request, plan.request.address
-    set_default("RAY_USAGE_STATS_ENABLED")
+    set_defaults("RAY_USAGE_STATS_ENABLED")
     ray = library("ray", "ray", "--executor ray", BenchError)
     joined_before = ray.is_initialized()
     try:

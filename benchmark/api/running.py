@@ -21,7 +21,7 @@ from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, find_entry, missing_set, stimuli_folder
 from benchmark.store import Store, open_store, require_usable
 from benchmark.store.versions import is_there
-from benchmark.variables import set_default
+from benchmark.variables import set_defaults
 from registry.cards import ModelCard, read_cards, select_cards
 from registry.files import digest_data
 
@@ -257,7 +257,7 @@ def run_here(plan: RunPlan, reporter: Reporter, command: str = "bench run", know
         if request.decoders:
             options = replace(options, decoders=request.decoders)
         if policy.device == "cuda":
-            set_default("CUBLAS_WORKSPACE_CONFIG")
+            set_defaults("CUBLAS_WORKSPACE_CONFIG")
         return execute_tasks(plan.tasks, store, plan.settings, options, reporter)
 
 

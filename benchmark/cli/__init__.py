@@ -83,10 +83,10 @@ def cli() -> None:
 def main() -> None:
     """Run `bench`; report a user's mistake in one line on stderr, without a traceback."""
     from benchmark.failures import BenchError
-    from benchmark.variables import set_default
+    from benchmark.variables import THREADS, set_defaults
     from registry.user_errors import Remedy
 
-    set_default("OMP_WAIT_POLICY")
+    set_defaults(*THREADS)
     gc.set_threshold(200_000, 10, 10)  # a table of 1,000 rows is no reason to look for cycles a hundred times
     # What the terminal's encoding lacks (a curve in ASCII) is written as \u2583, as Python does on stderr.
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":

@@ -1,5 +1,6 @@
 """Commands that read start at once: they import nothing that they do not need."""
 
+import os
 import subprocess
 import sys
 
@@ -14,10 +15,14 @@ pytestmark = pytest.mark.slow
 HEAVY = ("torch", "timm", "pandas", "scipy", "requests", "benchmark.engine", "benchmark.api.imports")
 OURS = ("suites.saliency", "suites.adversarial")
 ASK = """
-import sys
-from benchmark.cli import cli
-cli.main(sys.argv[2:], standalone_mode=False)
-print([name for name in sys.argv[1].split(",") if name in sys.modules])
+import os, sys
+from contextlib import suppress
+from benchmark.cli import main
+_, heavy, *sys.argv[1:] = sys.argv
+with suppress(SystemExit):
+    main()
+tasks = "/proc/self/task"
+print([name for name in heavy.split(",") if name in sys.modules], len(os.listdir(tasks)) if os.path.isdir(tasks) else 1)
 """
 
 
@@ -39,11 +44,12 @@ def board(folder):
     ("rank cue-conflict", "net-b"), ("rank --summary", "net-b"), ("show net-b", "shape bias"),
     ("run --help", "Run suites"),
 ])  # fmt: skip
-def test_a_command_that_reads_imports_nothing_heavy(board, words, said):
+def test_a_command_that_reads_imports_nothing_heavy_and_starts_no_thread(board, words, said):
     heavy = (*HEAVY, *OURS) if words.startswith("rank") else HEAVY[:4]
     asked = [sys.executable, "-c", ASK, ",".join(heavy), *words.split(), "--db", board]
-    done = subprocess.run(asked, capture_output=True, text=True, check=True)
-    assert said in done.stdout and done.stdout.splitlines()[-1] == "[]"
+    given = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    done = subprocess.run(asked, capture_output=True, text=True, check=True, env=given)
+    assert said in done.stdout and done.stdout.splitlines()[-1] == "[] 1"
 
 
 PLAN = """
