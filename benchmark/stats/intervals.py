@@ -87,6 +87,25 @@ def confidence_sequence(successes: int, n: int, size: int, level: float = 0.95) 
     return float(inside[0] / size), float(inside[-1] / size)
 
 
+def difference_sequence(differences: Floats, level: float) -> Ends:
+    """Return (low, high) of the mean difference in a source of images, after some [n] in random order, each in [-1, 1].
+    With probability >= `level` the intervals at all n contain it together: gains and losses have a sequence each, at
+    half the risk (beta mixture of independent draws; Howard et al. 2021, Annals of Statistics 49:1055)."""
+    from scipy.optimize import bisect
+    from scipy.special import betaln, xlog1py, xlogy
+
+    n = len(differences)
+
+    def beyond(p: float, total: float) -> float:
+        # The likelihood ratio is convex in each value: for any in [0, 1], its mean is at most that for zeros and ones.
+        mixture = betaln(total + PRIOR, n - total + PRIOR) - betaln(PRIOR, PRIOR)
+        return float(mixture - xlogy(total, p) - xlog1py(n - total, -p) + log((1 - level) / 2))
+
+    sums = (differences.clip(0).sum(), -differences.clip(None, 0).sum())
+    low, high = ([bisect(beyond, end, k / n, args=(k,)) if k != n * end else end for k in sums] for end in (0.0, 1.0))
+    return low[0] - high[1], high[0] - low[1]
+
+
 # Student's t with any degrees of freedom above 0, fractions included (Satterthwaite's are). Most ranked tables need no
 # scipy, so it is imported at the first use.
 

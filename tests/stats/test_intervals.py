@@ -12,7 +12,7 @@ from scipy.stats import betabinom, hypergeom
 from benchmark.stats import confidence_sequence
 from benchmark.stats.clusters import mean_interval
 from benchmark.stats.differences import Studentised
-from benchmark.stats.intervals import mcnemar_exact, paired_difference, t_quantile, wilson
+from benchmark.stats.intervals import difference_sequence, mcnemar_exact, paired_difference, t_quantile, wilson
 
 
 def test_the_mean_interval_equals_scipy():
@@ -108,3 +108,18 @@ def test_edges():
     assert confidence_sequence(500_000, 1_000_000, 1_000_000) == (0.5, 0.5)
     narrow, wide = (confidence_sequence(50, 100, 5000, level) for level in (0.9, 0.99))
     assert wide[0] < narrow[0] < 0.5 < narrow[1] < wide[1]
+
+
+def test_differences_of_one_sign_are_gains_without_losses():
+    """Roots of betabinom.pmf(k, 40, .5, .5) / binom.pmf(k, 40, p) = 40 for 12 gains, and for no loss."""
+    values, ends = np.arange(40) < 12, (0.104411 - 0.141630, 0.565974)
+    assert difference_sequence(values * 1.0, 0.95) == pytest.approx(ends, abs=1e-6)
+    assert difference_sequence(values * -1.0, 0.95) == pytest.approx((-ends[1], -ends[0]), abs=1e-6)
+
+
+@pytest.mark.slow
+def test_differences_hold_at_every_look_also_if_they_are_fractions():
+    random = np.random.default_rng(0)
+    paths = random.choice([-0.5, 0.0, 0.25, 1.0], p=[0.2, 0.5, 0.2, 0.1], size=(60, 200))  # mean 0.05
+    ends = np.array([[difference_sequence(path[:n], 0.9) for n in range(20, 201, 20)] for path in paths])
+    assert ((ends[..., 0] > 0.05) | (ends[..., 1] < 0.05)).any(axis=1).sum() <= 6
