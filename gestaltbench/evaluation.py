@@ -161,5 +161,5 @@ def no_worse(net: Any, base: Any, *, suite: str, margin: float | None = None, db
         names.append(each if done is None else done.name)
     if names[0] != names[1]:  # else they are the same weights
         diff = api.diff(api.Selection(db), *names, suite=suite, noninferior=margin)
-        if diff.exit_code:
+        if diff is not None and diff.exit_code:
             raise NotShown(diff)

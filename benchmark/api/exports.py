@@ -31,7 +31,7 @@ from benchmark.leaderboard.forms import rendered, written
 from benchmark.leaderboard.table import Table, finite, records
 from benchmark.observer_trials import counting_observations, observer_trials
 from benchmark.stimuli.trial_tables import SHOWN
-from benchmark.store import IMPORTED, ScoreRow, Store
+from benchmark.store import IMPORTED, PAIRED, ScoreRow, Store
 from benchmark.store.codec import encode
 from benchmark.version import __version__
 from registry.files import write_whole
@@ -269,7 +269,7 @@ def _trials_of(leaderboard: Selection, observer: str, suite: str | None) -> pd.D
     with leaderboard.reading() as store:
         if suite is None:
             names = {held.suite for held in store.observations() if held.observer_name == observer}
-            names.discard(IMPORTED)  # belongs to several suites
+            names = {name for name in names if name != IMPORTED and not name.endswith(PAIRED)}  # of no one suite
             if len(names) != 1:
                 under = f" ({', '.join(sorted(names))})" if names else ""
                 raise UsageError(f"--trials {observer} needs --suite{under}.")

@@ -1,10 +1,10 @@
 """Compare observers in paired tests, from stored trials."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from itertools import combinations
-from typing import Annotated
+from typing import Annotated, Any
 
 from benchmark import plugins
 from benchmark.api import leaderboards
@@ -13,9 +13,10 @@ from benchmark.api.options import Option, SuiteName
 from benchmark.contracts import Suite, distrust_flags
 from benchmark.contracts.trials import PEOPLE
 from benchmark.display import counted
+from benchmark.engine.reporters import Reporter, Silent
 from benchmark.engine.scoring import Scorer, compare_observers, discordant_of
 from benchmark.failures import BenchError, StoreError, UnknownName, unknown_name
-from benchmark.leaderboard.comparison import Diff, Margin, PowerRow, judged
+from benchmark.leaderboard.comparison import Diff, Margin, PowerRow, judged, untested
 from benchmark.stats import comparisons
 from benchmark.stats.comparisons import Compared, ComparedToEach, Comparison, DiscordantTrial, SuiteComparison
 from benchmark.stats.differences import Discordant
@@ -171,34 +172,46 @@ def diff(
     *,
     noninferior: Annotated[float | None, Option("Show that NEW is at most X worse.", metavar="X", above=0)] = None,
     equivalent: Annotated[float | None, Option("Show that NEW is within X of BASE.", metavar="X", above=0)] = None,
+    precision_target: Annotated[float | None, Option("Run until known to +-X.", metavar="X", above=0, most=0.5)] = None,
     suite: SuiteName = None,
-) -> Diff:
+    limit: Annotated[int | None, Option("Show at most so many images (with --precision-target).", least=1)] = None,
+    device: Annotated[str, Option("Run on this device (with --precision-target).")] = "auto",
+    reporter: Reporter | None = None,
+    agreed: Callable[[Any], bool] = lambda _plan: True,
+    command: str = "gestaltbench.diff",
+) -> Diff | None:
     """Test whether NEW is worse than BASE; exit code for CI.
 
-    Each headline is compared in a paired test on stored trials, and images whose answers changed are listed. Margins
-    are in units of each metric (0.01 is a percentage point). A suite of BASE that NEW lacks is inconclusive. Exit code
-    0 means no change for the worse (with a margin: shown to be so), 1 worse or not equivalent, 2 an error, 3
-    inconclusive."""
+    Each headline is compared in a paired test on stored trials, and images whose answers changed are listed. With
+    --precision-target, both models are run, but only as far as the answer needs. Margins are in units of each metric
+    (0.01 is a percentage point). A suite of BASE that NEW lacks is inconclusive. Exit code 0 means no change for the
+    worse (with a margin: shown to be so), 1 worse or not equivalent, 2 an error, 3 inconclusive."""
     if noninferior is not None and equivalent is not None:
         raise BenchError("--noninferior and --equivalent exclude each other: ask for one of the two.")
     size = noninferior if equivalent is None else equivalent
     margin = None if size is None else Margin(size, equivalent is not None)
+    if precision_target is not None:
+        from benchmark.api.sequential_comparison import plan_comparison  # slow to import
+
+        diff = Diff(base=base, new=new, margin=margin, changes=(), looked=True)
+        sampling = plan_comparison(diff, precision_target, suite or "all", limit, device, leaderboard.settings)
+        return sampling.run(reporter or Silent(), command) if agreed(sampling.plan) else None
+    if limit is not None or device != "auto":
+        raise BenchError("--limit and --device need --precision-target: without it, no model is run.")
     if new == PEOPLE:
         raise BenchError(f"'{PEOPLE}' can only be the base: `bench diff {PEOPLE} NAME`.")
     tests = _in_common(leaderboard, new, base, suite)
-    tested, untested = {row.suite for row in tests.headlines}, []
+    tested, lacking = {row.suite for row in tests.headlines}, []
     with leaderboard.reading() as store:
         suites = suites_with_scores(store, suite)
         rows = store.latest_scores(observers=[base, new], conditions=("",))
     values = {(row.observer, row.suite, row.metric) for row in rows if row.value is not None}
     # Suites that were asked for or of which the base has a headline, but with nothing to compare.
     for each in (each for each in suites if each.name not in tested):
-        head = each.headline
-        base_has, new_has = ((name, each.name, head.name) in values for name in (base, new))
-        lacking = [who for who, has in (("the base", base_has), ("the new one", new_has)) if not has]
-        reason = f"no such score of {' and '.join(lacking)}" if lacking else "no stimuli in common"
-        if base_has or suite not in (None, "all"):
-            nothing = Comparison(metric=head.name, reason=reason)
-            untested.append(SuiteComparison(suite=each.name, metric=head, comparison=nothing))
-    tests = replace(tests, headlines=(*tests.headlines, *untested))
+        score = each.name, each.headline.name
+        whose = [who for who, name in (("the base", base), ("the new one", new)) if (name, *score) not in values]
+        reason = f"no such score of {' and '.join(whose)}" if whose else "no stimuli in common"
+        if "the base" not in whose or suite not in (None, "all"):
+            lacking.append(untested(each, reason))
+    tests = replace(tests, headlines=(*tests.headlines, *lacking))
     return judged(tests, discordant(leaderboard, new, base, suite=suite), margin)

@@ -20,7 +20,7 @@ from benchmark.engine.reporters import Reporter, Silent
 from benchmark.failures import BenchError, UnknownName, unknown_name
 from benchmark.leaderboard.board_model import title_under
 from benchmark.leaderboard.provenance import Provenance, provenance_of
-from benchmark.store import IMPORTED, ScoreRow, open_store
+from benchmark.store import IMPORTED, PAIRED, ScoreRow, open_store
 from benchmark.variables import read_settings
 from registry.cards import builtin_cards
 
@@ -37,6 +37,10 @@ def provenance(
     hint = f"`bench show {shlex.quote(observer)}` lists its scores."
     with leaderboard.reading() as store:
         require_observer(store, observer)
+        ended = [row for row in store.outcomes(observer=observer, latest=False) if row.suite == suite]
+        if suite and suite.endswith(PAIRED) and ended:
+            made = "; ".join(dict.fromkeys(store.runs()[row.run]["command"] for row in ended))
+            raise BenchError(f"'{suite}' has no scores: its images ended when a verdict was clear, by: {made}")
         suites = {known.name: known for known in suites_with_scores(store)}
         titles = {(name, each.name): each.title for name, known in suites.items() for each in known.metrics}
         rows = store.latest_scores(observers=[observer])

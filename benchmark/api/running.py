@@ -108,6 +108,7 @@ class RunPlan:
     only: tuple[str, ...] = ()  # names of the planned suites to run; (): all
     part: str = ""  # name of the shard
     loaded: Mapping[str, LoadedModel] = field(default_factory=dict)  # networks in memory, by name
+    enough: Callable[[Store, Mapping[Work, Sequence[str]]], Collection[Work]] | None = None  # as in `RunOptions`
 
     def planned(self) -> RunPlan:
         """Return the plan with a task for every card and suite."""
@@ -253,6 +254,7 @@ def run_here(plan: RunPlan, reporter: Reporter, command: str = "bench run", know
             asked={name: value for name, value in asked.items() if value},
             known=known,
             loaded=plan.loaded,
+            enough=plan.enough,
         )
         if request.decoders:
             options = replace(options, decoders=request.decoders)

@@ -32,6 +32,7 @@ from registry.user_errors import some_of
 
 VERDICTS = 3  # networks of a run that get one
 MANY = 20  # lines on numbers
+Images = Annotated[int, Option("List so many flipped images a suite.", least=0)]
 Yes = Annotated[bool, Option("Start a long run without asking.", "--yes", "-y")]
 Quiet = Annotated[bool, Option("Show no progress.", "--quiet", "-q")]
 
@@ -219,9 +220,13 @@ def sweep(*, yes: Yes = False, quiet: Quiet = False, **asked: Any) -> int:
 
 
 @command(api.diff)
-def diff(*, images: Annotated[int, Option("List so many flipped images a suite.", least=0)] = 20, **asked: Any) -> int:
+def diff(*, images: Images = 20, yes: Yes = False, quiet: Quiet = False, **asked: Any) -> int:
     try:
-        verdict = api.diff(**asked)
+        with reporting(quiet=quiet) as reporter:
+            verdict = api.diff(**asked, reporter=reporter, agreed=partial(agreed, yes=yes), command=as_typed())
+        if verdict is None:
+            echo_line("not started.", err=True)
+            return 3
         echo_data(diff_markdown(verdict, images))
     except BrokenPipeError:
         raise

@@ -13,7 +13,7 @@ from benchmark.engine.tasks import Cost, Task, chunk_index
 from benchmark.failures import FAILURES
 from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings
-from benchmark.store import Store, open_store
+from benchmark.store import PAIRED, Store, open_store
 from benchmark.store.versions import is_there
 from registry.cards import ModelCard
 from registry.download import missing_weights
@@ -93,8 +93,9 @@ def cost_estimates(
 
 
 def complete_observations(store: Store, observers: Iterable[str]) -> set[str]:
-    """Return the keys of the complete observations of observers."""
-    return {row.key for name in observers for row in store.observations(observer=name)} - store.incomplete().keys()
+    """Return the keys of the complete observations of observers, without those of `bench diff`."""
+    rows = (row for name in observers for row in store.observations(observer=name))
+    return {row.key for row in rows if not row.suite.endswith(PAIRED)} - store.incomplete().keys()
 
 
 def _stored_trials(tasks: Sequence[Task], settings: Settings, policy: Policy) -> list[int]:

@@ -1,6 +1,6 @@
 """One run: load observers in groups that fit the device, show them the missing images, score, record failures."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from benchmark.failures import FAILURES, failure_line
 from benchmark.identity import environment_record, observation_key
 from benchmark.settings import Settings
 from benchmark.store import Observation, Store
+from benchmark.store.rows import Work
 from registry.cards import ModelCard
 from registry.files import digest_data
 from registry.loading import load_observer
@@ -46,6 +47,8 @@ class RunOptions:
     #: What else a command needs to show the same stimuli again ("limit", "stimuli", "batch"), stored with the trials.
     asked: Mapping[str, Any] = field(default_factory=dict)
     known: Collection[str] = ()  # keys of observations that another leaderboard has complete: not made again
+    #: (store, task -> keys of its observations) -> tasks that need no more images; such a run stores no scores.
+    enough: Callable[[Store, Mapping[Work, Sequence[str]]], Collection[Work]] | None = None
     decoders: int = field(default_factory=cores)  # threads that decode and resize images
     loaded: Mapping[str, LoadedModel] = field(default_factory=dict)  # networks in memory, by name
 
@@ -94,7 +97,7 @@ class _Run:
         scorers = {s.name: Scorer(store=self.store, run=self.run, suite=s, codes=codes) for s in suites_of(tasks)}
         for asked in answered:
             self._finish(asked, scorers[asked.task.suite.name])
-        for scorer in () if self.options.part else scorers.values():
+        for scorer in () if self.options.part or self.options.enough else scorers.values():
             score_imported(scorer, self.report)
 
     def _groups(self, tasks: Sequence[Task]) -> Iterator[list[LoadedObserver]]:
@@ -154,11 +157,12 @@ class _Run:
             for observer in group
             for task in observer.tasks
         ]
-        jobs = [job for observer, own in asked for job in self._jobs(observer, own)]
+        known = self._known(asked)
+        jobs = [job for observer, own in asked if own.task.work not in known for job in self._jobs(observer, own)]
         for observer in group:
             self._tune(observer, [job for job in jobs if job.loaded is observer])
         for _, own in asked:
-            if own.worked:
+            if own.worked and not self.options.enough:
                 # Stored before any answer, as another run may make some of them or this run may be interrupted.
                 part, owed = self.options.part or "begun", owed_text(own.observations, own.task.plan.missing)
                 self.store.put_outcome(self.run, own.row, own.task.work, "partial", part, owed)
@@ -168,6 +172,11 @@ class _Run:
             self.store.put_chunks(self.run, answers)
             for job in answered:  # the chunks of a block that may be settled come in their order
                 self._settle(job, chunk + 1)
+            look = self.options.enough and (chunk + 1) % max(1, (chunk + 1) // 8) == 0
+            if look and any(job.block is own.task.plan.blocks[-1] for job in answered for _, own in asked):
+                known = self._known(asked)
+                for job in jobs:
+                    job.settled |= (job.loaded.name, job.suite.name, job.space) in known
         for observer in group:
             self.loop.reporter.done(observer.name)
             network = observer.observer
@@ -197,10 +206,15 @@ class _Run:
         self.loop.reporter.note(f"{observer.name} under {task.suite.name}: {remark}")
         self.store.put_outcome(self.run, observer.row, task.work, "partial", remark, owed_text(rows, task.plan.missing))
 
+    def _known(self, asked: Sequence[tuple[LoadedObserver, _AskedTask]]) -> Collection[Work]:
+        """Return the tasks whose trials so far are enough."""
+        keys = {own.task.work: [row.key for row in own.observations if self.store.chunks(row.key)] for _, own in asked}
+        return self.options.enough(self.store, keys) if self.options.enough else ()
+
     def _settle(self, job: Job, chunks: int) -> None:
         """End a block whose first `chunks` chunks are enough for its suite."""
         rule = job.suite.stopping.settled
-        # Asked at every chunk at first, then after each eighth more: any schedule of looks is valid.
+        # Asked at every chunk at first, then after each eighth more, as in `_show`: any schedule of looks is valid.
         if rule is None or chunks < 1 or chunks % max(1, chunks // 8) or job.over:
             return
         try:
@@ -290,7 +304,7 @@ class _Run:
             self.report.add(task.work, "partial" if asked.worked else "cached", part)
             self.store.put_outcome(self.run, asked.row, task.work, "partial", part, owed)
             return
-        if not failure:
+        if not failure and not self.options.enough:
             try:
                 fresh = scorer.observer(asked.observations, task.plan.missing)
             except FAILURES as error:  # the boundary of one scoring: recorded

@@ -141,7 +141,7 @@ class Scorer:
 
         def scores() -> list[Score]:
             trials = replace(self.store.trials(keys, missing), training=training)
-            scores = self._scores(trials, peers, first.space)
+            scores = self.scores(trials, peers, first.space)
             return _flagged(scores, remarks, lambda score: score.metric in heads and not score.condition)
 
         owned = (*keys, *_keys_of(peers))
@@ -243,7 +243,8 @@ class Scorer:
         flag = guess_flag(trials, space, self.suite.controls, len(self.suite.categories))
         return [flag] if flag else []
 
-    def _scores(self, trials: Trials, peers: Mapping[str, ObserverAnswers], space: str) -> list[Score]:
+    def scores(self, trials: Trials, peers: Mapping[str, ObserverAnswers], space: str) -> list[Score]:
+        """Return the scores of one observer's trials, and store nothing."""
         suite = self.suite
         scores = list(suite.score(suite.config, trials))
         if suite.against is not None:
@@ -256,7 +257,7 @@ class Scorer:
     ) -> list[Score]:
         """Return scores with remarks and the prompt as flags, and the main scores of every other prompt."""
         remarks = (*answers.remarks, way_of_asking(answers.prompt)) if answers.prompt else answers.remarks
-        scores = _flagged(self._scores(answers.trials, peers, space), remarks, lambda score: not score.condition)
+        scores = _flagged(self.scores(answers.trials, peers, space), remarks, lambda score: not score.condition)
         for prompt, read in answers.prompts.items():
             trials = read()
             main = (score for score in self.suite.score(self.suite.config, trials) if not score.condition)

@@ -12,7 +12,7 @@ from html import escape
 from itertools import groupby
 from operator import attrgetter
 
-from benchmark.contracts import Direction
+from benchmark.contracts import Direction, Suite
 from benchmark.display import counted, printable
 from benchmark.failures import BenchError
 from benchmark.leaderboard.board_model import Cell
@@ -234,6 +234,7 @@ class Diff:
     changes: tuple[SuiteComparison, ...]  # new minus base, with the verdict on each metric and its interval
     flipped: tuple[DiscordantTrial, ...] = ()  # of the headlines (winner "a": the new one)
     remarks: tuple[str, ...] = ()
+    looked: bool = False  # whether intervals hold at every look, so that images could end early
 
     @property
     def verdict(self) -> str:
@@ -262,6 +263,12 @@ class Diff:
         return {"worse": 1, "not equivalent": 1, "inconclusive": 3}.get(self.verdict, 0)
 
 
+def untested(suite: Suite, reason: str) -> SuiteComparison:
+    """Return the inconclusive row of a suite with nothing to compare."""
+    nothing = Comparison(metric=suite.headline.name, reason=reason, verdict="inconclusive")
+    return SuiteComparison(suite=suite.name, metric=suite.headline, comparison=nothing)
+
+
 def judged(tests: Compared, flipped: Sequence[DiscordantTrial], margin: Margin | None) -> Diff:
     """Return the verdict on a new network (a of the tests) against its base (b). A suite is judged by headline and
     guard, since agreement with people does not imply correct answers. Without a margin, paired tests decide, adjusted
@@ -283,11 +290,11 @@ def judged(tests: Compared, flipped: Sequence[DiscordantTrial], margin: Margin |
             low, high = paired.test.interval(margin.level(tested))
         if paired.same:
             verdict = "no answer changed"
-        elif paired.test is None or paired.difference is None:
+        elif low is None or high is None or paired.difference is None:
             low = high = None
-            reason = re.sub("(?<= for )[ab]$", lambda who: _WHO[who[0]], paired.reason)
-        elif low is None or high is None:
-            reason = "too few clusters for an interval"
+            reason = (
+                re.sub("(?<= for )[ab]$", lambda who: _WHO[who[0]], paired.reason) or "too few clusters for an interval"
+            )
         elif margin and asked:
             verdict = margin.verdict(low, high, direction)
         elif low <= 0 <= high:
@@ -316,7 +323,10 @@ def diff_markdown(diff: Diff, images: int = 20) -> str:
     table = markdown(declared_table("diff", map(values, diff.changes))).rstrip("\n")
     head = f"### {markdown_code(diff.new)} against {markdown_code(diff.base)}: {diff.verdict}"
     on, margin = "on the stimuli that both answered", diff.margin
-    if margin is None:
+    if diff.looked:
+        accepted = f"; up to {margin.size:g} {'either way' if margin.both else 'worse'} is accepted" if margin else ""
+        how = f"Intervals (95 % together) hold at every look: images end once these are clear{accepted}."
+    elif margin is None:
         how = (
             f"Paired tests {on}, adjusted over the suites (Holm).\n"
             "No change found is not proof of none; test that with `--noninferior X` or `--equivalent X`."
@@ -347,5 +357,6 @@ def _flipped(diff: Diff, images: int) -> Iterator[str]:
         yield markdown(declared_table("flipped", values))
         if len(rows) > images:
             words = ("bench", "compare", diff.new, diff.base, "--images")
-            yield f"and {len(rows) - images} more: {markdown_code(shlex.join(words))}\n"
+            more = "`--images N`" if diff.looked else markdown_code(shlex.join(words))
+            yield f"and {len(rows) - images} more: {more}\n"
         yield "</details>"

@@ -6,6 +6,7 @@ from benchmark.store.check import database_status as database_status
 from benchmark.store.merge import Merged as Merged
 from benchmark.store.rows import IMPORTED as IMPORTED
 from benchmark.store.rows import IMPORTED_KINDS as IMPORTED_KINDS
+from benchmark.store.rows import PAIRED as PAIRED
 from benchmark.store.rows import Chunk as Chunk
 from benchmark.store.rows import Observation as Observation
 from benchmark.store.rows import ObserverRow as ObserverRow

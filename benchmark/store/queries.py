@@ -22,6 +22,7 @@ from benchmark.store.codec import decode, decode_codes
 from benchmark.store.db_errors import damaged
 from benchmark.store.rows import (
     IMPORTED,
+    PAIRED,
     Chunk,
     ObserverRow,
     Outcome,
@@ -183,7 +184,7 @@ def trials_digest(connection: sa.Connection, keys: Sequence[str]) -> str:
 
 
 def incomplete(connection: sa.Connection, *, failed: bool = True) -> dict[str, str]:
-    """Return key -> suite of each observation that lacks trials. failed: also where its observer has failed since."""
+    """Return key -> suite of each observation that lacks trials and should not. failed: also if its observer failed."""
     query = _LACKING
     if not failed:
         since = [
@@ -192,7 +193,7 @@ def incomplete(connection: sa.Connection, *, failed: bool = True) -> dict[str, s
             _OUTCOMES.created >= _OBSERVED.created,
         ]
         query = query.where(~sa.exists().where(*since))
-    return {row.key: row.suite for row in fetched(connection, query)}
+    return {row.key: row.suite for row in fetched(connection, query) if not row.suite.endswith(PAIRED)}
 
 
 def complete(connection: sa.Connection, key: str) -> bool:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from benchmark.contracts import Suite
+from benchmark.contracts import EarlyStop, Suite
 from benchmark.contracts.declarations import declared_suite
 from benchmark.identity import code_digest
 from suites.adversarial.attack_plugins import ATTACKS, BROKEN
@@ -34,5 +34,5 @@ def variants_of(plain: Suite) -> dict[str, Suite]:
 
 
 _DECLARED = declared_suite(__name__, "suite", {}, plan=plan, observe=observe, score=score, config=QUICK)
-PLAIN = replace(_DECLARED, metrics=(*protocol_metrics(QUICK),))
+PLAIN = replace(_DECLARED, metrics=(*protocol_metrics(QUICK),), stopping=EarlyStop(shuffle=True))
 SUITE = replace(PLAIN, variants=variants_of(PLAIN))

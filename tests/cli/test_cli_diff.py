@@ -1,13 +1,25 @@
-"""`bench diff` from a leaderboard."""
+"""`bench diff` from a leaderboard, and on two models that run until the answer is clear."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
 import gestaltbench as gb
-from benchmark.failures import BenchError
-from benchmark.leaderboard.comparison import diff_markdown, judged
+from benchmark import api
+from benchmark.api.sequential_comparison import SequentialComparison, paired_variant, per_image
+from benchmark.contracts import Block, Metric, Plan, Trials
+from benchmark.failures import BenchError, PluginError
+from benchmark.leaderboard.comparison import Diff, diff_markdown, judged
 from benchmark.stats.comparisons import Compared
+from benchmark.stats.intervals import difference_sequence
+from suites.adversarial import SUITE
+from tests.report.conftest import stimuli_of
 
 NETS = ("world-standard-0", "world-stylised-0")
+IDEALS = ("ideal-shape", "ideal-texture")  # both are right every time
+PAIRED = ("--precision-target", "0.02", "-s", "corruption", "--images", "0", "-q")
 
 
 @pytest.mark.release
@@ -57,6 +69,12 @@ def test_mistakes_are_one_line(bench, board):
         ((*NETS, "--noninferior", "0.1", "--equivalent", "0.1"), "ask for one of the two"),
         ((NETS[0], "world-stylized-0"), "Did you mean"),
         ((*NETS, "--noninferior", "nan"), "nan is not a finite number"),
+        ((*IDEALS, *PAIRED[:2], "-s", "saliency"), "Suites that can stop early: adversarial, corruption."),
+        (("ideal-shape", "ideal-shape", *PAIRED), "cannot be compared with itself"),
+        (("ideal-shape", "people", *PAIRED), "cannot be run"),
+        (("ideal-shape", "ideal-shade", *PAIRED), "Did you mean"),
+        ((*IDEALS, *PAIRED, "--device", "cpu,cpu"), "on one device"),
+        ((*IDEALS, "--limit", "4"), "--limit is for --precision-target"),
     ):
         ended = bench("diff", "--db", board, *words)
         assert ended.code == 2 and len(ended.errors) == 1 and said in ended.err, words
@@ -67,3 +85,69 @@ def test_mistakes_are_one_line(bench, board):
 def test_a_margin_that_shows_nothing_is_refused(board, margin):
     with pytest.raises(BenchError, match="a margin is a finite number above 0"):
         gb.diff(*NETS, noninferior=margin, db=board)
+
+
+@pytest.mark.slow
+def test_two_models_run_until_the_answer_is_clear_and_are_not_scored(bench):
+    ended = bench("diff", "ideal-shape", "ideal-guesser", *PAIRED)
+    assert ended.code == 1 and "against `ideal-shape`: worse" in ended.out, ended.err
+    assert "stopped at 256 of 480 images" in ended.out and "ideal-guesser (corruption): trust: answers at" in ended.out
+    (row,) = gb.diff("ideal-guesser", "ideal-shape", precision_target=0.02, suite="corruption").changes
+    stored = api.db_status()  # nothing was computed again
+    assert (row.comparison.verdict, row.comparison.n, stored.counts["chunks"]) == ("better", 256, 68)
+    for words in (("show", "--provenance"), ("reproduce",)):
+        ended = bench(*words, "ideal-shape", "corruption:paired")
+        assert (
+            ended.code == 1 and len(ended.errors) == 1 and ended.err.count("bench diff ideal-shape ideal-guesser") == 1
+        )
+    assert (stored.incomplete, api.suites_not_installed(api.Selection())) == (0, [])
+    assert bench("db", "merge", "results.db", "--into", "other.db").code == 0
+
+
+@pytest.mark.slow
+def test_a_comparison_continues_with_the_images_of_earlier_ones(bench):
+    ended = bench("diff", *IDEALS, *PAIRED, "--noninferior", "0.05")
+    assert ended.code == 0 and "| not inferior | 256 |" in ended.out and "0.05 worse is accepted" in ended.out
+    ended = bench("diff", *IDEALS, *PAIRED)  # on 256 images it is known to +-0.027
+    assert ended.code == 0 and "no answer changed" in ended.out and "used all images\n" in ended.out
+    assert api.db_status().counts["trials"] == 2 * 34 * 480
+    ended = bench("diff", "ideal-constant", "ideal-guesser", *PAIRED, "--noninferior", "0.001", "--limit", "20")
+    assert ended.code == 3 and "used all images, which do not make it clear" in ended.out
+    assert api.diff(api.Selection(), *IDEALS, precision_target=0.1, agreed=lambda _plan: False) is None
+
+
+@pytest.mark.parametrize("suites", [1, 5])
+def test_intervals_of_several_suites_hold_together_at_every_look(suites):
+    random, named = np.random.default_rng(0), {name: np.arange(60).astype(str) for name in ("stimulus", "role")}
+    new, base = (Trials(columns={**named, "right": random.random(60) < share}) for share in (0.5, 0.8))
+    metric = Metric(name="m", title="m", definition="", headline=True, ratio=lambda t: (t["right"], np.ones(len(t))))
+    suite, plan = replace(SUITE, name="s:paired", metrics=(metric,)), Plan((SimpleNamespace(stimuli=range(60)),))
+    task, diff = SimpleNamespace(suite=suite, plan=plan, work="nsx"), Diff(base="b", new="n", margin=None, changes=())
+    keys = {("n", "s", "x"): new, ("b", "s", "x"): base}
+    both = SequentialComparison(diff=diff, target=0.01, plan=None, tasks=[task] * suites, keys=keys)
+    found = both._compared(SimpleNamespace(trials=lambda trials: trials), task)[0].comparison
+    assert (found.low, found.high) == difference_sequence(new["right"] * 1.0 - base["right"], 1 - 0.05 / suites)
+    with pytest.raises(PluginError, match="'m' is not a mean over images"):
+        per_image(replace(metric, ratio=lambda t: (t["right"], t["right"])), new)
+
+
+@pytest.mark.release
+def test_robust_accuracy_is_asked_of_images_in_random_order(bench):
+    ended = bench("diff", *NETS, "--precision-target", "0.4", "-s", "adversarial", "--limit", "12", "-q")
+    assert ended.code in (0, 1, 3) and "adversarial: used all images" in ended.out, ended.err
+
+
+@pytest.mark.slow
+def test_a_suite_that_cannot_stop_early_is_inconclusive_if_it_was_named(bench):
+    words = ("diff", *IDEALS, "--precision-target", "0.4", "--noninferior", "0.99", "--limit", "16", "-q")
+    named, every = bench(*words, "-s", "corruption,cue-conflict"), bench(*words)
+    assert (named.code, every.code) == (3, 0) and "inconclusive: not asked: it cannot stop early" in named.out
+    assert "- cue-conflict: not asked: it cannot stop early" in every.out
+
+
+def test_images_in_random_order_are_those_of_the_plan():
+    suite, images = SUITE.variants["autoattack"], stimuli_of("adversarial")
+    made = paired_variant(replace(suite, plan=lambda _config, _shelf: Plan((Block(stimuli=images, role="natural"),))))
+    (block,) = made.plan(made.config, None).blocks
+    assert {*block.stimuli.ids} == {*images.ids} and block.stimuli.ids != images.ids
+    assert made.name == f"{suite.name}:paired" and paired_variant(made) is None

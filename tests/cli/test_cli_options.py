@@ -55,7 +55,6 @@ TOLD = {
     "compare doses": ("form", "leaderboard/test_recipe_effects.py"),
     "claims": ("form", "leaderboard/test_recipe_effects.py"),
     "power": ("train_hours", "leaderboard/test_recipe_effects.py"),
-    "diff": ("images", "cli/test_cli_diff.py"),
     "compare transfer": ("form", "leaderboard/test_transfer.py"),
     "reproduce": ("condition suite", "cli/test_cli_provenance.py"),
     "reproduce ": ("metric", "leaderboard/test_boards.py"),
@@ -187,7 +186,7 @@ def test_every_option_of_every_command_is_refused_where_it_would_be_ignored():
                 refused.add((" ".join(words), *sorted(given)))
             command.check_together({name, flags[needed[1]]} if needed else {name})
     assert refused >= {
-        ("ask", "host"), ("ask", "answers"), ("compare consistency", "matrix", "ranks"),
+        ("ask", "host"), ("ask", "answers"), ("diff", "limit"), ("compare consistency", "matrix", "ranks"),
         ("compare consistency", "experiment", "ranks"), ("compare consistency", "observers", "ranks"),
     }  # fmt: skip
 
