@@ -334,8 +334,9 @@ def wait_for(device: torch.device) -> None:
 REPLAYED = 512
 #: Largest relative difference that a precision's rounding explains.
 ROUNDING = {"fp32": TOLERANCE, "tf32": 1e-2, "bf16": 0.1}
-#: Images that a network is checked with together; a compiled one with its whole batch, for which it is compiled anyway.
-_CHECKED = 8
+#: Images that a network is checked with together: eight places for four images, or one image beside another where a
+#: batch is smaller. A compiled network gets its whole batch, for which it is compiled anyway.
+_CHECKED, _PAIR = 8, 2
 
 
 class Unsound(ModelFailure):
@@ -344,7 +345,8 @@ class Unsound(ModelFailure):
 
 def require_sound(feed: TunedModel, policy: Policy) -> None:
     """Raise Unsound, with every reason, if the loaded network or its tuned form fails a check."""
-    batch = feed.tuning.batch if policy.compile else min(feed.tuning.batch, _CHECKED)
+    whole = feed.tuning.batch
+    batch = whole if policy.compile else min(whole, _CHECKED if whole >= _CHECKED else _PAIR)
     try:
         rows = check_load(feed.model, feed.run, batch, ROUNDING[policy.precision], feed.single)
     except (RuntimeError, MemoryError):  # the run itself handles lack of memory and a failing forward pass
