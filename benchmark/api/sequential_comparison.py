@@ -9,12 +9,12 @@ import numpy as np
 
 from benchmark import plugins
 from benchmark.api.registration import one_card
-from benchmark.api.running import RunPlan, RunRequest, run_here
-from benchmark.contracts import EarlyStop, Metric, Plan, Shelf, Suite, Trials, distrust_flags
+from benchmark.api.running import RunPlan, RunRequest, devices_and_policy, run_here
+from benchmark.contracts import CHUNK, EarlyStop, Metric, Plan, Shelf, Suite, Trials, distrust_flags
 from benchmark.contracts.trials import PEOPLE
 from benchmark.engine.reporters import Reporter
 from benchmark.engine.scoring import ComparedTrials, Scorer, discordant_of, same_answers
-from benchmark.engine.tasks import Task, plan_tasks
+from benchmark.engine.tasks import Task, is_look, plan_tasks
 from benchmark.failures import BenchError, PluginError
 from benchmark.leaderboard.comparison import RISK, Diff, judged, untested
 from benchmark.settings import Settings
@@ -44,13 +44,12 @@ def plan_comparison(
     diff: Diff, target: float, pattern: str, limit: int | None, device: str, settings: Settings
 ) -> "SequentialComparison":
     """Plan the suites that can stop early. diff: names and margin. Raise BenchError if both cannot be run so."""
-    names = diff.base, diff.new
+    names, request = (diff.base, diff.new), RunRequest(device=device)
     refused = {
         f"a precision target is between 0 and 0.5, not {target:g}.": not 0 < target < 0.5,
-        f"--limit must be at least 1, not {limit}.": limit is not None and limit < 1,
         f"'{PEOPLE}' cannot be run: leave out --precision-target.": PEOPLE in names,
         f"'{diff.base}' cannot be compared with itself: name two models.": diff.base == diff.new,
-        "--precision-target runs on one device: --device cuda:0.": device.endswith(":all") or "," in device,
+        "--precision-target runs on one device: --device cuda:0.": len(devices_and_policy(request)[0]) > 1,
     }
     for line in (line for line, wrong in refused.items() if wrong):
         raise BenchError(line)
@@ -59,7 +58,8 @@ def plan_comparison(
     tasks = plan_tasks(cards, list(filter(None, map(paired_variant, asked))), settings, limit)
     shown = {task.work for task in tasks if task.plan.blocks}
     shared = [task for task in tasks if {(name, *task.work[1:]) for name in names} <= shown]
-    why = {task.suite.name.removesuffix(PAIRED): task.reason or "they share no images" for task in tasks}
+    reasoned = sorted(tasks, key=lambda task: task.reason != "")  # the reason of one of the two is the last
+    why = {task.suite.name.removesuffix(PAIRED): task.reason or "they share no images" for task in reasoned}
     used = {task.suite.name.removesuffix(PAIRED) for task in shared}
     left = [untested(s, f"not asked: {why.get(s.name, 'it cannot stop early')}") for s in asked if s.name not in used]
     remarks = tuple(f"{row.suite}: {row.comparison.reason}" for row in left)
@@ -70,7 +70,7 @@ def plan_comparison(
         left = [row for row in left if (diff.base, f"{row.suite}{PAIRED}") in {work[:2] for work in shown}]
     diff = replace(diff, changes=tuple(left), remarks=remarks if pattern == "all" else ())
     own = [task for task in shared if task.card.name == diff.new]
-    plan = RunPlan(settings=settings, request=RunRequest(limit=limit, device=device), cards=cards, tasks=shared)
+    plan = RunPlan(settings=settings, request=request, cards=cards, tasks=shared)
     return SequentialComparison(diff=diff, target=target, plan=plan, tasks=own)
 
 
@@ -95,7 +95,7 @@ class SequentialComparison:
             for task in self.tasks:
                 row, clear, new, base = self._compared(store, task)
                 suite, n, of = replace(task.suite, name=row.suite), row.comparison.n, len(task.plan.blocks[0].stimuli)
-                all_used = "used all images" + ("" if clear else ", which do not make it clear")
+                all_used = "all images were used" + ("" if clear else ", and the verdict is still open")
                 said.append(f"{row.suite}: {all_used if n == of else f'stopped at {n} of {of} images'}")
                 for name, trials in ((self.diff.base, base), (self.diff.new, new)):
                     for score in Scorer(store=store, run="", suite=suite).scores(trials, {}, task.space):
@@ -108,7 +108,9 @@ class SequentialComparison:
     def known(self, store: Store, keys: Mapping[Work, Sequence[str]]) -> set[Work]:
         """Return the tasks that need no more images, by the trials under these keys and earlier ones."""
         self.keys.update(keys)
-        known = [task for task in self.tasks if self._compared(store, task)[1]]
+        found = [(task, *self._compared(store, task)[:2]) for task in self.tasks]
+        # A run that was interrupted between two looks goes on to the next, as it would have.
+        known = [task for task, row, clear in found if clear and is_look(-(-row.comparison.n // CHUNK))]
         return {(name, *task.work[1:]) for task in known for name in (self.diff.base, self.diff.new)}
 
     @foreign("headlines of", "these suites", PluginError, failed="cannot be computed")

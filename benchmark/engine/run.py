@@ -16,7 +16,7 @@ from benchmark.engine.reporters import Reporter
 from benchmark.engine.score_shards import RunReport, Status, owed_text, score_imported
 from benchmark.engine.scoring import AGAINST, BEYOND, Scorer, one_blas_thread
 from benchmark.engine.stored_answers import changed_answers, precision_remark
-from benchmark.engine.tasks import Task, chunk_index, suites_of
+from benchmark.engine.tasks import Task, chunk_index, is_look, suites_of
 from benchmark.failures import FAILURES, failure_line
 from benchmark.identity import environment_record, observation_key
 from benchmark.settings import Settings
@@ -111,7 +111,8 @@ class _Run:
             if observer is None:
                 self.loop.reporter.done(own_tasks[0].card.name)
                 continue
-            if group and sum(other.size for other in (*group, observer)) > budget:
+            # A comparison asks both networks after each chunk, so it holds both whatever their size.
+            if group and not self.options.enough and sum(other.size for other in (*group, observer)) > budget:
                 yield group
                 group = []
             group.append(observer)
@@ -172,7 +173,7 @@ class _Run:
             self.store.put_chunks(self.run, answers)
             for job in answered:  # the chunks of a block that may be settled come in their order
                 self._settle(job, chunk + 1)
-            look = self.options.enough and (chunk + 1) % max(1, (chunk + 1) // 8) == 0
+            look = self.options.enough and is_look(chunk + 1)
             if look and any(job.block is own.task.plan.blocks[-1] for job in answered for _, own in asked):
                 known = self._known(asked)
                 for job in jobs:
@@ -207,15 +208,17 @@ class _Run:
         self.store.put_outcome(self.run, observer.row, task.work, "partial", remark, owed_text(rows, task.plan.missing))
 
     def _known(self, asked: Sequence[tuple[LoadedObserver, _AskedTask]]) -> Collection[Work]:
-        """Return the tasks whose trials so far are enough."""
+        """Return the tasks that need no more images: those with enough, or all if a failure leaves no comparison."""
+        if not self.options.enough:
+            return ()
         keys = {own.task.work: [row.key for row in own.observations if self.store.chunks(row.key)] for _, own in asked}
-        return self.options.enough(self.store, keys) if self.options.enough else ()
+        is_over = self.report.failed or any(observer.failure or observer.failures for observer, _ in asked)
+        return keys if is_over else self.options.enough(self.store, keys)
 
     def _settle(self, job: Job, chunks: int) -> None:
         """End a block whose first `chunks` chunks are enough for its suite."""
         rule = job.suite.stopping.settled
-        # Asked at every chunk at first, then after each eighth more, as in `_show`: any schedule of looks is valid.
-        if rule is None or chunks < 1 or chunks % max(1, chunks // 8) or job.over:
+        if rule is None or not is_look(chunks) or job.over:  # any schedule of looks is valid
             return
         try:
             trials = self.store.trials((job.key,))
@@ -311,7 +314,7 @@ class _Run:
                 failure = f"scoring failed: {failure_line(error)}"
         status: Status = "failed" if failure else "done" if fresh or asked.worked else "cached"
         # The same detail closes the outcome "partial" that was stored before the first answer.
-        self._record(asked.row, task, status, failure, "" if part else owed)
+        self._record(asked.row, task, status, failure, "" if part or self.options.enough else owed)
 
     def _record(self, row: str | None, task: Task, status: Status, reason: str, detail: str = "") -> None:
         """Record how a task ended, in the store unless it gave nothing new. row: of an observer that was loaded."""

@@ -28,6 +28,11 @@ def chunk_index(stimuli: Stimuli, chunk: int) -> NDArray[np.int64]:
     return np.arange(chunk * CHUNK, min((chunk + 1) * CHUNK, len(stimuli)), dtype=np.int64)
 
 
+def is_look(chunks: int) -> bool:
+    """Return whether to ask after so many chunks if they are enough: after each one at first, then each eighth more."""
+    return chunks > 0 and chunks % max(1, chunks // 8) == 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """One observer under one suite in one label space."""

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import gestaltbench as gb
 from benchmark import api
 from benchmark.api.sequential_comparison import SequentialComparison, paired_variant, per_image
 from benchmark.contracts import Block, Metric, Plan, Trials
-from benchmark.failures import BenchError, PluginError
+from benchmark.engine import run
+from benchmark.failures import BenchError, ModelFailure, PluginError
 from benchmark.leaderboard.comparison import Diff, diff_markdown, judged
 from benchmark.stats.comparisons import Compared
 from benchmark.stats.intervals import difference_sequence
@@ -72,6 +74,7 @@ def test_mistakes_are_one_line(bench, board):
         ((*IDEALS, *PAIRED[:2], "-s", "saliency"), "Suites that can stop early: adversarial, corruption."),
         (("ideal-shape", "ideal-shape", *PAIRED), "cannot be compared with itself"),
         (("ideal-shape", "people", *PAIRED), "cannot be run"),
+        (("ideal-shape", NETS[0], *PAIRED[:2], "-s", "adversarial"), "it has no gradients"),
         (("ideal-shape", "ideal-shade", *PAIRED), "Did you mean"),
         ((*IDEALS, *PAIRED, "--device", "cpu,cpu"), "on one device"),
         ((*IDEALS, "--limit", "4"), "--limit is for --precision-target"),
@@ -81,27 +84,33 @@ def test_mistakes_are_one_line(bench, board):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("margin", [float("inf"), 0.0])
-def test_a_margin_that_shows_nothing_is_refused(board, margin):
-    with pytest.raises(BenchError, match="a margin is a finite number above 0"):
-        gb.diff(*NETS, noninferior=margin, db=board)
+@pytest.mark.parametrize("wrong", [{"noninferior": float("inf")}, {"noninferior": 0.0}, {"precision_target": 0.5}])
+def test_a_margin_or_target_that_shows_nothing_is_refused(board, wrong):
+    with pytest.raises(BenchError, match=r"a margin is a finite number above 0|target is between 0 and 0\.5, not 0\.5"):
+        gb.diff(*NETS, **wrong, db=board)
 
 
 @pytest.mark.slow
-def test_two_models_run_until_the_answer_is_clear_and_are_not_scored(bench):
-    ended = bench("diff", "ideal-shape", "ideal-guesser", *PAIRED)
-    assert ended.code == 1 and "against `ideal-shape`: worse" in ended.out, ended.err
+def test_two_models_run_until_the_answer_is_clear_and_are_not_scored(bench, monkeypatch):
+    monkeypatch.setattr(run, "CPU_BYTES", -1)  # in other runs, one after the other
+    ended = bench("diff", "ideal-shape", "ideal-guesser", *PAIRED, "--images", "1")
+    assert ended.code == 1 and ": worse\n" in ended.out and ": 8151 lost, 0 gained" in ended.out, ended.err
     assert "stopped at 256 of 480 images" in ended.out and "ideal-guesser (corruption): trust: answers at" in ended.out
     (row,) = gb.diff("ideal-guesser", "ideal-shape", precision_target=0.02, suite="corruption").changes
     stored = api.db_status()  # nothing was computed again
     assert (row.comparison.verdict, row.comparison.n, stored.counts["chunks"]) == ("better", 256, 68)
     for words in (("show", "--provenance"), ("reproduce",)):
         ended = bench(*words, "ideal-shape", "corruption:paired")
-        assert (
-            ended.code == 1 and len(ended.errors) == 1 and ended.err.count("bench diff ideal-shape ideal-guesser") == 1
-        )
+        assert (ended.code, len(ended.errors), ended.err.count("bench diff ideal-shape ideal")) == (1, 1, 1)
     assert (stored.incomplete, api.suites_not_installed(api.Selection())) == (0, [])
-    assert bench("db", "merge", "results.db", "--into", "other.db").code == 0
+    assert (bench("db", "merge", "results.db", "--into", "other.db").code, bench("db", "check").code) == (0, 0)
+
+
+@pytest.mark.slow
+def test_a_model_that_fails_ends_the_run_of_the_other(bench, monkeypatch):
+    monkeypatch.setattr(run, "load_observer", Mock(side_effect=[ModelFailure("torn"), api.load_model(IDEALS[1])]))
+    ended = bench("diff", *IDEALS, *PAIRED)
+    assert (ended.code, api.db_status().counts["chunks"]) == (2, 0) and "corruption:paired failed: torn" in ended.err
 
 
 @pytest.mark.slow
@@ -109,32 +118,37 @@ def test_a_comparison_continues_with_the_images_of_earlier_ones(bench):
     ended = bench("diff", *IDEALS, *PAIRED, "--noninferior", "0.05")
     assert ended.code == 0 and "| not inferior | 256 |" in ended.out and "0.05 worse is accepted" in ended.out
     ended = bench("diff", *IDEALS, *PAIRED)  # on 256 images it is known to +-0.027
-    assert ended.code == 0 and "no answer changed" in ended.out and "used all images\n" in ended.out
+    assert ended.code == 0 and "no answer changed" in ended.out and "all images were used\n" in ended.out
     assert api.db_status().counts["trials"] == 2 * 34 * 480
     ended = bench("diff", "ideal-constant", "ideal-guesser", *PAIRED, "--noninferior", "0.001", "--limit", "20")
-    assert ended.code == 3 and "used all images, which do not make it clear" in ended.out
+    assert ended.code == 3 and "| 20 |" in ended.out and "images were used, and the verdict is still" in ended.out
     assert api.diff(api.Selection(), *IDEALS, precision_target=0.1, agreed=lambda _plan: False) is None
 
 
-@pytest.mark.parametrize("suites", [1, 5])
-def test_intervals_of_several_suites_hold_together_at_every_look(suites):
-    random, named = np.random.default_rng(0), {name: np.arange(60).astype(str) for name in ("stimulus", "role")}
-    new, base = (Trials(columns={**named, "right": random.random(60) < share}) for share in (0.5, 0.8))
+@pytest.mark.parametrize(("suites", "images", "known"), [(1, 60, 2), (5, 17 * 256, 0)])  # no look after 17 chunks
+def test_intervals_of_several_suites_hold_together_at_every_look(suites, images, known):
+    random, image = np.random.default_rng(0), np.arange(2 * images + 1) // 2  # the last one under one of two conditions
+    named = dict.fromkeys(("stimulus", "role"), image.astype(str))
+    new, base = (Trials(columns={**named, "right": random.random(len(image)) < share}) for share in (0.2, 0.8))
     metric = Metric(name="m", title="m", definition="", headline=True, ratio=lambda t: (t["right"], np.ones(len(t))))
-    suite, plan = replace(SUITE, name="s:paired", metrics=(metric,)), Plan((SimpleNamespace(stimuli=range(60)),))
+    suite, plan = replace(SUITE, name="s:paired", metrics=(metric,)), Plan((SimpleNamespace(stimuli=image),) * 2)
     task, diff = SimpleNamespace(suite=suite, plan=plan, work="nsx"), Diff(base="b", new="n", margin=None, changes=())
     keys = {("n", "s", "x"): new, ("b", "s", "x"): base}
     both = SequentialComparison(diff=diff, target=0.01, plan=None, tasks=[task] * suites, keys=keys)
-    found = both._compared(SimpleNamespace(trials=lambda trials: trials), task)[0].comparison
-    assert (found.low, found.high) == difference_sequence(new["right"] * 1.0 - base["right"], 1 - 0.05 / suites)
-    with pytest.raises(PluginError, match="'m' is not a mean over images"):
-        per_image(replace(metric, ratio=lambda t: (t["right"], t["right"])), new)
+    found = both._compared(store := SimpleNamespace(trials=lambda trials: trials), task)[0].comparison
+    means = (new["right"] * 1.0 - base["right"])[:-1].reshape(-1, 2).mean(axis=1)
+    ends = difference_sequence(means, 1 - 0.05 / suites)
+    assert (found.low, found.high, len(both.known(store, {}))) == (*ends, known)
+    two = new.where(np.arange(len(image)) % (2 * images) == 0)
+    for ratio in (([0, 0], [0, 0]), ([2, 0], [1, 1]), ([-1, 0], [1, 1]), ([1, 1], [1, 2])):
+        with pytest.raises(PluginError, match="'m' is not a mean over images"):
+            per_image(replace(metric, ratio=lambda _t, ratio=ratio: ratio), two)
 
 
 @pytest.mark.release
 def test_robust_accuracy_is_asked_of_images_in_random_order(bench):
     ended = bench("diff", *NETS, "--precision-target", "0.4", "-s", "adversarial", "--limit", "12", "-q")
-    assert ended.code in (0, 1, 3) and "adversarial: used all images" in ended.out, ended.err
+    assert ended.code in (0, 1, 3) and "adversarial: all images were used" in ended.out, ended.err
 
 
 @pytest.mark.slow
