@@ -269,7 +269,7 @@ def _trials_of(leaderboard: Selection, observer: str, suite: str | None) -> pd.D
     with leaderboard.reading() as store:
         if suite is None:
             names = {held.suite for held in store.observations() if held.observer_name == observer}
-            names = {name for name in names if name != IMPORTED and not name.endswith(PAIRED)}  # of no one suite
+            names = {name for name in names if name != IMPORTED and not name.endswith(PAIRED)}  # not one suite's own
             if len(names) != 1:
                 under = f" ({', '.join(sorted(names))})" if names else ""
                 raise UsageError(f"--trials {observer} needs --suite{under}.")

@@ -40,7 +40,7 @@ def provenance(
         ended = [row for row in store.outcomes(observer=observer, latest=False) if row.suite == suite]
         if suite and suite.endswith(PAIRED) and ended:
             made = "; ".join(dict.fromkeys(store.runs()[row.run]["command"] for row in ended))
-            raise BenchError(f"'{suite}' has no scores: its images ended when a verdict was clear, by: {made}")
+            raise BenchError(f"'{suite}' has no scores: it stopped once a verdict was clear, in: {made}")
         suites = {known.name: known for known in suites_with_scores(store)}
         titles = {(name, each.name): each.title for name, known in suites.items() for each in known.metrics}
         rows = store.latest_scores(observers=[observer])

@@ -233,7 +233,7 @@ class EarlyStop:
     within: Callable[[float], Suite] | None = None
     #: Whether one block needs no further trials, (config, its trials so far); called after every stored chunk.
     settled: Callable[[Any, Trials], bool] | None = None
-    #: Whether images may have random order, and the headline is a mean over them of values in [0, 1] (`bench diff`).
+    #: Whether images may be shown in random order, and the headline is a mean over images of values in [0, 1].
     shuffle: bool = False
 
 

@@ -93,7 +93,7 @@ def cost_estimates(
 
 
 def complete_observations(store: Store, observers: Iterable[str]) -> set[str]:
-    """Return the keys of the complete observations of observers, without those of `bench diff`."""
+    """Return the keys of the complete observations of observers, except those of paired suites."""
     rows = (row for name in observers for row in store.observations(observer=name))
     return {row.key for row in rows if not row.suite.endswith(PAIRED)} - store.incomplete().keys()
 

@@ -13,8 +13,6 @@ from benchmark.store.rows import ScoreRow, StimuliNote
 NOBODY = "no observer has a value"
 #: The suite of scores that others publish without trials, and the kind of their observers.
 REPORTED: Final = "reported"
-#: Ends the name of a suite whose images came in random order only until a verdict was clear.
-PAIRED = ":paired"
 #: The accuracy on images as they are, as a column of a summary.
 CLEAN = "clean"
 Notes = Mapping[str, StimuliNote]  # stimulus sets by digest

@@ -184,7 +184,7 @@ def trials_digest(connection: sa.Connection, keys: Sequence[str]) -> str:
 
 
 def incomplete(connection: sa.Connection, *, failed: bool = True) -> dict[str, str]:
-    """Return key -> suite of each observation that lacks trials and should not. failed: also if its observer failed."""
+    """Return key -> suite of observations that lack trials; none is of a paired suite. failed: also if one failed."""
     query = _LACKING
     if not failed:
         since = [

@@ -11,7 +11,7 @@ Ending = Literal["done", "not applicable", "waiting for data", "failed", "partia
 Work = tuple[str, str, str]
 #: The suite under which imported trials are stored: once, and scored by every suite that knows their stimuli.
 IMPORTED = "trials"
-PAIRED = ":paired"  # ends the name of a suite whose images ended where the verdict on two networks was clear
+PAIRED = ":paired"  # ends the name of a suite that stops once the verdict on two networks is clear
 IMPORTED_KINDS = ("human", "published", "group")  # kinds of observers whose scores are made of imported trials alone
 _ROUNDING = 1e-9  # ends of an interval that differ by less are equal: what rounding leaves of an interval without width
 
