@@ -325,7 +325,7 @@ def diff_markdown(diff: Diff, images: int = 20) -> str:
     on, margin = "on the stimuli that both answered", diff.margin
     if diff.looked:
         accepted = f"; up to {margin.size:g} {'either way' if margin.both else 'worse'} is accepted" if margin else ""
-        how = f"Simultaneous 95 % intervals, valid at every look; no images are added once they decide{accepted}."
+        how = f"Intervals (95 % together) hold at every look: sampling stops once they are clear{accepted}."
     elif margin is None:
         how = (
             f"Paired tests {on}, adjusted over the suites (Holm).\n"
