@@ -95,8 +95,9 @@ class SequentialComparison:
             for task in self.tasks:
                 row, clear, new, base = self._compared(store, task)
                 suite, n, of = replace(task.suite, name=row.suite), row.comparison.n, len(task.plan.blocks[0].stimuli)
-                all_used = "all images were used" + ("" if clear else ", and the verdict is still open")
-                said.append(f"{row.suite}: {all_used if n == of else f'stopped at {n} of {of} images'}")
+                unknown = "" if clear else f", and the difference is not known to +-{self.target:g}"
+                used = f"stopped at {n} of {of} images" if n < of else "all images were used"
+                said.append(f"{row.suite}: {used}{unknown}")
                 for name, trials in ((self.diff.base, base), (self.diff.new, new)):
                     for score in Scorer(store=store, run="", suite=suite).scores(trials, {}, task.space):
                         said += [f"{name} ({suite.name}): {flag}" for flag in distrust_flags(score.flags)]
