@@ -50,12 +50,6 @@ def test_a_network_that_does_not_look_is_named_beside_its_verdict(bench):
     assert said in bench("compare", nets[0], "ideal-*").out
 
 
-@pytest.mark.slow
-def test_flipped_images_are_listed_as_many_as_asked(bench, board):
-    few, all_of_them = (bench("diff", *NETS, "--images", n, "--db", board).out.splitlines() for n in ("0", "99"))
-    assert len(all_of_them) > len(few)
-
-
 def test_nothing_in_common_is_no_verdict(bench, board):
     ended = bench("diff", *NETS, "--suite", "corruption", "--db", board)
     assert ended.code == 3 and "inconclusive: no such score of the base and the new one" in ended.out
@@ -95,7 +89,7 @@ def test_two_models_run_until_the_answer_is_clear_and_are_not_scored(bench, monk
     monkeypatch.setattr(run, "CPU_BYTES", -1)  # in other runs, one after the other
     ended = bench("diff", "ideal-shape", "ideal-guesser", *PAIRED, "--images", "1")
     assert ended.code == 1 and ": worse\n" in ended.out and ": 8151 lost, 0 gained" in ended.out, ended.err
-    for said in ("more: `--images N`", "stopped at 256 of 480 images", "ideal-guesser (corruption): trust: answers at"):
+    for said in ("8150 more: `--images N`", "stopped at 256 of 480 images", "guesser (corruption): trust: answers at"):
         assert said in ended.out
     (row,) = gb.diff("ideal-guesser", "ideal-shape", precision_target=0.02, suite="corruption").changes
     stored = api.db_status()  # nothing was computed again
@@ -105,6 +99,7 @@ def test_two_models_run_until_the_answer_is_clear_and_are_not_scored(bench, monk
         ended = bench(*words, "ideal-shape", "corruption:paired")
         assert (ended.code, len(ended.errors), ended.err.count("bench diff ideal-shape ideal")) == (1, 1, 1)
     assert (stored.incomplete, api.suites_not_installed(api.Selection())) == (0, [])
+    assert "ideal-shape needs --suite." in bench("export", "--trials", "ideal-shape").err
     assert (bench("db", "merge", "results.db", "--into", "other.db").code, bench("db", "check").code) == (0, 0)
 
 
@@ -116,7 +111,7 @@ def test_a_model_that_fails_ends_the_run_of_the_other(bench, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_comparison_continues_with_the_images_of_earlier_ones(bench):
+def test_a_comparison_continues_with_the_images_of_earlier_ones(bench, monkeypatch):
     ended = bench("diff", *IDEALS, *PAIRED, "--noninferior", "0.05")
     assert ended.code == 0 and "| not inferior | 256 |" in ended.out and "0.05 worse is accepted" in ended.out
     assert gb.diff(*IDEALS, precision_target=0.028, suite="corruption").changes[0].comparison.n == 256  # +-0.027
@@ -125,7 +120,8 @@ def test_a_comparison_continues_with_the_images_of_earlier_ones(bench):
     assert api.db_status().counts["trials"] == 2 * 34 * 480
     ended = bench("diff", "ideal-constant", "ideal-guesser", *PAIRED, "--noninferior", "0.001", "--limit", "20")
     assert ended.code == 3 and "| 20 |" in ended.out and ", and the difference is not known to +-0.02" in ended.out
-    assert api.diff(api.Selection(), *IDEALS, precision_target=0.1, agreed=lambda _plan: False) is None
+    monkeypatch.setattr("benchmark.cli.run_commands.agreed", lambda _plan, yes: yes)
+    assert bench("diff", *IDEALS, *PAIRED).err == "not started.\n" and bench("diff", *IDEALS, *PAIRED).code == 3
 
 
 @pytest.mark.parametrize(("suites", "images", "known"), [(1, 60, 2), (5, 17 * 256, 0)])  # no look after 17 chunks
