@@ -1,10 +1,9 @@
 """What `bench run` costs beside a bare loop of forward passes over the same images.
 
-`overhead`: the loop that nobody can beat, the images preloaded as tensors in memory, against a run that finds the set
-decoded, as every run but the first does; with the same tuned module, layout and batch, by turns in one process. The
-harness side presents, decides, checks near-ties, shows images again, stores every trial and scores. Process CPU time.
-A run loads, folds and checks its network once, which 640 images show and 50,000 do not: `..._loop` is of further images
-alone, the difference between many images and few on both sides.
+`overhead`: a loop over images that lie in memory as tensors, against a run that finds the set decoded, as every run but
+the first does; with the same tuned module, layout and batch, by turns in one process. Process CPU time. The harness
+side also decides, checks near-ties, shows images again, stores every trial and scores. It loads, folds and checks its
+network once: `..._loop` is of further images alone, the difference between many images and few on both sides.
 
     python benchmarks/overhead.py [--model NAME] [--limit 320]
 """
@@ -92,14 +91,9 @@ def main() -> None:
         calls += [partial(bare_loop, run, batches), partial(harness, plan, settings)]
         harness(plan, settings)  # its images are decoded or drawn
     torch.set_num_threads(chosen.threads)
-    gc.set_threshold(200_000, 10, 10)  # as `bench` does
-
-    def spent(call: Callable[[], None]) -> float:
-        gc.collect()  # as a process of its own, it does not look through what others have left
-        return cpu(call)
-
+    gc.set_threshold(200_000, 10, 10)  # as `bench` does; and a process has nothing to look through that others have left
     with numerics(Policy()):
-        bare, ours, less, fewer = by_turns([partial(spent, call) for call in calls], 120).T
+        bare, ours, less, fewer = by_turns([partial(cpu, call, gc.collect) for call in calls], 120).T
     baseline = "bare loop, preloaded, same layout and batch"
     ratio("overhead_cpu", float(np.median(ours / bare)), baseline)
     further = float(np.median(ours - fewer) / np.median(bare - less))

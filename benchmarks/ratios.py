@@ -46,8 +46,9 @@ def spread(rounds: NDArray[np.float64]) -> float:
     return float((0.93 * (high - low) / math.sqrt(len(rounds)) / middle).max())
 
 
-def cpu(work: Callable[[], object]) -> float:
-    """Processor seconds of this process."""
+def cpu(work: Callable[[], object], before: Callable[[], object] = lambda: None) -> float:
+    """Processor seconds of this process, after what comes `before`."""
+    before()
     start = time.process_time()
     work()
     return time.process_time() - start
