@@ -149,7 +149,7 @@ def logit_range(values: Tensor) -> Tensor:
 def check_load(
     model: LoadedModel,
     run: Run | None = None,
-    batch: int = _IMAGES,
+    batch: int = 2 * _IMAGES,
     tolerance: float = TOLERANCE,
     single: Tensor | None = None,
 ) -> list[Check]:
