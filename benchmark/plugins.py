@@ -47,7 +47,7 @@ def find_suites(pattern: str | None = None, *, scored: Collection[str] | None = 
     named, entries = asked or held, own_entries()
     if named is None or not named <= entries.keys():
         entries = suite_entries()
-    if named is not None and (not asked or asked <= entries.keys()):
+    if named is not None and asked <= entries.keys():
         entries = {name: entry for name, entry in entries.items() if name in named}
     found, broken = load_each(entries.values(), _load)
     able = [suite.of_experiment for suite in found.values() if suite.of_experiment]

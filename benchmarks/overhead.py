@@ -91,7 +91,7 @@ def main() -> None:
         calls += [partial(bare_loop, run, batches), partial(harness, plan, settings)]
         harness(plan, settings)  # its images are decoded or drawn
     torch.set_num_threads(chosen.threads)
-    gc.set_threshold(200_000, 10, 10)  # as `bench` does; and it has nothing to look through that others have left
+    gc.set_threshold(200_000, 10, 10)  # as `bench` does, whose process has no garbage of others
     with numerics(Policy()):
         bare, ours, less, fewer = by_turns([partial(cpu, call, gc.collect) for call in calls], 120).T
     baseline = "bare loop, preloaded, same layout and batch"

@@ -347,8 +347,9 @@ def require_sound(feed: TunedModel, policy: Policy) -> None:
     """Raise Unsound, with every reason, if the loaded network or its tuned form fails a check."""
     whole = feed.tuning.batch
     batch = whole if policy.compile else min(whole, _CHECKED if whole >= _CHECKED else _PAIR)
+    tolerance = ROUNDING[policy.precision]
     try:
-        rows = check_load(feed.model, feed.run, batch, ROUNDING[policy.precision], feed.single)
+        rows = check_load(feed.model, feed.run, batch=batch, tolerance=tolerance, single=feed.single)
     except (RuntimeError, MemoryError):  # the run itself handles lack of memory and a failing forward pass
         return
     failed = [f"{row.name}: {row.detail}" for row in rows if not row.ok and row.name != FORWARD]

@@ -96,11 +96,12 @@ def _reader(stimuli: Stimuli, cache: Path | None) -> Callable[[int], Image]:
         if image.nbytes * len(stimuli) <= SET_BYTES:
             with suppress(OSError):  # a cache that cannot be written costs time, not answers
                 written = image.tobytes() + np.array(image.shape[:2], "<u4").tobytes()
-                size = len(written) - ENDS[1]
+                written += zlib.crc32(written).to_bytes(4, "little")
+                size = len(written)
                 # Looking whether the cache is full takes time.
                 if position % CHUNK == 0 and size + sum(p.stat().st_size for p in cache.glob("*/[0-9]*")) > ALL_BYTES:
                     shutil.rmtree(cache, ignore_errors=True)
-                write_whole(place, written + zlib.crc32(written).to_bytes(-ENDS[1], "little"))
+                write_whole(place, written)
         return image
 
     return read
