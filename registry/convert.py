@@ -12,7 +12,6 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +21,6 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from registry.documents import read_json
 from registry.files import CONVERTED, is_file, is_folder, parts_in, write_whole
 from registry.user_errors import Remedy, WeightsError, foreign, shown
 
@@ -220,8 +218,8 @@ def npz_content(path: Path) -> dict[str, Any]:
 # Folders that training code writes.
 
 
-def refuse_folder(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> None:
-    """Raise WeightsError for a folder of training code. arch, kwargs: the network that it is for."""
+def refuse_folder(folder: Path) -> None:
+    """Raise WeightsError for a folder of training code."""
     for inside in (folder, *sorted(filter(is_folder, folder.iterdir()))):
         # The libraries of both kinds unpickle freely: the user runs them, or not.
         if is_file(inside / ".metadata"):
@@ -238,14 +236,9 @@ def refuse_folder(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> None:
         text = f"{shown(inside)} is a {what}. Its own tool converts it once, if you trust it: {shlex.join(command)}."
         raise WeightsError(text, Remedy(before=command, words=("--weights", str(target))))
     if is_file(folder / "adapter_config.json"):
-        plain = read_json(folder / "adapter_config.json", "configuration", WeightsError)
-        config = plain if isinstance(plain, dict) else {}
-        name = "" if "transformers" in str(config.get("auto_mapping")) else arch
-        if name and not name.startswith("timm:"):
-            raise WeightsError(f"{shown(folder)} is an adapter (PEFT): name its network, --arch timm:NAME.")
-        merge = partial(_merged, folder, config, name.removeprefix("timm:"), dict(kwargs))
-        text = f"{shown(folder)} is an adapter (PEFT) without its network. --convert merges both to new files there."
-        raise WeightsError(text, Remedy(write=merge))
+        text = f"{shown(folder)} is an adapter (PEFT) without its network. peft merges both, if you trust it:"
+        merge = "PeftModel.from_pretrained(network, FOLDER).merge_and_unload()"
+        raise WeightsError(f"{text} {merge}. Save its state_dict() and give that file: --weights FILE.")
     for index in () if is_file(folder / "model.safetensors") else sorted(folder.glob("*.index.json")):
         raise shards(index)
     files = [p for p in sorted(folder.iterdir()) if p.suffix in _SUFFIXES and not p.name.startswith(_OTHERS)]
@@ -286,26 +279,3 @@ def _tensors_of(file: Path) -> State:
     is_pickle = file.suffix != ".safetensors"
     state: State = torch.load(file, map_location="cpu", weights_only=True) if is_pickle else load_file(file)
     return state
-
-
-def _merged(folder: Path, config: Mapping[str, Any], name: str, kwargs: dict[str, Any]) -> Path:
-    """Write an adapter's network with its changes. name: timm's of the network; "" for one of transformers."""
-    base, target, file = config.get("base_model_name_or_path"), folder / "merged", folder / "adapter_model.safetensors"
-    heads = {f"base_model.model.{part}.weight" for part in config.get("modules_to_save") or ()}
-    with foreign("adapter", folder, WeightsError, "It cannot be merged. It needs the package peft."):
-        tensors = _tensors_of(file if is_file(file) else file.with_suffix(".bin"))
-        # of a head that was trained with the adapter
-        classes = next((len(tensor) for key, tensor in tensors.items() if key in heads), None)
-        more: dict[str, Any] = {"num_classes" if name else "num_labels": classes} if classes else {}
-        if name:
-            more |= {"checkpoint_path": base} if base and is_file(Path(base)) else {"pretrained": True}
-            network = import_module("timm").create_model(name, **{**more, **kwargs})
-        else:
-            transformers = import_module("transformers")
-            network = transformers.AutoModelForImageClassification.from_pretrained(base, **more)
-            transformers.AutoImageProcessor.from_pretrained(base).save_pretrained(target)
-        whole = import_module("peft").PeftModel.from_pretrained(network, str(folder)).merge_and_unload()
-        if name:
-            return write_converted(whole.state_dict, target)
-        whole.save_pretrained(target)
-    return target

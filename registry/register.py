@@ -142,7 +142,7 @@ def _opened(
         return f"hf_hub:{repository}", None, {}, stated
     file = _file_of(weights, place)
     if file is not None and is_folder(file):
-        refuse_folder(file, arch, kwargs)
+        refuse_folder(file)
         return preprocessing.read_folder(file, arch)
     if file is not None and file.name in preprocessing.FOLDER_WEIGHTS and is_file(file.with_name("config.json")):
         with suppress(CardError):  # of another library

@@ -49,13 +49,12 @@ def compare_recipes(
     b: Annotated[str, Option("Another recipe.")],
     *,
     suite: SuiteName = None,
-    mixed: Annotated[bool, Option("Ask a mixed model for a second opinion (with --recipes).", "--mixed")] = False,
 ) -> list[effects.RecipeDifference]:
     """Compare recipe A with recipe B over networks and images: all headlines are one family of tests (Holm).
 
     Networks are paired by source, architecture and seed where all of the smaller recipe have a partner."""
     with leaderboard.reading() as store:
-        return _compared(store, _spaces(leaderboard, store, suite), a, b, suite, mixed=mixed)
+        return _compared(store, _spaces(leaderboard, store, suite), a, b, suite)
 
 
 def _spaces(leaderboard: Selection, store: Store, suite: str | None, by: str | None = None) -> list[Space]:
@@ -69,7 +68,7 @@ def _spaces(leaderboard: Selection, store: Store, suite: str | None, by: str | N
 
 
 def _compared(
-    store: Store, spaces: Sequence[Space], a: str, b: str, suite: str | None, *, mixed: bool = False
+    store: Store, spaces: Sequence[Space], a: str, b: str, suite: str | None
 ) -> list[effects.RecipeDifference]:
     known = {network.lineage.recipe for _, networks in spaces for network in networks} - {UNSTATED}
     bare = {name: (name, name.partition("(")[0]) for name in known}
@@ -81,9 +80,7 @@ def _compared(
         raise BenchError(f"'{a}' and '{b}' are not two recipes: {both} is of both.")
     wanted = sides[a] | sides[b]
     kept = [(summary, [n for n in networks if n.lineage.recipe in wanted]) for summary, networks in spaces]
-    found = effects.compared_recipes(
-        (one for space in kept for one in _samples(store, *space, suite)), sides, mixed=mixed
-    )
+    found = effects.compared_recipes((one for space in kept for one in _samples(store, *space, suite)), sides)
     if not found:
         raise BenchError(f"no board has networks of both '{a}' and '{b}': `bench rank --by-recipe` lists recipes.")
     return found

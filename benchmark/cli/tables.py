@@ -170,10 +170,9 @@ def compare(
     images: Annotated[bool, Option("Print the images that only one of them answers correctly.", "--images")] = False,
     measures: Annotated[bool, Option("Test only the measures of shape and texture.", "--measures")] = False,
     recipes: Annotated[bool, Option("Compare recipes A and B over networks.", without=("images", "measures"))] = False,
-    mixed: Annotated[bool, Option("Ask a mixed model for a second opinion (with --recipes).", "--mixed")] = False,
 ) -> None:
     if recipes:
-        _give([recipe_comparison_table(api.compare_recipes(leaderboard, a, b or STANDARD, suite=suite, mixed=mixed))])
+        _give([recipe_comparison_table(api.compare_recipes(leaderboard, a, b or STANDARD, suite=suite))])
         return
     if not b:
         both = tuple(part.strip() for part in COMMA.split(a) if part.strip())

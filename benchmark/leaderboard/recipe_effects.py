@@ -37,7 +37,6 @@ GroupedBy = Literal["recipe", "family", "architecture"]
 #: Of two units alone, whose spread may be next to nothing by chance, an interval would cover as little as .90.
 LEAST_PAIRS = 3
 #: A second opinion disagrees if its difference, or its standard error, is off by more than this share.
-TENTH = 0.1
 ONE = "one network: its seed cannot be told from its {}"
 SIZE = "log10-parameters"
 #: Numbers of which a standard network has not 0 but another value, which its tags state or leave open.
@@ -137,29 +136,18 @@ class RecipeDifference:
     a: tuple[str, ...]  # networks
     b: tuple[str, ...]
     unit: str  # "3 pairs by seed", "3 + 5 networks"
-    flags: tuple[str, ...]  # what these networks cannot tell from the recipe, and a second opinion that disagrees
+    flags: tuple[str, ...]  # what these networks cannot tell from the recipe
     sides: tuple[str, ...] = ()  # names of A and B
 
 
-def compared_recipes(
-    samples: Iterable[HeadlineSample], sides: Mapping[str, frozenset[str]], *, mixed: bool = False
-) -> list[RecipeDifference]:
-    """Test two sets of recipes (name -> recipes) in each headline, as one family; mixed: ask a mixed model, too."""
+def compared_recipes(samples: Iterable[HeadlineSample], sides: Mapping[str, frozenset[str]]) -> list[RecipeDifference]:
+    """Test two sets of recipes (name -> recipes) in each headline, as one family."""
     rows = []
     for sample in samples:
         groups = sample.groups("recipe")
         a, b = ([i for name, at in groups.items() if name in own for i in at] for own in sides.values())
         if a and b:
-            row, answers = _difference(sample, a, b), sample.answers
-            if mixed and len(answers.num) and row.estimate and (own := row.estimate.test.se):
-                names = np.array([network.name for network in sample.networks])
-                at, first = np.isin(names, [*row.a, *row.b]), np.isin(names, row.a).astype(float)
-                num, den = answers.num[:, at], answers.den[:, at]
-                value, se = network_samples.mixed_difference(num, den, answers.factors, first[at])
-                if abs(value - row.estimate.value) > TENTH * abs(row.estimate.value) or abs(se - own) > TENTH * own:
-                    other = f"a mixed model has {value:.4f}, standard error {se:.4f} (here {own:.4f})"
-                    row = replace(row, flags=(*row.flags, other))
-            rows.append(row)
+            rows.append(_difference(sample, a, b))
     family = adjusted([row.row for row in rows])
     return [replace(row, row=test, sides=tuple(sides)) for row, test in zip(rows, family, strict=True)]
 

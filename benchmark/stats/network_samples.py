@@ -1,8 +1,6 @@
 """Estimates over networks and images, both drawn from more: the mean of a recipe, the difference of two recipes."""
 
-import io
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from math import inf, sqrt
 from typing import NamedTuple
@@ -10,14 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Trials
-from benchmark.failures import BenchError
 from benchmark.stats.clusters import FEW_CLUSTERS, Variance, clustered_variance, few_clusters_variance, ratio_influence
 from benchmark.stats.comparisons import Comparison
 from benchmark.stats.differences import Studentised
 from benchmark.stats.intervals import Floats
 from benchmark.stats.paired import common_trials, trial_keys
 from benchmark.stats.ratios import indicators
-from registry.user_errors import library
 
 #: Weights of networks [m] -> the variance over images of the weighted sum of their values.
 ImageVariance = Callable[[Floats], Variance]
@@ -163,22 +159,3 @@ def from_pairs(
 def fixed_images(_weights: Floats) -> Variance:
     """Return no variance: the images are these very ones."""
     return Variance(value=0.0, df=1.0)
-
-
-def mixed_difference(num: Floats, den: Floats, factors: Sequence[Array], first: Floats) -> tuple[float, float]:
-    """Return a mixed model's difference of the networks where `first` [m] is 1 from the others, and its standard error;
-    num, den: [n, m]. A row for each network and trial that counts; maximum likelihood (GPBoost; Sigrist 2022, JMLR
-    23:232). Crossed random effects: networks, trials, each factor [n], and each factor under each recipe."""
-    gpboost = library("gpboost", "mixed", "a mixed model", BenchError)
-    trial, network = np.nonzero(den)
-    recipe = first[network].astype(int)
-    groups = [network, *([trial] if all(len(set(labels.tolist())) < len(num) for labels in factors) else [])]
-    for labels in factors:
-        at = np.unique(labels, return_inverse=True)[1][trial]
-        groups += [at, 2 * at + recipe]
-    fixed = np.column_stack([np.ones(len(trial)), recipe]).astype(float)
-    with redirect_stdout(io.StringIO()):  # its advice on threads
-        model = gpboost.GPModel(group_data=np.column_stack(groups), likelihood="gaussian")
-        model.fit(y=num[trial, network] / den[trial, network], X=fixed)
-        value, se = np.asarray(model.get_coef(std_err=True), dtype=float)[:, 1]
-    return float(value), float(se)

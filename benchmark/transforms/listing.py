@@ -124,7 +124,7 @@ def constants_of() -> Mapping[str, Mapping[str, Any]]:
 
 @cache
 def own_list(name: str) -> Entries:
-    """Read a built-in list by its name: "imagenet-c", "human", "suppression", "bands" or "laion-c"."""
+    """Read a built-in list by its name: "imagenet-c", "human", "suppression" or "bands"."""
     file = f"{name.replace('-', '_')}.yaml"
     return parse(files("benchmark.transforms").joinpath(file).read_text(encoding="utf-8"), file)
 

@@ -1,14 +1,13 @@
 """Corruption: accuracy on noisy, blurred, weathered images (Hendrycks & Dietterich 2019; docs/suites/corruption.md)."""
 
 from dataclasses import replace
-from typing import Any
 
 from benchmark.contracts import Against, EarlyStop, Suite
 from benchmark.contracts.declarations import declared_suite
 from benchmark.stimuli.experiments import Experiment, suite_on
 from benchmark.stimuli.roles import ROLE
 from benchmark.transforms.listing import plugin_names
-from suites.corruption import laion_c as laion
+from suites.corruption import laion_c
 from suites.corruption.bands import BANDS_SUITE
 from suites.corruption.cells import seen
 from suites.corruption.config import PROTOCOLS, CorruptionConfig, Folders, versioned
@@ -42,16 +41,10 @@ def within(half_width: float) -> Suite:
 def _variants() -> dict[str, Suite]:
     made = replace(_PLAIN, spaces=PICTURES)
     on_disk = replace(_PLAIN, metrics=metrics(""), plan=plan_folders, spaces=IMAGENET, own_space=False)
-    laion_c = {"observe": laion.observe, "spaces": IMAGENET, "own_space": False, "against": None}
-    others: dict[str, dict[str, Any]] = {
-        "laion-c": {**laion_c, "plan": laion.plan_published},
-        "laion-c-generated": {**laion_c, "plan": laion.plan_generated},
-    }
     variants = {"suppression": SUPPRESSION, "critical-bands": BANDS_SUITE}
 
     def add(name: str, plain: Suite, summary: str, config: CorruptionConfig | Folders) -> None:
-        named = replace(plain, name=f"corruption:{name}", summary=summary, config=config)
-        variants[name] = replace(named, **others.get(name, {}))
+        variants[name] = replace(plain, name=f"corruption:{name}", summary=summary, config=config)
 
     for name, own in PROTOCOLS["sweeps"].items():
         add(name, made, own["summary"], CorruptionConfig(**own["config"]))
@@ -60,6 +53,8 @@ def _variants() -> dict[str, Suite]:
     if names := plugin_names():
         config = CorruptionConfig(source="plugins", corruptions=("all",))
         add("plugins", replace(_PLAIN, version=4), f"Corruptions of other packages: {', '.join(names)}", config)
+    laion = variants["laion-c"]
+    variants["laion-c"] = replace(laion, plan=laion_c.plan_published, observe=laion_c.observe, against=None)
     versions = {name: versioned(suite) for name, suite in variants.items()}
     return {**versions, "stylized-imagenet": STYLISED, **NATURAL}
 

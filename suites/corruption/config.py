@@ -13,7 +13,7 @@ from registry.files import digest_data
 
 #: What is asked for the best: the outputs of the classes that a set has, or all.
 Rule = Literal["among", "of_all"]
-ListName = Literal["imagenet-c", "human", "suppression", "bands", "laion-c", "plugins"]
+ListName = Literal["imagenet-c", "human", "suppression", "bands", "plugins"]
 ALEXNET = "alexnet"  # the card whose errors on the same images can stand in for the published ones
 WORLD = "world16"  # the label space of the built-in world
 #: Key of `Plan.missing` where a folder's images are of another size than the published ones.

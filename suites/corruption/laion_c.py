@@ -1,16 +1,15 @@
-"""LAION-C: six distortions at five intensities, 16 super-classes (Li et al. 2025; docs/suites/laion-c.md)."""
+"""LAION-C: six distortions at five intensities, 16 super-classes (Li et al. 2025; docs/suites/corruption.md)."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
 from benchmark.contracts import Array, Plan, Shelf, View
 from benchmark.stimuli.image_names import NO_ANSWER
-from benchmark.stimuli.roles import ROLE, natural_images
+from benchmark.stimuli.roles import ROLE
 from registry.labels import label_space, subset_groups
-from suites.corruption.config import CorruptionConfig, Folders
-from suites.corruption.plan import of_classes, plan, plan_folders
+from suites.corruption.config import Folders
+from suites.corruption.plan import plan_folders
 
 NAME = "laion-c"
 
@@ -22,22 +21,13 @@ def plan_published(config: Folders, shelf: Shelf) -> Plan:
     return Plan(tuple(block for block in folders.blocks if block.role != ROLE), missing)
 
 
-def plan_generated(config: CorruptionConfig, shelf: Shelf) -> Plan:
-    """Return natural images of the super-classes' classes as they are and distorted."""
-    missing: dict[str, str] = {}
-    stimuli, groups = natural_images(shelf, missing), super_classes()
-    own = of_classes(stimuli, {*groups, *(wnid for wnids in groups.values() for wnid in wnids)}, "LAION-C")
-    shown = plan(config, shelf, replace(own, whole=stimuli.whole))
-    return Plan(shown.blocks, {**missing, **shown.missing})
-
-
 def super_classes() -> dict[str, tuple[str, ...]]:
     """Return super-class -> the WordNet ids of its classes."""
     classes = label_space("imagenet1k").classes
     return {name: tuple(classes[i] for i in outputs) for name, outputs in subset_groups(NAME).items()}
 
 
-def observe(_config: CorruptionConfig | Folders, view: View) -> Mapping[str, Array]:
+def observe(_config: Folders, view: View) -> Mapping[str, Array]:
     """Return columns [n]. `response` is the super-class with the largest mean probability over its classes, or the
     image's own label if that belongs to it. `probability` is that mean of the image's super-class."""
     groups, place = super_classes(), {name: at for at, name in enumerate(view.categories)}

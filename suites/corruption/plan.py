@@ -17,10 +17,10 @@ SIDE = 224
 CROPS: Mapping[str, Presentation] = {"bilinear": "crop224", "bicubic": "crop224-bicubic", "square": "square224"}
 
 
-def plan(config: CorruptionConfig, shelf: Shelf, stimuli: Stimuli | None = None) -> Plan:
-    """Plan the images as they are (natural ones, unless others are given), and under every cell of the sweep."""
+def plan(config: CorruptionConfig, shelf: Shelf) -> Plan:
+    """Plan the natural images as they are, and under every cell of the sweep."""
     missing: dict[str, str] = {}
-    stimuli, images = stimuli or natural_images(shelf, missing), config.images
+    stimuli, images = natural_images(shelf, missing), config.images
     if config.half_width is not None:
         stimuli = shuffled(stimuli)
     elif images is None and shelf.space == WORLD:
@@ -32,7 +32,7 @@ def plan(config: CorruptionConfig, shelf: Shelf, stimuli: Stimuli | None = None)
     missing.update(broken)
     for entry in entries.values():
         levels = [level for level in entry.impaired if not config.severities or str(level) in config.severities]
-        options: dict[str, Any] = {"jpeg85": config.jpeg85, "pictures": stimuli}
+        options: dict[str, Any] = {"jpeg85": config.jpeg85}
         if config.quantise != "published":
             options["quantise"] = config.quantise
         try:

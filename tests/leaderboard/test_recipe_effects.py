@@ -1,6 +1,5 @@
 """Recipes: means and differences over networks and images, numbers on recipes, claims; and their commands."""
 
-import sys
 from dataclasses import replace
 from datetime import date
 from itertools import combinations
@@ -22,7 +21,7 @@ from benchmark.leaderboard.recipe_effects import SIZE, TriedClaim, claims_table,
 from benchmark.stats import network_samples
 from benchmark.stats.comparisons import Comparison
 from benchmark.stats.differences import Studentised
-from benchmark.stats.network_samples import mixed_difference, over_networks, sampled_ratio
+from benchmark.stats.network_samples import over_networks, sampled_ratio
 from benchmark.stats.ratios import share
 
 NAMES = [f"net-{recipe}-{seed}" for recipe in ("standard", "stylised") for seed in range(3)]
@@ -205,33 +204,6 @@ def test_what_networks_cannot_separate_is_said_beside_the_number(names, reason):
     assert shown[5].value is None and reason in shown[5].reason
 
 
-def test_a_mixed_model_that_disagrees_by_a_tenth_is_a_remark(monkeypatch):
-    right = np.random.default_rng(9).random((60, 6)) < [0.4, 0.41, 0.42, 0.7, 0.71, 0.72]
-    own = compared_recipes([seeds(right)], SIDES)[0].estimate
-    said = []
-    for value, se in ((1.05, 0.95), (1.2, 1), (1, 1.2)):
-        second = (value * own.value, se * own.test.se)
-        monkeypatch.setattr(network_samples, "mixed_difference", lambda *_, second=second: second)
-        said.append(compared_recipes([seeds(right)], SIDES, mixed=True)[0].flags[1:])
-    assert not said[0] and all(text.startswith("a mixed model has ") for (text,) in said[1:])
-    monkeypatch.setitem(sys.modules, "gpboost", None)
-    with pytest.raises(BenchError, match=r"pip install 'gestaltbench\[mixed\]'"):
-        mixed_difference(np.ones((2, 2)), np.ones((2, 2)), [np.arange(2)], np.array([0.0, 1.0]))
-
-
-@pytest.mark.slow
-def test_a_mixed_model_finds_the_difference_of_simulated_recipes():
-    pytest.importorskip("gpboost")
-    rng = np.random.default_rng(6)
-    first = np.repeat([1.0, 0.0], 4)
-    level = 0.4 + 0.2 * first + rng.normal(0, 0.03, 8) + rng.normal(0, 0.1, (120, 1))
-    table = (rng.random((120, 8)) < level).astype(float)
-    value, se = mixed_difference(table, np.ones((120, 8)), [np.arange(120)], first)
-    means = table.mean(axis=0)
-    assert value == pytest.approx(means[:4].mean() - means[4:].mean(), abs=1e-3)
-    assert 0.02 < se < 0.05
-
-
 @pytest.fixture(scope="module")
 def found():
     """Three networks of a recipe answer right .3 more often than their partners."""
@@ -317,9 +289,9 @@ def asked(monkeypatch, verb_cells):
 
 
 def test_the_commands_ask_their_verbs_and_print_their_tables(asked, bench):
-    ended = bench("compare", "--recipes", "stylised", "standard", "--mixed")
+    ended = bench("compare", "--recipes", "stylised", "standard")
     assert "3 pairs by seed" in ended.out and "every network is net" in ended.out
-    assert asked["compare_recipes"] == ("stylised", "standard", {"suite": None, "mixed": True})
+    assert asked["compare_recipes"] == ("stylised", "standard", {"suite": None})
     bench("compare", "--recipes", "stylised*")
     assert asked["compare_recipes"][1] == "standard"
     ended = bench("compare", "doses", "--format", "csv")

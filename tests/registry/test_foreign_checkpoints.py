@@ -271,47 +271,6 @@ def accelerated(network, folder, *, whole):
     return folder / "state"
 
 
-def adapter(network, folder):
-    from peft import LoraConfig, get_peft_model
-
-    save_file(network.state_dict(), folder / "base.safetensors")
-    network.name_or_path = str(folder / "base.safetensors")
-    model = get_peft_model(network, LoraConfig(target_modules=["qkv"], modules_to_save=["head"], r=2))
-    with torch.no_grad():
-        for name, tensor in model.named_parameters():
-            if "lora_B" in name:
-                tensor.normal_()
-    model.save_pretrained(str(folder / "adapter"))
-    expecting(model.merge_and_unload(), folder)
-    return folder / "adapter"
-
-
-class Logits(nn.Module):
-    def __init__(self):
-        super().__init__()
-        from transformers import ViTConfig, ViTForImageClassification
-
-        size = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-        self.inner = ViTForImageClassification(ViTConfig(image_size=32, patch_size=16, num_labels=9, **size))
-
-    def forward(self, images):
-        return self.inner(images).logits
-
-
-def adapter_of_transformers(network, folder):
-    from peft import LoraConfig, get_peft_model
-    from transformers import ViTImageProcessor
-
-    network.inner.save_pretrained(folder / "base")
-    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder / "base")
-    base = type(network.inner).from_pretrained(folder / "base")
-    model = get_peft_model(base, LoraConfig(target_modules=["classifier"], r=2, init_lora_weights=False))
-    model.save_pretrained(str(folder / "adapter"))
-    network.inner = model.merge_and_unload()
-    expecting(network, folder)
-    return folder / "adapter"
-
-
 def zero(network, folder, *, stage):
     import deepspeed
 
@@ -430,9 +389,6 @@ ROWS = {
         plain(network), ema_model=network, include_online_model=True).state_dict()})),
     "accelerate save_state": Row(partial(accelerated, whole=True), "--weights .*model.safetensors"),
     "accelerate save_model": Row(partial(accelerated, whole=False), "in shards.*--convert"),
-    "peft on timm": Row(adapter, "adapter.*--convert", **OF_VIT),
-    "peft on transformers": Row(
-        adapter_of_transformers, "adapter.*--convert", "", lambda: lively(Logits())),
     "DeepSpeed ZeRO-2": Row(partial(zero, stage=2), "zero_to_fp32"),
     "DeepSpeed ZeRO-3": Row(partial(zero, stage=3), "zero_to_fp32"),
     "MAE": Row(saved(masked_autoencoder), PROBE, **OF_VIT),
@@ -552,3 +508,10 @@ def test_a_file_of_the_field(name, nine, folders, tmp_path):
     assert torch.allclose(answers, logits, atol=row.within, rtol=row.within)
     if row.within != 0.02:
         assert torch.equal(answers.argmax(1), logits.argmax(1))
+
+
+def test_an_adapter_without_its_network_names_what_merges_it(nine, folders, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "adapter_config.json").write_text('{"base_model_name_or_path": "vit"}')
+    with pytest.raises(BenchError, match=r"adapter \(PEFT\).*merge_and_unload\(\).*--weights FILE"):
+        register("mine", "timm:test_vit", weights=tmp_path / "run", labels=nine, **HALF, **folders)

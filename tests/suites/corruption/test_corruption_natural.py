@@ -19,7 +19,6 @@ from benchmark.stimuli.catalogue import read_catalogue
 from benchmark.stimuli.resolver import Resolver
 from benchmark.stimuli.score_tables import known_metrics, shipped_scores
 from benchmark.testing import check_suite
-from benchmark.testing.toys import ToyShelf
 from benchmark.variables import read_settings
 from registry.labels import decide, label_space, subset_groups
 from suites.corruption import SUITE
@@ -148,7 +147,7 @@ def test_it_keeps_the_contract(name):
     assert not [check for check in check_suite(suite) if not check.ok]
 
 
-PUBLISHED, MADE = SUITE.variants["laion-c"], SUITE.variants["laion-c-generated"]
+PUBLISHED = SUITE.variants["laion-c"]
 
 
 def test_super_classes_are_the_published_ones():
@@ -185,14 +184,6 @@ def test_published_folders_are_read_with_their_intensities(tmp_path, monkeypatch
     assert {block.presentation for block in plan.blocks} == {"whole"} and "not published" in plan.missing["natural"]
     assert plan.blocks[0].stimuli.labels["category"].tolist() == [WNIDS[436], WNIDS[948]]
     assert read_catalogue(read_settings())["laion-c"].parts[0] == "glitched"
-
-
-def test_made_ones_are_of_images_of_super_classes():
-    plan = MADE.plan(MADE.config, ToyShelf("imagenet1k"))
-    groups = set(plan.blocks[0].stimuli.labels["category"].tolist())
-    assert groups == {"bird", "boat", "bottle", "cat", "chair", "dog"}
-    assert plan.blocks[0].condition == "clean" and len(plan.blocks) >= 1 + 5 * 5
-    assert {block.presentation for block in plan.blocks} == {"crop224"}
 
 
 def test_the_board_of_its_authors_comes_with_the_package():

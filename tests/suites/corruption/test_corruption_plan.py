@@ -108,7 +108,7 @@ def test_parts_are_sets_of_their_own_and_the_clean_images_are_the_same_ones():
 
 def test_the_variants():
     """Folders are shown under their own role, which is that of the set."""
-    sweeps = ("quick", "jpeg85", "rounded", "bicubic", "extra", "human", "eidolon", "laion-c-generated")
+    sweeps = ("quick", "jpeg85", "rounded", "bicubic", "extra", "human", "eidolon")
     folders = {"imagenet-c": ("common",), "imagenet-c-bar": ("all",), "imagenet-3dcc": ("all",), "laion-c": ("all",)}
     natural = ("imagenet-a", "imagenet-r", "imagenet-sketch", "imagenet-v2", "objectnet", "stylized-imagenet")
     assert set(SUITE.variants) == {*sweeps, *folders, *natural, "suppression", "critical-bands"}
