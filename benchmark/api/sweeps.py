@@ -1,12 +1,10 @@
-"""Register and run every checkpoint of a training run, or each one as it appears."""
+"""Register and run every checkpoint of a training run."""
 
 from __future__ import annotations
 
 import re
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -22,13 +20,11 @@ from benchmark.engine.reporters import Reporter, Silent
 from benchmark.failures import FAILURES, BenchError
 from benchmark.settings import Settings
 from benchmark.variables import read_settings
-from registry.cards import Checkpoint, ModelCard, Preprocess, read_cards, write_card
+from registry.cards import Checkpoint, ModelCard, read_cards, write_card
 from registry.files import conversions, expanded
 from registry.labels import given_labels
 from registry.training_runs import Placed, Unit, checkpoint_files, placed
 from registry.user_errors import Remedy, some_of
-
-Stamps = dict[Path, tuple[int, int]]  # file -> size, time of the last change in nanoseconds
 
 
 def sweep(
@@ -36,16 +32,13 @@ def sweep(
     arch: Arch = "",
     *,
     pattern: Annotated[str, Option("Use files like '*.pt' or '*/model.pt'.", metavar="GLOB")] = "",
-    every: Annotated[int, Option("Use each N-th, and the last.", metavar="N", least=1, without=("follow",))] = 1,
+    every: Annotated[int, Option("Use each N-th, and the last.", metavar="N", least=1)] = 1,
     name: Annotated[str, Option("Name the training run (default: the folder's name).")] = "",
     suites: SuiteNames = "all",
     limit: Limit = None,
     device: Annotated[str, Option("Use auto, cpu, cuda, cuda:1 or mps.", "--device")] = "auto",
     precision: Precision = "fp32",
     seed: Seed = 0,
-    follow: Annotated[bool, Option("Run checkpoints as they appear. Ctrl-C ends it.", "--follow")] = False,
-    poll: Annotated[float, Option("Look for files every N seconds.", metavar="SECONDS", least=0.1, most=86_400)] = 10.0,
-    until: Annotated[int | None, Option("Stop after this step (with --follow).", metavar="STEP", least=0)] = None,
     db: Db = None,
     reporter: Reporter | None = None,
     say: Callable[[str], None] = lambda _line: None,
@@ -57,11 +50,8 @@ def sweep(
 
     FOLDER may be a run of Lightning or of transformers' Trainer. The cheapest suite runs first. Steps or epochs are
     read from the names (step_1000.pt, epoch=3.ckpt), otherwise from the files. Repeating the command computes what is
-    missing. --follow waits for a folder that does not exist yet. A file that is still being written is read when it is
-    complete: write checkpoints under another name and rename them if you can. Exit code 3 means that a file could not
-    be used."""
-    if not follow and until is not None:
-        raise BenchError("--until needs --follow.")
+    missing, so it can run again while training goes on. Write checkpoints under another name and rename them, so that
+    none is read half-written. Exit code 3 means that a file could not be used."""
     swept = TrainingRun(
         folder=expanded(str(folder)),
         arch=arch,
@@ -76,14 +66,7 @@ def sweep(
         say=say,
         command=command,
     )
-
-    def pause() -> bool:
-        with suppress(KeyboardInterrupt):
-            time.sleep(poll)
-            return True
-        return False
-
-    return swept.follow(pause, until) if follow else swept.once(agreed)
+    return swept.once(agreed)
 
 
 def run_name(folder: str | Path, name: str = "") -> str:
@@ -154,47 +137,6 @@ class TrainingRun:
         steps = {path: order.steps[path] for path in dict.fromkeys([*paths[:: self.every], paths[-1]])}
         cards = self.register(replace(order, steps=steps))
         return self.report if self.run_cheapest_first(cards, agreed) else None
-
-    def follow(self, pause: Callable[[], bool], until: int | None = None) -> SweepReport:
-        """Register and run checkpoints as they appear, until `pause` (called between two looks) returns False or a
-        checkpoint of at least step `until` was run or cannot be run.
-
-        A file is read once its size and time are equal at two looks, and again whenever it changes."""
-        self._require(waits=True)
-        self._require_arch()
-        # Before the first checkpoint, what such a network would lack.
-        labels, how = str(self._given().get("labels") or "imagenet1k"), Preprocess(size=224, resize=224)
-        card = ModelCard(name=self.run, source="file", arch=self.arch, labels=labels, preprocess=how)
-        self._report_lacking(RunPlan(settings=self.settings, request=self.request, cards=(card,)).planned())
-        before, done, waited, steps = Stamps(), Stamps(), set[Path](), dict[Path, int]()
-        while True:
-            is_there, stamps = self.folder.is_dir(), Stamps()
-            if not is_there and self.folder not in waited:
-                self.say(f"waiting for the folder {printable(str(self.folder))}, which does not exist yet")
-            for path in checkpoint_files(self.folder, self.pattern) if is_there else ():
-                with suppress(OSError):  # gone, or renamed between two calls
-                    stamps[path] = path.stat().st_size, path.stat().st_mtime_ns
-            settled = [path for path, stamp in stamps.items() if done.get(path) == stamp]
-            fresh = [path for path, stamp in stamps.items() if path not in settled and before.get(path) == stamp]
-            growing = {*stamps} - {*settled, *fresh}
-            if growing - waited:
-                which = self._inside(min(growing)) if len(growing) == 1 else f"{len(growing)} files"
-                self.say(f"waiting for {which}: new or still being written")
-            before, waited = stamps, growing if is_there else {self.folder}
-            if fresh:
-                unit: Unit | None = "epoch" if self.report.models and self.report.unit == "epoch" else None
-                order = placed([path for path in stamps if path not in growing], unit, self.folder)
-                self.report.unit = order.unit
-                steps |= order.steps
-                own = {path: step for path, step in order.steps.items() if path in fresh}
-                left_out = {path: why for path, why in order.left_out.items() if path in fresh}
-                done |= {path: stamps[path] for path in fresh}  # a file that changes meanwhile is read again
-                if cards := self.register(replace(order, steps=own, left_out=left_out)):
-                    self.say(f"running {', '.join(card.name for card in cards)}")
-                    self.run_cheapest_first(cards)
-            reached = [*self.report.models.values(), *(steps.get(path, -1) for path in settled)]
-            if (until is not None and max(reached, default=-1) >= until) or not pause():
-                return self.report
 
     def run_cheapest_first(self, cards: Sequence[ModelCard], agreed: Agreed = lambda _plan: True) -> bool:
         """Run all checkpoints under the cheapest suite, then under the next; return False if `agreed` refuses."""
@@ -315,17 +257,16 @@ class TrainingRun:
     def _own(self, cards: Mapping[str, ModelCard]) -> list[ModelCard]:
         return [card for card in cards.values() if card.checkpoint and card.checkpoint.run == self.run]
 
-    def _require(self, *, waits: bool = False) -> None:
+    def _require(self) -> None:
         """Raise as a run would, and if the run of another folder has this name, unless the user gave it."""
-        if not self.folder.is_dir() and not (waits and not self.folder.exists()):
-            hint = "" if self.folder.exists() else " `--follow` waits for it."
-            raise BenchError(f"{self.folder} is not a folder: expected the folder of the checkpoints.{hint}")
+        if not self.folder.is_dir():
+            raise BenchError(f"{self.folder} is not a folder: expected the folder of the checkpoints.")
         if Path(self.pattern).is_absolute() or ".." in Path(self.pattern).parts:
             raise BenchError(f"--pattern must be a glob within the folder, such as '*.pt', not '{self.pattern}'.")
         require_possible(self.request, self.settings)
         files = [Path(card.weights or "") for card in self._own(read_cards(self.settings.cards))]
         there, folder = [file for file in files if file.exists()], self.folder.resolve()
-        linked = {path.resolve() for path in checkpoint_files(self.folder, self.pattern)} if folder.is_dir() else ()
+        linked = {path.resolve() for path in checkpoint_files(self.folder, self.pattern)}
         if self.is_named or not there or any(file in linked or file.is_relative_to(folder) for file in there):
             return
         hint = f"choose another with --name, or give --name {self.run} if it is the same run"
@@ -336,8 +277,7 @@ class TrainingRun:
         from registry.loading import required_arch
 
         if not self.arch:  # as the first checkpoint states it
-            files = checkpoint_files(self.folder, self.pattern) if self.folder.is_dir() else []
-            self.arch = required_arch(next(iter(files), None))
+            self.arch = required_arch(next(iter(checkpoint_files(self.folder, self.pattern)), None))
         kind, _, name = self.arch.partition(":")
         if kind in ("timm", "torchvision") and ":" not in name:
             require_known(self.arch)

@@ -195,8 +195,7 @@ def _say_skipped(skipped: Mapping[str, str], how: str = "not applicable", *, err
 
 @command(api.sweep)
 def sweep(*, yes: Yes = False, quiet: Quiet = False, **asked: Any) -> int:
-    every = f"; looking every {asked['poll']:g} s, Ctrl-C ends it" if asked["follow"] else ""
-    echo_line(f"writing to {read_settings(asked['db']).db}{every}", err=True)
+    echo_line(f"writing to {read_settings(asked['db']).db}", err=True)
     leaderboard = api.Selection(asked["db"])
     asked |= {"command": as_typed(), "agreed": partial(agreed, yes=yes)}
     try:

@@ -1,9 +1,6 @@
-"""`bench sweep` and `bench sweep --follow` on tiny checkpoints made here: their curves, and which card each gets."""
+"""`bench sweep` on tiny checkpoints made here: their curves, and which card each gets."""
 
 import os
-import shutil
-from types import SimpleNamespace
-from unittest.mock import Mock
 
 import pytest
 import timm
@@ -105,10 +102,9 @@ def test_mistakes_are_one_line_before_any_checkpoint_is_registered(bench, home, 
         (named, ("--db", tmp_path / "text.db"), "is not a leaderboard"),
         (named, ("--db", tmp_path / "none" / "r.db"), "none does not exist"),
     ):
-        for more in ((), ("--follow",)) if folder.name == "named" else ((),):
-            ended = bench("sweep", folder, "--arch", "timm:resnet18", *words, *more)
-            assert ended.code in (1, 2) and len(ended.errors) == 1, (folder, words, ended.err)
-            assert said in ended.err
+        ended = bench("sweep", folder, "--arch", "timm:resnet18", *words)
+        assert ended.code in (1, 2) and len(ended.errors) == 1, (folder, words, ended.err)
+        assert said in ended.err
     assert not (home / "cards").exists()
 
 
@@ -116,78 +112,6 @@ def training_run(folder, arch, **more):
     request = api.RunRequest(suites="cue-conflict", limit=4, batch=4)
     how = {"given": GIVEN, "request": request, "settings": read_settings(str(folder.parent / "r.db")), **more}
     return TrainingRun(folder=folder, arch=arch, run=run_name(folder), **how)
-
-
-@pytest.mark.release
-def test_checkpoints_are_run_as_they_appear_and_never_half_written(training, tmp_path):
-    arch = f"python:{net(tmp_path)}:build"
-    whole = (training / "step_20.pt").read_bytes()
-    late = training / "step_20.pt"
-    late.unlink()
-    (training / "best.pt").unlink()
-    lines, ran = [], []
-
-    def looks():
-        """What happens after each look, and what has been run by then."""
-        assert ran == []  # nothing is known to be whole
-        yield
-        assert ran == ["my-run-step_3", "my-run-step_100"]  # the same at two looks
-        for part in (1000, 3000, len(whole)):  # somebody writes
-            late.write_bytes(whole[:part])
-            yield
-            assert len(ran) == 2
-        yield
-        assert ran[2:] == ["my-run-step_20"]
-        (training / "step_4.pt").write_bytes(whole[:2000])  # somebody was killed while writing
-        yield
-        yield
-        assert len(ran) == 3 and "left out: step_4.pt" in lines[-1]
-        shutil.copy(training / "step_3.pt", training / ".step_4.pt")  # and a rename
-        (training / ".step_4.pt").replace(training / "step_4.pt")
-        yield
-        yield
-        assert ran[3:] == ["my-run-step_4"]
-
-    steps = looks()
-
-    def pause():
-        said = (line.removeprefix("running ") for line in lines if line.startswith("running "))
-        ran.extend(name for text in said for name in text.split(", ") if name not in ran)
-        return next(steps, "over") != "over"
-
-    done = training_run(training, arch, say=lines.append).follow(pause)
-    assert done.models == {"my-run-step_3": 3, "my-run-step_4": 4, "my-run-step_20": 20, "my-run-step_100": 100}
-    assert done.left_out == {} and done.failed == {} and done.exit_code == 0
-    assert lines.count("waiting for step_20.pt: new or still being written") == 1
-    assert lines[0] == "waiting for 2 files: new or still being written"
-
-
-@pytest.mark.release
-def test_ctrl_c_prints_the_curves(bench, training, monkeypatch, tmp_path):
-    arch = ("--arch", f"python:{net(tmp_path)}:build")
-    looks = []
-
-    def sleep(_seconds):
-        looks.append(None)
-        if len(looks) > 1:  # the second look has run what was there at the first
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr("benchmark.api.sweeps.time", SimpleNamespace(sleep=sleep))
-    ended = bench("sweep", "--follow", training, *arch, *INPUT, *RUN)
-    assert "training run my-run" in ended.out and "3 checkpoints" in ended.out
-    monkeypatch.setattr("benchmark.api.sweeps.TrainingRun.run_cheapest_first", Mock(side_effect=KeyboardInterrupt))
-    looks.clear()
-    during = bench("sweep", "--follow", training, *arch, *INPUT, *RUN)  # in the middle of a run
-    assert during.code == 130 and during.out == ended.out
-
-
-def test_a_last_step_that_does_not_load_ends_the_watch(tmp_path):
-    folder, pauses, lines = tmp_path / "run", [], []
-    folder.mkdir()
-    (folder / "step_9.pt").write_bytes(b"no network")
-    done = training_run(folder, TINY, say=lines.append).follow(lambda: pauses.append(1) or len(pauses) < 9, until=9)
-    assert len(pauses) == 2 and done.exit_code == 1  # new, whole and refused, the same
-    assert lines[-1] == f"left out: step_9.pt: {done.left_out['step_9.pt']}"
 
 
 @pytest.fixture
@@ -232,7 +156,7 @@ def test_two_runs_of_one_name_are_never_one(folder, tmp_path):
     with pytest.raises(BenchError, match=r"'run' is already the name of a training run .*step_1\.pt.*--name"):
         swept(tmp_path / "other" / "run")
     with pytest.raises(BenchError, match="--name"):
-        TrainingRun(folder=tmp_path / "other" / "run", arch="timm:resnet18", run="run").follow(lambda: False)
+        TrainingRun(folder=tmp_path / "other" / "run", arch="timm:resnet18", run="run").once()
     assert steps(swept(tmp_path / "other" / "run", name="new")[0]) == {"new-step_2": 2}
     save(tmp_path / "other" / "run" / "step_1.pt", 1)
     went_on, lines = swept(tmp_path / "other" / "run", name="run")  # in another folder
@@ -296,24 +220,3 @@ def test_a_run_of_transformers_is_swept_without_an_architecture(tmp_path, home):
     assert steps(cards) == {"out-checkpoint-2-model": 2, "out-checkpoint-14-model": 14}
     assert {card.labels for card in cards.values()} == {"geirhos16"} and lines == []
     assert swept(tmp_path / "out", arch="hf", **own) == (cards, [])
-
-
-@pytest.mark.slow
-def test_a_watch_says_what_is_missing_and_waits_for_its_folder(tmp_path, home):
-    lines, place = [], tmp_path / "later" / "run"
-    request = api.RunRequest(suites="cue-conflict,corruption")
-    run = TrainingRun(folder=place, arch="timm:resnet18", run="run", request=request, say=lines.append)
-    looks = iter((True, True, False))
-
-    def pause():
-        if len(lines) == 3 and next(looks):
-            place.mkdir(parents=True, exist_ok=True)
-            return True
-        return False
-
-    assert run.follow(pause).models == {}
-    assert [line.partition(": ")[0] for line in lines[:2]] == ["cue-conflict cannot run", "corruption cannot run"]
-    assert "`bench data fetch cue-conflict`" in lines[0] and "`bench data add imagenet-val FOLDER`" in lines[1]
-    assert lines[2:] == [f"waiting for the folder {place}, which does not exist yet"]
-    with pytest.raises(BenchError, match=r"`--follow` waits for it"):
-        TrainingRun(folder=tmp_path / "none", arch="timm:resnet18", run="run").once()
