@@ -12,9 +12,7 @@ from typing import Any
 from benchmark.failures import PluginError, load_each
 from suites.adversarial.config import PROTOCOLS, QUICK, NormName
 
-EPSILONS: Mapping[NormName, tuple[float, ...]] = {
-    threat.norm: threat.epsilons for threat in (*QUICK.threats, *PROTOCOLS["l1"].threats)
-}
+EPSILONS: Mapping[NormName, tuple[float, ...]] = {threat.norm: threat.epsilons for threat in QUICK.threats}
 _NAME = re.compile(r"(?=.{1,30}$)[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 

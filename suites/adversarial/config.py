@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from benchmark.contracts.declarations import package_data
 
-NormName = Literal["linf", "l2", "l1"]
+NormName = Literal["linf", "l2"]
 #: Two epsilons are one up to this factor: they are stored as they are, but 4/255 may be computed in two ways.
 CLOSE = 1 + 1e-6
 VANISHING = 1e-30  # length of a gradient of the cross entropy below which products in float32 are lost
@@ -41,8 +41,8 @@ class Threat:
 
 
 def reference_budget(threat: Threat) -> float:
-    """Return the budget of single numbers of a threat: 4/255 in Linf, 1 in L2, 12 in L1, or the middle epsilon."""
-    wanted = {"linf": 4 / 255, "l2": 1.0, "l1": 12.0}[threat.norm]
+    """Return the budget of single numbers of a threat: 4/255 in Linf, 1 in L2, or the middle epsilon."""
+    wanted = {"linf": 4 / 255, "l2": 1.0}[threat.norm]
     middle = threat.epsilons[len(threat.epsilons) // 2]
     return next((epsilon for epsilon in threat.epsilons if wanted / CLOSE < epsilon < wanted * CLOSE), middle)
 

@@ -1,5 +1,5 @@
-"""Auto-PGD (Croce & Hein 2020, ICML, algorithm 1; in L1: 2021, "Mind the box"): projected ascent that chooses its own
-step sizes. A batch takes its steps together, without the images that are broken already."""
+"""Auto-PGD (Croce & Hein 2020, ICML, algorithm 1): projected ascent that chooses its own step sizes. A batch takes its
+steps together, without the images that are broken already."""
 
 from itertools import accumulate
 from typing import NamedTuple
@@ -15,14 +15,6 @@ from suites.adversarial.config import Apgd, NormName
 SEED = 1_000_003  # starts other than those of PGD's stages
 CARRIED = 0.25  # of the last move, from the second step on
 RISING = 0.75  # share of a window's steps that must raise the loss
-# In L1:
-AT_FIRST = 0.2  # share of the entries that the first steps move
-SHORTEST = 10.0  # steps are never shorter than stride / SHORTEST
-SHORTER = 1.5  # what a step is divided by
-SPARSER = 0.95  # support over the last one, below which the step starts anew
-THINNER = 1.5  # the next steps move the best point's support over this
-HALVINGS = 26  # to the last bit of float32
-ROOM = 1 - 1e-6  # of epsilon: what a float32 sum over many entries may be off by
 
 
 class ApgdState(NamedTuple):
@@ -41,12 +33,10 @@ class ApgdState(NamedTuple):
     noted: Tensor  # highest loss at the last checkpoint
     rises: Tensor  # steps of this window that raised the loss
     halved: Tensor  # the last checkpoint halved the step
-    share: Tensor  # L1: of entries that a step moves
-    support: Tensor  # L1: how many entries the best point had changed at the last checkpoint
 
 
 class DenseRules:
-    """The rules in Linf and L2; `SparseRules` has the same methods."""
+    """The rules in Linf and L2."""
 
     stride = 2.0  # first step over epsilon
 
@@ -84,73 +74,10 @@ class DenseRules:
         return self._ball.project(point - state.origin, state.epsilon).add_(state.origin).clamp_(0.0, 1.0)
 
 
-class SparseRules:
-    """The rules in L1, where steps move few entries."""
-
-    stride = 1.0
-
-    def windows(self, steps: int) -> tuple[int, ...]:
-        """Return every 4 % of the steps."""
-        length = max(int(0.04 * steps), 1)
-        return (length,) * (steps // length)
-
-    def start(self, origin: Tensor, epsilon: Tensor, seeds: list[int]) -> Tensor:
-        """Return each image with normal noise, projected."""
-        draws = seeded(lambda shape, stream: torch.randn(shape, generator=stream), origin, seeds)
-        return nearest_inside(origin, draws, epsilon)
-
-    def move(self, state: ApgdState, slope: Tensor, carried: float) -> Tensor:  # noqa: ARG002
-        """Return the points moved by the signs of the entries with the largest gradients, at unit sum, times step."""
-        flat = slope.flatten(1)
-        count = (state.share * flat.shape[1]).ceil().long().clamp(1, flat.shape[1])
-        ranked = flat.abs().sort(dim=1, descending=True).values
-        least = ranked.gather(1, count[:, None] - 1)
-        signs = torch.where(flat.abs() >= least, flat.sign(), 0.0)
-        way = signs / signs.abs().sum(dim=1, keepdim=True).clamp_min(1.0)
-        delta = state.point - state.origin + way.view(slope.shape) * wide(state.step)
-        return nearest_inside(state.origin, delta, state.epsilon)
-
-    def retake(self, state: ApgdState, slope: Tensor, window: int) -> tuple[ApgdState, Tensor]:  # noqa: ARG002
-        """At a checkpoint, match the sparsity of the best point."""
-        support = (state.best != state.origin).flatten(1).sum(dim=1)
-        sparser, whole = support < SPARSER * state.support, self.stride * state.epsilon
-        changed = state._replace(
-            point=torch.where(wide(sparser), state.best, state.point),
-            step=torch.where(sparser, whole, (state.step / SHORTER).maximum(whole / SHORTEST)),
-            share=support / state.origin[0].numel() / THINNER,
-            support=support.to(state.support.dtype),
-        )
-        return changed, torch.where(wide(sparser), state.slope, slope)
-
-
-def nearest_inside(origin: Tensor, delta: Tensor, epsilon: Tensor) -> Tensor:
-    """Return the point of the L1 ball around `origin` and of the box that is nearest to origin + delta. Every entry of
-    delta is shortened by one threshold, the least that leaves a sum of epsilon, and cut to its room in the box."""
-    flat, base = delta.flatten(1), origin.flatten(1)
-    length = flat.abs()
-    room = torch.where(flat > 0, 1 - base, base)
-    bound = ROOM * epsilon
-
-    def shortened(threshold: Tensor) -> Tensor:
-        return (length - threshold[:, None]).clamp_min(0.0).minimum(room)
-
-    low = torch.zeros_like(bound)
-    high = length.amax(dim=1)
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        over = shortened(middle).sum(dim=1) > bound
-        low, high = torch.where(over, middle, low), torch.where(over, high, middle)
-    fits = shortened(torch.zeros_like(low)).sum(dim=1) <= bound
-    kept = shortened(torch.where(fits, 0.0, high))
-    point = base + flat.sign() * kept
-    outside = (point - base).abs() > kept  # rounded away from the image: thousands of entries add up
-    return torch.where(outside, torch.nextafter(point, base), point).clamp(0.0, 1.0).view(delta.shape)
-
-
 def apgd(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Apgd) -> Verdicts:
     """Attack every image of a problem, within epsilon [n], one for each."""
     verdicts = Verdicts.none(len(problem.images))
-    rules = SparseRules() if norm == "l1" else DenseRules(BALLS[norm])
+    rules = DenseRules(BALLS[norm])
     windows = rules.windows(recipe.steps)
     ends = dict(zip(accumulate(windows), windows, strict=True))  # checkpoint -> steps since the last one
     for rows in device_batches(problem):
@@ -188,7 +115,7 @@ def apgd(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Apgd) -> Ver
     return verdicts
 
 
-def _begun(problem: Problem, rules: DenseRules | SparseRules, rows: Rows, bound: Tensor, run: int) -> ApgdState:
+def _begun(problem: Problem, rules: DenseRules, rows: Rows, bound: Tensor, run: int) -> ApgdState:
     origin = problem.images[rows]
     seeds = [int(problem.seeds[row]) + SEED * (run + 1) for row in rows]
     point = rules.start(origin, bound, seeds)
@@ -196,6 +123,5 @@ def _begun(problem: Problem, rules: DenseRules | SparseRules, rows: Rows, bound:
     return ApgdState(
         row=torch.from_numpy(rows).to(bound.device), epsilon=bound, origin=origin, point=point, before=point,
         best=point, slope=torch.zeros_like(point), step=rules.stride * bound, last=lowest, top=lowest, noted=lowest,
-        rises=zero, halved=torch.ones_like(zero, dtype=torch.bool), share=torch.full_like(bound, AT_FIRST),
-        support=torch.full_like(bound, problem.images[0].numel()),
+        rises=zero, halved=torch.ones_like(zero, dtype=torch.bool),
     )  # fmt: skip

@@ -10,7 +10,6 @@ from suites.adversarial.config import NormName
 
 TINY = 1e-12
 Draw = Callable[[torch.Size, torch.Generator], Tensor]
-SPARSITY = 0.01  # share of the entries that one L1 step moves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,37 +71,6 @@ def l2_size(delta: Tensor) -> Tensor:
     return torch.as_tensor(torch.linalg.vector_norm(delta, dim=(1, 2, 3)))
 
 
-def l1_direction(gradient: Tensor) -> Tensor:
-    """Return the signs of the 1 % of entries with the largest gradients, at unit sum (Tramer & Boneh 2019, SLIDE)."""
-    flat = gradient.flatten(1)
-    count = max(1, round(SPARSITY * flat.shape[1]))
-    top = flat.abs().topk(count, dim=1).indices
-    sparse = torch.zeros_like(flat).scatter(1, top, flat.gather(1, top).sign())
-    return (sparse / sparse.abs().sum(dim=1, keepdim=True).clamp_min(1.0)).view(gradient.shape)
-
-
-def l1_project(delta: Tensor, epsilon: Tensor) -> Tensor:
-    """Return the Euclidean projection: every entry shrinks by one threshold (Duchi et al. 2008, ICML, figure 1)."""
-    flat = delta.flatten(1)
-    ranked = flat.abs().sort(dim=1, descending=True).values
-    excess = ranked.cumsum(dim=1) - epsilon[:, None]
-    count = torch.arange(1, flat.shape[1] + 1, device=flat.device)
-    last = (ranked * count > excess).sum(dim=1, keepdim=True).clamp_min(1)
-    threshold = (excess.gather(1, last - 1) / last).clamp_min(0.0)
-    shrunk = flat.sign() * (flat.abs() - threshold).clamp_min(0.0)
-    # what float32 sums leave above epsilon
-    scale = (epsilon / shrunk.double().abs().sum(dim=1).clamp_min(TINY)).clamp_max(1.0)
-    return (shrunk * scale.to(flat.dtype)[:, None]).view(delta.shape)
-
-
-def l1_draw(shape: torch.Size, generator: torch.Generator) -> Tensor:
-    """Return exponentials with random signs over the sum of one more than there are entries: uniform in the ball."""
-    count = shape.numel()
-    lengths = -torch.rand(count + 1, generator=generator).clamp_min(TINY).log()
-    signs = (torch.rand(count, generator=generator) < 0.5).float() * 2 - 1
-    return (signs * lengths[:-1] / lengths.sum()).reshape(shape)
-
-
 BALLS: Mapping[NormName, Ball] = {
     "linf": Ball(
         direction=torch.sign,
@@ -115,8 +83,5 @@ BALLS: Mapping[NormName, Ball] = {
         project=lambda delta, epsilon: delta * wide((epsilon / l2_size(delta).clamp_min(TINY)).clamp_max(1.0)),
         draw=l2_draw,
         size=l2_size,
-    ),
-    "l1": Ball(
-        direction=l1_direction, project=l1_project, draw=l1_draw, size=lambda delta: delta.abs().sum(dim=(1, 2, 3))
     ),
 }

@@ -57,7 +57,7 @@ def short(config):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["standard", "strong", "bisect", "l1"])
+@pytest.mark.parametrize("name", ["standard", "strong", "bisect"])
 def test_every_protocol_keeps_the_contract(name):
     suite = replace(SUITE.variants[name], config=short(SUITE.variants[name].config))
     assert [check for check in check_suite(suite) if not check.ok] == []
@@ -74,7 +74,6 @@ PROTOCOLS = {
     "robustbench": ({"linf": [4, 8]}, SHORT, f"{STRONG}, square 5000", 500, 20, 5000, 6000),
     "autoattack": ({"linf": [4]}, "", "autoattack:standard", None, 10, None, 90),
     "bisect": ({"linf": SWEEP, "l2": L2}, "ce 2 last, margin 3 last", "", 100, 10, 128, 400),
-    "l1": ({"l1": [3, 6, 12, 30, 60]}, "ce 2 last, margin 3 last", *("apgd-margin 50 x 1", 100, 10, 128, 500)),
     "transfer": ({"linf": [1, 2, 4, 8]}, "ce 2 last, margin 3 last", "", 100, 10, 128, 300),
 }
 
@@ -89,7 +88,7 @@ def said(one):
 def test_every_protocol(name):
     """As the page of the suite states them, in grey levels and steps."""
     suite = SUITE.variants[name] if name else SUITE
-    config, quick = suite.config, name in ("", "bisect", "l1", "transfer")
+    config, quick = suite.config, name in ("", "bisect", "transfer")
     budgets = {t.norm: [round(e * t.scale, 6) for e in t.epsilons] for t in config.threats}
     stages = ", ".join(f"{s.loss} {s.steps} {s.start}" for s in config.stages)
     queries = config.check.queries if config.check else None

@@ -144,7 +144,7 @@ def test_a_network_is_another_if_its_answer_to_any_of_eight_images_is_and_withou
     assert transferred(given, [network(lambda x: attacked(x) * 1.01)], (0.1,), z)[1] == 2
 
 
-@pytest.mark.parametrize(("norm", "most"), [("linf", 4 / 255), ("l2", 0.7), ("l1", 9.0)])
+@pytest.mark.parametrize(("norm", "most"), [("linf", 4 / 255), ("l2", 0.7)])
 def test_steps_and_starts_stay_in_the_ball_and_the_box(norm, most):
     ball, x = BALLS[norm], torch.rand(6, 3, 12, 12, generator=torch.Generator().manual_seed(0))
     x[0], x[1] = 0.0, 1.0  # on the box's corners
